@@ -1,0 +1,206 @@
+"""Bytes on the wire: Confluent framing (zero byte, schema id, Avro datum) of events and messages.
+
+An event's bytes are its proof: its hash is SHA-256 over them, and they are never encoded again.
+"""
+
+import io
+from functools import lru_cache
+from typing import Any, Final
+
+import fastavro
+import msgspec
+
+from neural_hive.schemas.catalogue import (
+    RecordKind,
+    Registered,
+    current,
+    parsed,
+    parsed_payload,
+    registered,
+)
+from neural_hive.schemas.envelope import Envelope, Header
+
+FRAME_BYTES: Final = 5
+_SHORT: Final = tuple(bytes((n << 1,)) for n in range(64))  # the Avro length prefix of a short string
+_MAGIC: Final = b"\0"
+
+
+class BadRecord(ValueError):
+    """Bytes that are not a record of this system; the text says why."""
+
+
+class Decoded(msgspec.Struct, frozen=True):
+    """One record, read with the schema that wrote it."""
+
+    schema: Registered
+    head: Envelope | Header
+    payload: dict[str, Any]
+
+
+def avro_long(n: int) -> bytes:
+    """A non-negative Avro long: zig-zag, seven bits a byte, lowest first."""
+    n <<= 1
+    if n < 0x80:
+        return bytes((n,))
+    out = bytearray()
+    while n > 0x7F:
+        out.append(n & 0x7F | 0x80)
+        n >>= 7
+    out.append(n)
+    return bytes(out)
+
+
+def avro_bytes(data: bytes) -> bytes:
+    """An Avro bytes value: its length, then the bytes."""
+    length = len(data)
+    return (_SHORT[length] if length < 64 else avro_long(length)) + data
+
+
+@lru_cache(maxsize=10_000)
+def avro_string(text: str) -> bytes:
+    """An Avro string; kept for texts that return, as topics, correlation and trace ids do."""
+    return avro_bytes(text.encode())
+
+
+class EventEncoder:
+    """Writes the events of one type: the envelope by hand, the payload with fastavro.
+
+    By hand because the first five fields never change for one writer and the rest are strings and longs:
+    3.4 µs an event instead of 7.0 with fastavro for the whole record. The bytes are the same, and tests hold
+    them together.
+    """
+
+    __slots__ = ("_lead", "_payload_schema", "event_type")
+
+    def __init__(self, event_type: str, aggregate_type: str, logic_version: str, producer: str) -> None:
+        row = current(event_type)
+        self.event_type = event_type
+        self._payload_schema = parsed_payload(row.id)
+        self._lead = (
+            _frame(row)
+            + avro_string(event_type)
+            + avro_string(aggregate_type)
+            + avro_long(row.version)
+            + avro_string(logic_version)
+            + avro_string(producer)
+        )
+
+    def encode(
+        self,
+        event_id: str,
+        aggregate_id: bytes,
+        version: int,
+        occurred_at: int,
+        context: bytes,
+        span_id: str,
+        sequence: int,
+        source: bytes,
+        prev_hash: bytes,
+        payload: dict[str, Any],
+    ) -> bytes:
+        """The event's bytes.
+
+        `aggregate_id`, `context` (correlation, causation, trace) and `source` (topic, partition, offset) are
+        Avro already (see `avro_string`, `event_context` and `event_source`): they are shared by all events of
+        one record. Raises BadRecord: the payload does not fit its schema.
+        """
+        body = io.BytesIO()
+        try:
+            fastavro.schemaless_writer(body, self._payload_schema, payload)
+        except Exception as error:
+            raise BadRecord(f"{self.event_type} does not fit its schema: {error}") from error
+        return b"".join(
+            (
+                self._lead,
+                b"\x48",  # event_id: 36 characters
+                event_id.encode(),
+                aggregate_id,
+                avro_long(version),
+                avro_long(occurred_at),
+                context,
+                b"\x20",  # span_id: 16 characters
+                span_id.encode(),
+                avro_long(sequence),
+                source,
+                b"\x40",  # prev_hash: 32 bytes
+                prev_hash,
+                body.getvalue(),
+            )
+        )
+
+
+def event_context(correlation_id: str, causation_id: str, trace_id: str) -> bytes:
+    """The part of an envelope that all events of one cause share, as Avro."""
+    return avro_string(correlation_id) + avro_bytes(causation_id.encode()) + avro_string(trace_id)
+
+
+def event_source(topic: str, partition: int, offset: int) -> bytes:
+    """Where the cause was read, as Avro."""
+    return avro_string(topic) + avro_long(partition) + avro_long(offset)
+
+
+def encode_event(envelope: Envelope, payload: dict[str, Any]) -> bytes:
+    """The event's bytes, from a whole envelope. For tests and tools; processors use EventEncoder."""
+    row = current(envelope.event_type)
+    return _encode(row, {"envelope": msgspec.structs.asdict(envelope), "payload": payload})
+
+
+def encode_message(header: Header, payload: dict[str, Any]) -> bytes:
+    """The message's bytes. Raises BadRecord: the payload does not fit; UnknownSchema: no such message."""
+    row = current(header.message_type)
+    return _encode(row, {"header": msgspec.structs.asdict(header), "payload": payload})
+
+
+def _encode(row: Registered, record: dict[str, Any]) -> bytes:
+    out = io.BytesIO()
+    out.write(_frame(row))
+    try:
+        fastavro.schemaless_writer(out, parsed(row.id), record)
+    except Exception as error:
+        raise BadRecord(f"{row.name} does not fit its schema: {error}") from error
+    return out.getvalue()
+
+
+def _frame(row: Registered) -> bytes:
+    return _MAGIC + row.id.to_bytes(4, "big")
+
+
+def schema_id(value: bytes) -> int:
+    """The schema id in front of a record. Raises BadRecord: no Confluent framing."""
+    if len(value) < FRAME_BYTES or value[:1] != _MAGIC:
+        raise BadRecord("the value does not start with a zero byte and a schema id (Confluent wire format)")
+    return int.from_bytes(value[1:FRAME_BYTES], "big")
+
+
+def decode(value: bytes, kind: RecordKind) -> Decoded:
+    """One event or message, read with the schema that wrote it.
+
+    Raises UnknownSchema: the id is not known to this build. BadRecord: the bytes are not that record, or the
+    record is of the other kind.
+    """
+    number = schema_id(value)
+    row = registered().get(number)
+    if row is None:
+        parsed(number)  # raises UnknownSchema with its text
+    assert row is not None
+    if row.kind != kind:
+        raise BadRecord(f"{row.name} is of kind {row.kind}, expected kind: {kind}")
+    record = _read(value, number, row)
+    head_type, head_name = (Envelope, "envelope") if kind == "event" else (Header, "header")
+    head = record[head_name]
+    try:
+        return Decoded(row, head_type(**head), record["payload"])
+    except TypeError as error:
+        raise BadRecord(f"{row.name}: {error}") from error
+
+
+def _read(value: bytes, number: int, row: Registered) -> dict[str, Any]:
+    stream = io.BytesIO(value)
+    stream.seek(FRAME_BYTES)
+    try:
+        record: dict[str, Any] = fastavro.schemaless_reader(stream, parsed(number), None)
+    except Exception as error:  # fastavro raises IndexError, EOFError, struct.error … on hostile bytes
+        raise BadRecord(f"{row.name} cannot be read: {type(error).__name__}: {error}") from error
+    if stream.tell() != len(value):
+        raise BadRecord(f"{row.name} has {len(value) - stream.tell()} bytes too many")
+    return record
