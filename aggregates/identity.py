@@ -15,7 +15,5 @@ def derived_id(*parts: str) -> str:
 
     The same as `str(uuid.uuid5(UUID(NAMESPACE), SEPARATOR.join(parts)))` at a third of its time.
     """
-    hexa = sha1(_SEED + SEPARATOR.join(parts).encode(), usedforsecurity=False).hexdigest()
-    return (
-        f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{_VARIANT[digest[16]]}{digest[17:20]}-{digest[20:32]}"
-    )
+    name = sha1(_SEED + SEPARATOR.join(parts).encode(), usedforsecurity=False).hexdigest()
+    return f"{name[:8]}-{name[8:12]}-5{name[13:16]}-{_VARIANT[name[16]]}{name[17:20]}-{name[20:32]}"
