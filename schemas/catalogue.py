@@ -1,9 +1,10 @@
 """The schemas that the wire knows: every version of every record, each under a fixed id.
 
-The sources are payload records: `events/<Type>.avsc` and `messages/<Type>.avsc`, with shared types in `types/`.
-`freeze.py` composes them with the envelope or header, and keeps each version for ever as `registered/<id>.avsc`.
-Only registered schemas are read and written; a source that differs from its last version is not yet in force.
-Other systems keep theirs in folders of the same form, named in the variable NEURAL_HIVE_SCHEMAS (as in PATH).
+The sources are payload records: `events/<Type>.avsc` and `messages/<Type>.avsc`, with shared types in
+`types/`. `freeze.py` composes them with the envelope or header, and keeps each version for ever as
+`registered/<id>.avsc`. Only registered schemas are read and written; a source that differs from its last
+version is not yet in force. Other systems keep theirs in folders of the same form, named in the variable
+NEURAL_HIVE_SCHEMAS (as in PATH).
 """
 
 import os
@@ -34,6 +35,7 @@ class Registered(msgspec.Struct, frozen=True):
     kind: RecordKind
     version: int  # 1, 2, 3 … of this record
     topics: tuple[str, ...]  # where it may be written: its subjects are <topic>-neural_hive.<name>
+    sha256: str  # hex digest of the file registered/<id>.avsc, which never changes
 
     @property
     def full_name(self) -> str:
