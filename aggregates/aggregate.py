@@ -51,6 +51,11 @@ class Aggregate(msgspec.Struct, Generic[S], frozen=True):
     timers: Callable[[Any], Mapping[str, int]] = _no_timers
     counters: Callable[[Any, Any, Any], Iterable[tuple[str, int]]] = _no_counters
 
+    @property
+    def has_timers(self) -> bool:
+        """Whether the aggregate ever sets a timer."""
+        return self.timers is not _no_timers
+
 
 def members(union: Any) -> tuple[type[Any], ...]:
     """The classes of a union of events, in order."""

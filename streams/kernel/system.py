@@ -55,6 +55,7 @@ class Input(msgspec.Struct, frozen=True):
 
     topic: str
     handlers: dict[str, tuple[type[Any], Callable[[Any, Any], None]]]
+    raw: Callable[[Any, Any], None] | None = None  # takes every record as it is: foreign topics
 
 
 class System(msgspec.Struct):
@@ -64,8 +65,25 @@ class System(msgspec.Struct):
     aggregates: tuple[Aggregate[Any], ...]
     decides: tuple[str, ...]
     """Names of the modules whose code decides; with all that they import of ours they make `logic_version`."""
+    repartition: str | None = None
+    """The topic, read beside the inputs, that takes records that came to the wrong partition."""
     inputs: dict[str, Input] = msgspec.field(default_factory=dict)
     timers: dict[tuple[str, str], Callable[[Any, str], None]] = msgspec.field(default_factory=dict)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """All topics that the system reads."""
+        return (*self.inputs, *([self.repartition] if self.repartition else []))
+
+    def handler_of(
+        self, topic: str, message_type: str
+    ) -> tuple[type[Any], Callable[[Any, Any], None]] | None:
+        """Who takes a type of message on a topic; the repartition topic carries those of all."""
+        sources = self.inputs.values() if topic == self.repartition else (self.inputs[topic],)
+        for source in sources:
+            if message_type in source.handlers:
+                return source.handlers[message_type]
+        return None
 
     def on(
         self, topic: str, message: type[M]
@@ -74,6 +92,15 @@ class System(msgspec.Struct):
 
         def declare(handler: Callable[[Any, M], None]) -> Callable[[Any, M], None]:
             self.inputs.setdefault(topic, Input(topic, {})).handlers[message.__name__] = (message, handler)
+            return handler
+
+        return declare
+
+    def on_raw(self, topic: str) -> Callable[[Callable[[Any, Any], None]], Callable[[Any, Any], None]]:
+        """Declares the handler of a foreign topic: it takes records as they are, and their key is the route."""
+
+        def declare(handler: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+            self.inputs[topic] = Input(topic, {}, handler)
             return handler
 
         return declare

@@ -1,0 +1,177 @@
+"""What an event changes: the same code live and in recovery, so that the state is always the fold of the log."""
+
+from typing import Any
+
+import msgspec
+
+from neural_hive.aggregates.aggregate import Aggregate, Event
+from neural_hive.streams.kernel.state import (
+    CAUSE_BYTES,
+    COUNTER,
+    RECENT_CAUSES,
+    ROW,
+    Position,
+    Row,
+    Store,
+    Timer,
+    counter_key,
+    row_key,
+    timer_key,
+)
+
+CACHED_ROWS = 100_000
+_RECENT_BYTES = RECENT_CAUSES * CAUSE_BYTES
+_ABSENT: Any = object()
+NEVER = 1 << 62  # µs
+
+
+class Route(msgspec.Struct, frozen=True):
+    """What the events of one cause share beside the cause: where they go, and the trace that they belong to."""
+
+    routing_id: str
+    correlation_id: str
+    trace_id: str
+
+
+class Fold:
+    """Rows, counters and timers of one partition, with changes kept in memory until the log has them."""
+
+    def __init__(self, aggregates: tuple[Aggregate[Any], ...], store: Store) -> None:
+        self.store = store
+        self.aggregates = {aggregate.name: aggregate for aggregate in aggregates}
+        self._decoders = {
+            aggregate.name: msgspec.msgpack.Decoder(Row[aggregate.state])  # type: ignore[name-defined]
+            for aggregate in aggregates
+        }
+        self._cached: dict[bytes, Any] = {}
+        self._changed: dict[bytes, Any] = {}
+        self._undo: dict[bytes, Any] = {}
+        self._due_before: int = NEVER
+        self.next_due = min((timer.due for _, timer in store.timers()), default=NEVER)
+
+    def row(self, aggregate: Aggregate[Any], key: bytes) -> Row[Any] | None:
+        """The aggregate's row, with all changes so far; None if it has no events."""
+        found = self._changed.get(key, _ABSENT)
+        if found is _ABSENT:
+            found = self._cached.get(key, _ABSENT)
+        if found is _ABSENT:
+            raw = self.store.get(key)
+            found = self._decoders[aggregate.name].decode(raw) if raw is not None else None
+            if found is not None:
+                self._cached[key] = found
+        row: Row[Any] | None = found
+        return row
+
+    def count(self, key: bytes) -> int:
+        """The value of a counter (`counter_key`), with all changes so far."""
+        found = self._changed.get(key, _ABSENT)
+        if found is _ABSENT:
+            found = self._cached.get(key, _ABSENT)
+        if found is _ABSENT:
+            raw = self.store.get(key)
+            found = msgspec.msgpack.decode(raw, type=int) if raw is not None else 0
+            self._cached[key] = found
+        value: int = found or 0
+        return value
+
+    def apply(
+        self,
+        aggregate: Aggregate[Any],
+        aggregate_id: str,
+        key: bytes,
+        event: Event,
+        occurred_at: int,
+        digest: bytes,
+        cause: bytes,
+        route: Route,
+    ) -> None:
+        """Adds one event: the aggregate's row, the counters it moves, the timers that its new state implies."""
+        row = self.row(aggregate, key)
+        if row is None:
+            before, version, recent = None, 0, cause
+        else:
+            before, version, recent = row.state, row.version, row.recent
+            if recent[-CAUSE_BYTES:] != cause:
+                recent = (recent + cause)[-_RECENT_BYTES:]
+        after = aggregate.evolve(before, event)
+        self._set(key, Row(version + 1, occurred_at, digest, recent, after))
+        for name, change in aggregate.counters(event, before, after):
+            counter = counter_key(name)
+            self._set(counter, self.count(counter) + change or None)
+        if aggregate.has_timers:
+            self._move_timers(aggregate, aggregate_id, before, after, route)
+
+    def _move_timers(
+        self, aggregate: Aggregate[Any], aggregate_id: str, before: Any, after: Any, route: Route
+    ) -> None:
+        old = aggregate.timers(before) if before is not None else {}
+        new = aggregate.timers(after)
+        if old == new:
+            return
+        parts = (route.routing_id, route.correlation_id, route.trace_id)
+        for name, due in old.items():
+            if new.get(name) != due:
+                self._set(timer_key(Timer(aggregate.name, aggregate_id, name, due, *parts)), None)
+        for name, due in new.items():
+            if old.get(name) != due:
+                timer = Timer(aggregate.name, aggregate_id, name, due, *parts)
+                self._set(timer_key(timer), timer)
+                self.next_due = min(self.next_due, due)
+
+    def _set(self, key: bytes, value: Any) -> None:
+        if key not in self._undo:
+            self._undo[key] = self._changed.get(key, _ABSENT)
+        self._changed[key] = value
+
+    def keep(self) -> None:
+        """The record's changes stand: the next `undo` goes back to here."""
+        self._undo.clear()
+
+    def undo(self) -> None:
+        """Takes back all changes since the last `keep`: the record is refused."""
+        for key, value in self._undo.items():
+            if value is _ABSENT:
+                del self._changed[key]
+            else:
+                self._changed[key] = value
+        self._undo.clear()
+
+    def due_timers(self, until: int) -> list[Timer]:
+        """The committed timers due at or before a time (µs), the earliest first. Call between transactions."""
+        due = []
+        for _, timer in self.store.timers():
+            if timer.due > until:
+                break
+            due.append(timer)
+        return due
+
+    def is_set(self, timer: Timer) -> bool:
+        """Whether the timer still stands, with all changes so far."""
+        key = timer_key(timer)
+        if key in self._changed:
+            return self._changed[key] is not None
+        return self.store.get(key) is not None
+
+    def write(self, position: Position) -> None:
+        """Writes all changes with the position that they lead to. Call after the log has the events."""
+        encode = msgspec.msgpack.encode
+        self.store.write({k: None if v is None else encode(v) for k, v in self._changed.items()}, position)
+        for key, value in self._changed.items():
+            if key[:1] in (ROW, COUNTER):
+                self._cached[key] = value
+        while len(self._cached) > CACHED_ROWS:
+            del self._cached[next(iter(self._cached))]
+        self._changed.clear()
+        self._undo.clear()
+
+    def rescan_timers(self) -> None:
+        """Finds the earliest timer again after some were fired or dropped."""
+        self.next_due = next((timer.due for _, timer in self.store.timers()), NEVER)
+
+    @property
+    def changes(self) -> int:
+        """How many keys wait to be written."""
+        return len(self._changed)
+
+
+__all__ = ["NEVER", "Fold", "Route", "row_key"]

@@ -1,0 +1,158 @@
+"""From a record to its handler: decode, check the route, find the handler; and what becomes of what fails."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from neural_hive.aggregates.identity import derived_id
+from neural_hive.schemas.catalogue import UnknownSchema
+from neural_hive.schemas.codec import BadRecord, decode, encode_message
+from neural_hive.schemas.envelope import Header
+from neural_hive.schemas.topics import partition_of
+from neural_hive.streams.kernel.fold import Route
+from neural_hive.streams.kernel.system import System
+from neural_hive.streams.kernel.unit import Cause, Output
+
+DEAD_LETTERS = "dead.letters"
+ORIGIN_HEADER = "origin"  # topic:partition:offset of a forwarded record
+ID_CHARACTERS_MAX = 200
+REASON_CHARACTERS_MAX = 2_000
+_TRACE_DIGITS = 32
+_cached_partition_of = lru_cache(maxsize=100_000)(partition_of)
+
+
+class Mail(msgspec.Struct, frozen=True):
+    """A record that is understood: who handles it, and what its events will carry."""
+
+    cause: Cause
+    message: Any
+    handler: Callable[[Any, Any], None]
+
+
+class Misrouted(Exception):
+    """The record belongs to another partition: it is forwarded once, never processed in place."""
+
+    def __init__(self, topic: str, partition: int, routing_id: str) -> None:
+        self.topic, self.partition, self.routing_id = topic, partition, routing_id
+        super().__init__(f"routing id {routing_id} belongs to partition {partition}")
+
+
+def open_mail(system: System, record: Any, partition: int, partitions_of: dict[str, int]) -> Mail:
+    """The record's message, with its handler.
+
+    Raises BadRecord, UnknownSchema: it cannot be read; Misrouted: it belongs to another partition.
+    """
+    source = system.inputs.get(record.topic)
+    if source is not None and source.raw is not None:
+        return _open_raw(record, source.raw)
+    decoded = decode(record.value or b"", "message")
+    header = decoded.head
+    assert isinstance(header, Header)
+    _check_header(header)
+    _check_route(system, record, header.routing_id, partition, partitions_of)
+    known = system.handler_of(record.topic, header.message_type)
+    if known is None:
+        raise BadRecord(f"{system.name} does not take {header.message_type} on {record.topic}")
+    message_class, handler = known
+    try:
+        message = msgspec.convert(decoded.payload, message_class)
+    except msgspec.ValidationError as error:
+        raise BadRecord(f"{header.message_type}: {error}") from error
+    trace_id = header.trace_id if _is_trace(header.trace_id) else _trace_of(header.message_id)
+    route = Route(header.routing_id, header.correlation_id or header.routing_id, trace_id)
+    cause = Cause(
+        header.message_id, route, record.timestamp * 1000, record.topic, record.partition, record.offset
+    )
+    return Mail(cause, message, handler)
+
+
+def _open_raw(record: Any, handler: Callable[[Any, Any], None]) -> Mail:
+    """A foreign record: its place is its id, its key the route."""
+    message_id = f"{record.topic}:{record.partition}:{record.offset}"
+    routing_id = (record.key or b"").decode(errors="replace")
+    route = Route(routing_id, routing_id, _trace_of(message_id))
+    cause = Cause(message_id, route, record.timestamp * 1000, record.topic, record.partition, record.offset)
+    return Mail(cause, record, handler)
+
+
+def _check_header(header: Header) -> None:
+    for name in ("message_id", "routing_id"):
+        value = getattr(header, name)
+        if not value or len(value) > ID_CHARACTERS_MAX:
+            raise BadRecord(f"{name} must have 1 to {ID_CHARACTERS_MAX} characters, found {len(value)}")
+    if len(header.correlation_id) > ID_CHARACTERS_MAX:
+        raise BadRecord(f"correlation_id must have at most {ID_CHARACTERS_MAX} characters")
+
+
+def _check_route(
+    system: System, record: Any, routing_id: str, partition: int, partitions_of: dict[str, int]
+) -> None:
+    right = _cached_partition_of(routing_id.encode(), partitions_of[record.topic])
+    if right == partition:
+        return
+    if any(name == ORIGIN_HEADER for name, _ in record.headers):
+        raise BadRecord(
+            f"routing id {routing_id} belongs to partition {right}, and the record was forwarded once already"
+        )
+    if system.repartition is None or record.topic == system.repartition:
+        raise BadRecord(
+            f"routing id {routing_id} belongs to partition {right}, not {partition}: partition by murmur2 of it"
+        )
+    raise Misrouted(system.repartition, right, routing_id)
+
+
+def forwarded(record: Any, misrouted: Misrouted) -> Output:
+    """The record as it is, on its way to the right partition; its message id stays the same."""
+    place = f"{record.topic}:{record.partition}:{record.offset}"
+    headers = [*record.headers, (ORIGIN_HEADER, place.encode())]
+    key = misrouted.routing_id.encode()
+    return Output(misrouted.topic, misrouted.partition, key, record.value, headers, None)
+
+
+def dead_letter(
+    record: Any, error: Exception, processor: str, partitions_of: dict[str, int], mail: Mail | None
+) -> Output:
+    """The record with its bytes, its place and the reason, for people to look at and to send again."""
+    place = f"{record.topic}:{record.partition}:{record.offset}"
+    message_id = derived_id(place, processor, "dead-letter")
+    routing_id = mail.cause.route.routing_id if mail else (record.key or b"").decode(errors="replace")
+    header = Header(
+        message_id=message_id,
+        message_type="DeadLetter",
+        occurred_at=record.timestamp * 1000,
+        routing_id=routing_id,
+        correlation_id=mail.cause.route.correlation_id if mail else "",
+        causation_id=mail.cause.message_id if mail else "",
+        trace_id=mail.cause.route.trace_id if mail else _trace_of(message_id),
+        span_id=message_id.replace("-", "")[:16],
+        producer=processor,
+    )
+    payload = {
+        "source_topic": record.topic,
+        "source_partition": record.partition,
+        "source_offset": record.offset,
+        "source_timestamp_ms": record.timestamp,
+        "key": record.key,
+        "value": record.value or b"",
+        "headers": [{"name": name, "value": value or b""} for name, value in record.headers],
+        "reason": str(error)[:REASON_CHARACTERS_MAX],
+        "error_type": type(error).__name__,
+        "processor": processor,
+        "aggregate_id": "",
+    }
+    partition = record.partition % partitions_of[DEAD_LETTERS]
+    return Output(DEAD_LETTERS, partition, record.key or b"", encode_message(header, payload), [], None)
+
+
+def _is_trace(trace_id: str) -> bool:
+    return len(trace_id) == _TRACE_DIGITS and all(digit in "0123456789abcdef" for digit in trace_id)
+
+
+def _trace_of(message_id: str) -> str:
+    """A trace id for a message that came without one: the same for the same message."""
+    return derived_id(message_id, "trace").replace("-", "")
+
+
+__all__ = ["BadRecord", "Mail", "Misrouted", "UnknownSchema", "dead_letter", "forwarded", "open_mail"]

@@ -1,0 +1,47 @@
+"""What every partition of every system tells Prometheus."""
+
+from functools import cache
+
+import msgspec
+from prometheus_client import Counter, Gauge, Histogram
+
+_LABELS = ("system", "partition")
+_RECORDS = Counter("neural_hive_records", "Input records taken, whatever became of them", _LABELS)
+_EVENTS = Counter("neural_hive_events", "Events committed", _LABELS)
+_REPEATS = Counter("neural_hive_repeats", "Messages that an aggregate had seen before", _LABELS)
+_DEAD = Counter("neural_hive_dead_letters", "Records that could not be processed", _LABELS)
+_TRANSACTION = Histogram(
+    "neural_hive_transaction_seconds",
+    "Time of one transaction and the write of its state",
+    _LABELS,
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+_RECOVERY = Gauge("neural_hive_recovery_seconds", "Time of the last recovery from the log", _LABELS)
+_QUEUED = Gauge("neural_hive_queued_records", "Records fetched and not yet processed", _LABELS)
+
+
+class PartitionMetrics(msgspec.Struct, frozen=True):
+    """The metrics of one partition, with their labels set."""
+
+    records: Counter
+    events: Counter
+    repeats: Counter
+    dead_letters: Counter
+    transaction_seconds: Histogram
+    recovery_seconds: Gauge
+    queued: Gauge
+
+
+@cache
+def of(system: str, partition: int) -> PartitionMetrics:
+    """The metrics of a partition of a system."""
+    labels = (system, str(partition))
+    return PartitionMetrics(
+        _RECORDS.labels(*labels),
+        _EVENTS.labels(*labels),
+        _REPEATS.labels(*labels),
+        _DEAD.labels(*labels),
+        _TRANSACTION.labels(*labels),
+        _RECOVERY.labels(*labels),
+        _QUEUED.labels(*labels),
+    )

@@ -1,0 +1,203 @@
+"""Brings a partition's state to the end of its log: the event topics are the changelog, and nothing else is.
+
+Whatever could mean that committed events were lost, changed or written twice stops the partition here.
+"""
+
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+import structlog
+
+from neural_hive.aggregates.aggregate import Aggregate, event_of
+from neural_hive.connectors.kafka_log import (
+    LostLog,
+    Record,
+    begin_offsets,
+    end_offsets,
+    merged,
+    read_committed,
+)
+from neural_hive.schemas.codec import decode
+from neural_hive.schemas.envelope import NO_HASH, Envelope
+from neural_hive.streams.kernel.fold import Fold, Route
+from neural_hive.streams.kernel.state import Position, TopicPosition, row_key
+from neural_hive.streams.kernel.unit import cause_digest
+
+FOLDED_BEFORE_WRITE = 50_000  # changed keys that recovery keeps in memory
+log = structlog.get_logger()
+
+
+class BrokenLog(RuntimeError):
+    """The log is not what this partition wrote: a gap, a fork, or events that are gone or were changed.
+
+    The partition stops and keeps what it has, for the state and the archive may be the only copies.
+    """
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """Where a partition stands after recovery."""
+
+    position: Position
+    folded: int
+    skipped: int  # the same event twice with the same bytes
+
+
+class _Event(msgspec.Struct, frozen=True):
+    record: Record
+    envelope: Envelope
+    payload: dict[str, Any]
+
+
+def recover(
+    fold: Fold,
+    config: dict[str, Any],
+    partition: int,
+    topic_ids: dict[str, str],
+    state_version: str,
+    stall_s: float,
+) -> Recovered:
+    """Folds all events that the state does not contain yet. Call after the fence.
+
+    Raises BrokenLog; StalledLog: a foreign transaction holds the log's end.
+    """
+    stored = fold.store.position() or _beginning(topic_ids, state_version)
+    ends = end_offsets(config, [(topic, partition) for topic in topic_ids])
+    _check_still_there(stored, topic_ids, ends, partition)
+    readers = [
+        _events(config, topic, partition, stored.topics.get(topic), ends[topic, partition], stall_s)
+        for topic in topic_ids
+    ]
+    return _fold_all(fold, merged(readers), stored, partition)
+
+
+def _beginning(topic_ids: dict[str, str], state_version: str) -> Position:
+    return Position(
+        state_version, 0, {topic: TopicPosition(i, -1, NO_HASH) for topic, i in topic_ids.items()}
+    )
+
+
+def _check_still_there(
+    stored: Position, topic_ids: dict[str, str], ends: dict[tuple[str, int], int], partition: int
+) -> None:
+    for topic, position in stored.topics.items():
+        where = f"{topic}:{partition}"
+        if position.topic_id != topic_ids.get(topic):
+            raise BrokenLog(
+                f"{where} is another topic than the state was made from "
+                f"(topic id {topic_ids.get(topic)}, expected {position.topic_id}): it was deleted and made anew"
+            )
+        if position.offset >= ends[topic, partition]:
+            raise BrokenLog(
+                f"{where} ends at offset {ends[topic, partition]}, but the state contains offset "
+                f"{position.offset}: the log lost committed events"
+            )
+
+
+def _events(
+    config: dict[str, Any],
+    topic: str,
+    partition: int,
+    position: TopicPosition | None,
+    end: int,
+    stall_s: float,
+) -> Iterator[tuple[int, _Event]]:
+    """The topic's events behind the position, by sequence; the last known one is read again to see it unchanged."""
+    known = position is not None and position.offset >= 0
+    first = (
+        position.offset
+        if position is not None and known
+        else begin_offsets(config, [(topic, partition)])[topic, partition]
+    )
+    try:
+        for record in read_committed(config, topic, partition, first, end, stall_s):
+            if known and position is not None:
+                known = False
+                _check_unchanged(record, position)
+                continue
+            decoded = decode(record.value or b"", "event")
+            assert isinstance(decoded.head, Envelope)
+            yield decoded.head.sequence, _Event(record, decoded.head, decoded.payload)
+    except LostLog as error:
+        raise BrokenLog(str(error)) from error
+    if known:
+        raise BrokenLog(f"{topic}:{partition} has no record at offset {first}, which the state contains")
+
+
+def _check_unchanged(record: Record, position: TopicPosition) -> None:
+    if record.offset != position.offset or sha256(record.value or b"").digest() != position.hash:
+        raise BrokenLog(
+            f"{record.topic}:{record.partition} offset {position.offset} is not the event that the state contains: "
+            "the log was changed"
+        )
+
+
+def _fold_all(
+    fold: Fold, events: Iterator[tuple[int, _Event]], stored: Position, partition: int
+) -> Recovered:
+    sequence, topics, last_hash = stored.sequence, dict(stored.topics), b""
+    folded = skipped = 0
+    for number, event in events:
+        digest = sha256(event.record.value or b"").digest()
+        if number == sequence and digest == last_hash:
+            skipped += 1
+        elif number != sequence + 1:
+            raise BrokenLog(
+                f"{_place(event.record)} has sequence {number}, expected {sequence + 1}: "
+                + ("events are missing before it" if number > sequence else "two events claim one place")
+            )
+        else:
+            _fold_one(fold, event, digest)
+            sequence, last_hash = number, digest
+            folded += 1
+        topic_id = topics[event.record.topic].topic_id
+        topics[event.record.topic] = TopicPosition(topic_id, event.record.offset, digest)
+        if fold.changes > FOLDED_BEFORE_WRITE:
+            fold.write(Position(stored.state_version, sequence, dict(topics)))
+    position = Position(stored.state_version, sequence, topics)
+    fold.write(position)
+    fold.rescan_timers()
+    return Recovered(position, folded, skipped)
+
+
+def _fold_one(fold: Fold, event: _Event, digest: bytes) -> None:
+    envelope, record = event.envelope, event.record
+    aggregate = _aggregate_of(fold, event)
+    key = row_key(aggregate.name, envelope.aggregate_id)
+    row = fold.row(aggregate, key)
+    version, prev_hash = (row.version, row.hash) if row is not None else (0, NO_HASH)
+    if envelope.version != version + 1 or envelope.prev_hash != prev_hash:
+        raise BrokenLog(
+            f"{_place(record)} is version {envelope.version} of {aggregate.name} {envelope.aggregate_id}, "
+            f"expected {version + 1} with the hash of the one before: the aggregate's chain is broken"
+        )
+    route = Route((record.key or b"").decode(), envelope.correlation_id, envelope.trace_id)
+    fold.apply(
+        aggregate,
+        envelope.aggregate_id,
+        key,
+        event_of(aggregate, envelope.event_type, event.payload),
+        envelope.occurred_at,
+        digest,
+        cause_digest(envelope.causation_id),
+        route,
+    )
+    fold.keep()
+
+
+def _aggregate_of(fold: Fold, event: _Event) -> Aggregate[Any]:
+    aggregate = fold.aggregates.get(event.envelope.aggregate_type)
+    if aggregate is None:
+        raise BrokenLog(
+            f"{_place(event.record)} is of aggregate type {event.envelope.aggregate_type}, which this build does not "
+            "know: a newer build wrote it; update this worker"
+        )
+    return aggregate
+
+
+def _place(record: Record) -> str:
+    return f"{record.topic}:{record.partition} offset {record.offset}"
+
+
+__all__ = ["BrokenLog", "Recovered", "recover"]

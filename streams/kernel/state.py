@@ -1,0 +1,133 @@
+"""The state of one partition in RocksDB: rows of aggregates, counters, timers, and the position they stand for.
+
+The log is the truth and this folder can be deleted at any time. Rows are written in one batch with the position,
+after the transaction that holds their events was committed.
+"""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, ReadOptions, WriteBatch
+
+S = TypeVar("S")
+
+POSITION_KEY = b"\0position"
+ROW, COUNTER, TIMER = b"a", b"c", b"t"
+CACHE_BYTES = 32 << 20
+WRITE_BUFFER_BYTES = 32 << 20
+RECENT_CAUSES = 16  # how many causing messages an aggregate remembers, to know a repeat
+CAUSE_BYTES = 12
+
+
+class Row(msgspec.Struct, Generic[S], frozen=True, array_like=True):
+    """What the processor keeps of one aggregate."""
+
+    version: int
+    occurred_at: int  # of its last event, µs
+    hash: bytes  # SHA-256 of its last event
+    recent: bytes  # digests of the last RECENT_CAUSES messages that caused events here, CAUSE_BYTES each
+    state: S
+
+
+class TopicPosition(msgspec.Struct, frozen=True, array_like=True):
+    """The last event of one event topic that the state contains."""
+
+    topic_id: str
+    offset: int  # -1: none yet
+    hash: bytes
+
+
+class Position(msgspec.Struct, frozen=True, array_like=True):
+    """Which part of the log the state is the fold of."""
+
+    state_version: str
+    sequence: int
+    topics: dict[str, TopicPosition]
+
+
+class Timer(msgspec.Struct, frozen=True, array_like=True):
+    """A deadline of an aggregate, with what its event will need."""
+
+    aggregate: str
+    aggregate_id: str
+    name: str
+    due: int  # µs
+    routing_id: str
+    correlation_id: str
+    trace_id: str
+
+
+def row_key(aggregate: str, aggregate_id: str) -> bytes:
+    """Where the row of an aggregate stands."""
+    return ROW + aggregate.encode() + b"\0" + aggregate_id.encode()
+
+
+def counter_key(key: str) -> bytes:
+    """Where a counter stands."""
+    return COUNTER + key.encode()
+
+
+def timer_key(timer: Timer) -> bytes:
+    """Where a timer stands: ordered by its due time."""
+    name = f"{timer.aggregate}\0{timer.aggregate_id}\0{timer.name}".encode()
+    return TIMER + struct.pack(">Q", max(timer.due, 0)) + name
+
+
+class Store:
+    """One RocksDB database, read and written by one partition's task only."""
+
+    def __init__(self, folder: Path, read_only: bool = False) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_write_buffer_size(WRITE_BUFFER_BYTES)
+        options.set_max_write_buffer_number(2)
+        table = BlockBasedOptions()
+        table.set_block_cache(Cache(CACHE_BYTES))  # rocksdict's default is 2 GiB for each database
+        table.set_bloom_filter(10, False)
+        options.set_block_based_table_factory(table)
+        options.set_max_open_files(64)
+        options.set_keep_log_file_num(2)
+        access = AccessType.read_only() if read_only else AccessType.read_write()
+        self._db = Rdict(str(folder), options, access_type=access)
+        self.get = self._db.get
+
+    def position(self) -> Position | None:
+        """The position that the state stands for; None for a new folder."""
+        raw = self._db.get(POSITION_KEY)
+        return msgspec.msgpack.decode(raw, type=Position) if raw else None
+
+    def write(self, puts: dict[bytes, bytes | None], position: Position) -> None:
+        """All or nothing: rows (None deletes) and the position."""
+        batch = WriteBatch(raw_mode=True)
+        for key, value in puts.items():
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        batch.put(POSITION_KEY, msgspec.msgpack.encode(position))
+        self._db.write(batch)
+
+    def timers(self) -> Iterator[tuple[bytes, Timer]]:
+        """All timers, the earliest first."""
+        for key, value in self._scan(TIMER):
+            yield key, msgspec.msgpack.decode(value, type=Timer)
+
+    def rows(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every row, counter and timer as it stands, for comparison with the log."""
+        for key, value in self._db.items():
+            if key != POSITION_KEY:
+                yield key, value
+
+    def _scan(self, prefix: bytes) -> Iterator[tuple[bytes, Any]]:
+        for key, value in self._db.items(from_key=prefix, read_opt=ReadOptions()):
+            if not key.startswith(prefix):
+                return
+            yield key, value
+
+    def close(self) -> None:
+        """Releases the folder."""
+        self._db.close()

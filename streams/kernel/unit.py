@@ -1,0 +1,184 @@
+"""The work on one batch: handlers decide, events are made and folded, and all of it waits for one transaction."""
+
+from collections.abc import Mapping
+from hashlib import blake2b, sha256
+from typing import Any, TypeVar
+
+import msgspec
+
+from neural_hive.aggregates.aggregate import Aggregate, Command, Event
+from neural_hive.aggregates.identity import derived_id
+from neural_hive.schemas.codec import (
+    EventEncoder,
+    avro_string,
+    encode_message,
+    event_context,
+    event_source,
+)
+from neural_hive.schemas.envelope import NO_HASH, Header
+from neural_hive.schemas.topics import partition_of
+from neural_hive.streams.kernel.fold import Fold, Route
+from neural_hive.streams.kernel.state import CAUSE_BYTES, counter_key, row_key
+
+S = TypeVar("S")
+
+
+class Output(msgspec.Struct, frozen=True):
+    """One record to be produced in the batch's transaction."""
+
+    topic: str
+    partition: int
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]]
+    hash: bytes | None  # of an event, for the position; None for what carries no sequence
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """The record or timer that is being handled."""
+
+    message_id: str
+    route: Route
+    now: int  # append time of the record, due time of the timer, µs
+    topic: str  # "" for a timer
+    partition: int
+    offset: int
+
+
+def cause_digest(message_id: str) -> bytes:
+    """What an aggregate remembers of a message, to know it again."""
+    return blake2b(message_id.encode(), digest_size=CAUSE_BYTES).digest()
+
+
+class Work:
+    """Implements `Unit` for one record after the other, and collects what their transaction will hold."""
+
+    def __init__(
+        self,
+        fold: Fold,
+        partition: int,
+        encoders: dict[str, EventEncoder],
+        views: Mapping[str, Any],
+        partitions_of: dict[str, int],
+        producer: str,
+        sequence: int,
+    ) -> None:
+        self.fold = fold
+        self.partition = partition
+        self.sequence = sequence
+        self.outputs: list[Output] = []
+        self.repeats = 0
+        self.events = 0
+        self._encoders = encoders
+        self._views = views
+        self._partitions_of = partitions_of
+        self._producer = producer
+
+    def begin(self, cause: Cause) -> None:
+        """Starts one record: what was done before it stands."""
+        self.fold.keep()
+        self._mark = (len(self.outputs), self.sequence, self.events)
+        self._cause = cause
+        self._digest = cause_digest(cause.message_id)
+        route = cause.route
+        self._context = event_context(route.correlation_id, cause.message_id, route.trace_id)
+        self._source = event_source(cause.topic, cause.partition, cause.offset)
+        self._key = route.routing_id.encode()
+        self._touched: dict[bytes, int] = {}  # events of this cause so far, by aggregate; -1: a repeat
+        self._sent: dict[str, int] = {}
+        self.now = cause.now
+        self.message_id = cause.message_id
+
+    def refuse(self) -> None:
+        """Takes back all that the record did."""
+        self.fold.undo()
+        outputs, self.sequence, self.events = self._mark
+        del self.outputs[outputs:]
+
+    def load(self, aggregate: Aggregate[S], aggregate_id: str) -> S | None:
+        """See Unit.load."""
+        row = self.fold.row(aggregate, row_key(aggregate.name, aggregate_id))
+        return row.state if row is not None else None
+
+    def count(self, key: str) -> int:
+        """See Unit.count."""
+        return self.fold.count(counter_key(key))
+
+    def view(self, name: str) -> Any:
+        """See Unit.view."""
+        return self._views[name]
+
+    def execute(self, aggregate: Aggregate[Any], aggregate_id: str, command: Command) -> list[Event]:
+        """See Unit.execute."""
+        key = row_key(aggregate.name, aggregate_id)
+        row = self.fold.row(aggregate, key)
+        touched = self._touched.get(key)
+        if touched is None:
+            touched = -1 if row is not None and self._digest in row.recent else 0
+            self._touched[key] = touched
+            self.repeats += touched < 0
+        if touched < 0:
+            return []
+        events: list[Event] = aggregate.decide(row.state if row is not None else None, command)
+        for event in events:
+            self._append(aggregate, aggregate_id, key, event)
+        return events
+
+    def _append(self, aggregate: Aggregate[Any], aggregate_id: str, key: bytes, event: Event) -> None:
+        row = self.fold.row(aggregate, key)
+        version, last_at, prev_hash = (
+            (row.version, row.occurred_at, row.hash) if row is not None else (0, 0, NO_HASH)
+        )
+        cause, index = self._cause, self._touched[key]
+        self._touched[key] = index + 1
+        event_type = type(event).__name__
+        event_id = derived_id(cause.message_id, aggregate_id, str(index))
+        span_id = event_id[:8] + event_id[9:13] + event_id[14:18]
+        occurred_at = max(cause.now, last_at)
+        self.sequence += 1
+        value = self._encoders[event_type].encode(
+            event_id,
+            avro_string(aggregate_id),
+            version + 1,
+            occurred_at,
+            self._context,
+            span_id,
+            self.sequence,
+            self._source,
+            prev_hash,
+            msgspec.to_builtins(event, builtin_types=(bytes,)),
+        )
+        digest = sha256(value).digest()
+        self.outputs.append(
+            Output(
+                aggregate.topic, self.partition, self._key, value, self._headers(event_type, span_id), digest
+            )
+        )
+        self.events += 1
+        self.fold.apply(aggregate, aggregate_id, key, event, occurred_at, digest, self._digest, cause.route)
+
+    def _headers(self, record_type: str, span_id: str) -> list[tuple[str, bytes]]:
+        traceparent = f"00-{self._cause.route.trace_id}-{span_id}-01".encode()
+        return [("traceparent", traceparent), ("event_type", record_type.encode())]
+
+    def send(self, topic: str, message_type: str, routing_id: str, payload: dict[str, Any]) -> None:
+        """See Unit.send."""
+        cause, index = self._cause, self._sent.get(topic, 0)
+        self._sent[topic] = index + 1
+        message_id = derived_id(cause.message_id, topic, str(index))
+        span_id = message_id[:8] + message_id[9:13] + message_id[14:18]
+        header = Header(
+            message_id,
+            message_type,
+            cause.now,
+            routing_id,
+            cause.route.correlation_id,
+            cause.message_id,
+            cause.route.trace_id,
+            span_id,
+            self._producer,
+        )
+        key = routing_id.encode()
+        partition = partition_of(key, self._partitions_of[topic])
+        value = encode_message(header, payload)
+        self.outputs.append(Output(topic, partition, key, value, self._headers(message_type, span_id), None))

@@ -1,0 +1,63 @@
+"""Hashes of code: which version of the logic decided, and which version of the aggregates made the state."""
+
+import ast
+import hashlib
+import sys
+from collections.abc import Iterable
+from importlib.util import find_spec, resolve_name
+from pathlib import Path
+
+OURS = "neural_hive"
+HASH_DIGITS = 16
+
+
+def code_hash(modules: Iterable[str]) -> str:
+    """A hash over the source of the named modules and all that they import of this project, 16 hex digits.
+
+    Modules from elsewhere (a user's own system) are followed as far as they are named directly.
+    """
+    seen: dict[str, bytes] = {}
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        path = _source(name)
+        if path is None:
+            continue
+        seen[name] = path.read_bytes()
+        waiting.extend(sorted(_imports(name, seen[name])))
+    digest = hashlib.sha256()
+    for name in sorted(seen):
+        digest.update(name.encode() + b"\0" + hashlib.sha256(seen[name]).digest())
+    return digest.hexdigest()[:HASH_DIGITS]
+
+
+def _source(name: str) -> Path | None:
+    loaded = sys.modules.get(name)
+    origin = getattr(loaded, "__file__", None)
+    if origin is None:
+        spec = find_spec(name)
+        origin = spec.origin if spec else None
+    return Path(origin) if origin and origin.endswith(".py") else None
+
+
+def _imports(name: str, source: bytes) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = resolve_name("." * node.level + (node.module or ""), name.rpartition(".")[0] or name)
+            found.add(base)
+            found.update(f"{base}.{alias.name}" for alias in node.names if _is_module(f"{base}.{alias.name}"))
+    return {module for module in found if module.split(".")[0] == OURS}
+
+
+def _is_module(name: str) -> bool:
+    if name.split(".")[0] != OURS:
+        return False
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
