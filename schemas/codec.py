@@ -4,7 +4,7 @@ An event's bytes are its proof: its hash is SHA-256 over them, and they are neve
 """
 
 import io
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import fastavro
@@ -17,8 +17,11 @@ from neural_hive.schemas.catalogue import (
     parsed,
     parsed_payload,
     registered,
+    schema_of,
 )
 from neural_hive.schemas.envelope import Envelope, Header
+from neural_hive.schemas.strict import NotADatum, Program, check, compiled
+from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, TOPICS
 
 FRAME_BYTES: Final = 5
 _SHORT: Final = tuple(bytes((n << 1,)) for n in range(64))  # the Avro length prefix of a short string
@@ -70,12 +73,14 @@ class EventEncoder:
     them together.
     """
 
-    __slots__ = ("_lead", "_payload_schema", "event_type")
+    __slots__ = ("_bytes_max", "_lead", "_payload_program", "_payload_schema", "event_type")
 
     def __init__(self, event_type: str, aggregate_type: str, logic_version: str, producer: str) -> None:
         row = current(event_type)
         self.event_type = event_type
         self._payload_schema = parsed_payload(row.id)
+        self._payload_program = compiled(schema_of(row.id)["fields"][1]["type"])
+        self._bytes_max = _bytes_max(row)
         self._lead = (
             _frame(row)
             + avro_string(event_type)
@@ -102,14 +107,17 @@ class EventEncoder:
 
         `aggregate_id`, `context` (correlation, causation, trace) and `source` (topic, partition, offset) are
         Avro already (see `avro_string`, `event_context` and `event_source`): they are shared by all events of
-        one record. Raises BadRecord: the payload does not fit its schema.
+        one record. Raises BadRecord: the payload does not fit its schema, or the event is larger than a topic
+        allows.
         """
-        body = io.BytesIO()
+        out = io.BytesIO()
         try:
-            fastavro.schemaless_writer(body, self._payload_schema, payload)
+            fastavro.schemaless_writer(out, self._payload_schema, payload)
+            body = out.getvalue()
+            check(self._payload_program, body, 0)
         except Exception as error:
             raise BadRecord(f"{self.event_type} does not fit its schema: {error}") from error
-        return b"".join(
+        value = b"".join(
             (
                 self._lead,
                 b"\x48",  # event_id: 36 characters
@@ -124,9 +132,12 @@ class EventEncoder:
                 source,
                 b"\x40",  # prev_hash: 32 bytes
                 prev_hash,
-                body.getvalue(),
+                body,
             )
         )
+        if len(value) > self._bytes_max:
+            raise BadRecord(_too_large(self.event_type, len(value), self._bytes_max))
+        return value
 
 
 def event_context(correlation_id: str, causation_id: str, trace_id: str) -> bytes:
@@ -152,13 +163,26 @@ def encode_message(header: Header, payload: dict[str, Any]) -> bytes:
 
 
 def _encode(row: Registered, record: dict[str, Any]) -> bytes:
+    reader = _reader(row.id)
     out = io.BytesIO()
     out.write(_frame(row))
     try:
-        fastavro.schemaless_writer(out, parsed(row.id), record)
+        fastavro.schemaless_writer(out, reader.parsed, record)
+        value = out.getvalue()
+        check(reader.program, value, FRAME_BYTES)
     except Exception as error:
         raise BadRecord(f"{row.name} does not fit its schema: {error}") from error
-    return out.getvalue()
+    if len(value) > reader.bytes_max:
+        raise BadRecord(_too_large(row.name, len(value), reader.bytes_max))
+    return value
+
+
+def _bytes_max(row: Registered) -> int:
+    return max(TOPICS[name].bytes_max if name in TOPICS else MESSAGE_BYTES_MAX for name in row.topics)
+
+
+def _too_large(name: str, size_bytes: int, bytes_max: int) -> str:
+    return f"{name} has {size_bytes} bytes, more than the {bytes_max} allowed"
 
 
 def _frame(row: Registered) -> bytes:
@@ -172,35 +196,54 @@ def schema_id(value: bytes) -> int:
     return int.from_bytes(value[1:FRAME_BYTES], "big")
 
 
+class _Reader(msgspec.Struct, frozen=True):
+    """What reading one schema id takes, made once."""
+
+    row: Registered
+    program: Program
+    parsed: Any
+    head_type: type[Envelope] | type[Header]
+    head_name: str
+    bytes_max: int
+
+
+@cache
+def _reader(number: int) -> _Reader:
+    schema = schema_of(number)  # raises UnknownSchema
+    row = registered()[number]
+    head: tuple[type[Envelope] | type[Header], str] = (
+        (Envelope, "envelope") if row.kind == "event" else (Header, "header")
+    )
+    return _Reader(row, compiled(schema), parsed(number), *head, _bytes_max(row))
+
+
 def decode(value: bytes, kind: RecordKind) -> Decoded:
     """One event or message, read with the schema that wrote it.
 
-    Raises UnknownSchema: the id is not known to this build. BadRecord: the bytes are not that record, or the
-    record is of the other kind.
+    Raises UnknownSchema: the id is not known to this build. BadRecord: the bytes are not exactly that record
+    (too many, too few, hostile), are more than its topics allow, or the record is of the other kind.
     """
-    number = schema_id(value)
-    row = registered().get(number)
-    if row is None:
-        parsed(number)  # raises UnknownSchema with its text
-    assert row is not None
+    reader = _reader(schema_id(value))
+    row = reader.row
     if row.kind != kind:
         raise BadRecord(f"{row.name} is of kind {row.kind}, expected kind: {kind}")
-    record = _read(value, number, row)
-    head_type, head_name = (Envelope, "envelope") if kind == "event" else (Header, "header")
-    head = record[head_name]
+    if len(value) > reader.bytes_max:
+        raise BadRecord(_too_large(row.name, len(value), reader.bytes_max))
+    record = _read(value, reader)
     try:
-        return Decoded(row, head_type(**head), record["payload"])
+        return Decoded(row, reader.head_type(**record[reader.head_name]), record["payload"])
     except TypeError as error:
         raise BadRecord(f"{row.name}: {error}") from error
 
 
-def _read(value: bytes, number: int, row: Registered) -> dict[str, Any]:
+def _read(value: bytes, reader: _Reader) -> dict[str, Any]:
     stream = io.BytesIO(value)
     stream.seek(FRAME_BYTES)
     try:
-        record: dict[str, Any] = fastavro.schemaless_reader(stream, parsed(number), None)
-    except Exception as error:  # fastavro raises IndexError, EOFError, struct.error … on hostile bytes
-        raise BadRecord(f"{row.name} cannot be read: {type(error).__name__}: {error}") from error
-    if stream.tell() != len(value):
-        raise BadRecord(f"{row.name} has {len(value) - stream.tell()} bytes too many")
+        check(reader.program, value, FRAME_BYTES)
+        record: dict[str, Any] = fastavro.schemaless_reader(stream, reader.parsed, None)
+    except NotADatum as error:
+        raise BadRecord(f"{reader.row.name} cannot be read: {error}") from error
+    except Exception as error:  # text that is not UTF-8; fastavro does not say what else it may raise
+        raise BadRecord(f"{reader.row.name} cannot be read: {type(error).__name__}: {error}") from error
     return record

@@ -137,7 +137,7 @@ def _meaning_changed(new: dict[str, Any], old: dict[str, Any]) -> Iterator[str]:
 
 
 def _types(node: Any, path: str, named: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Every place of a schema with its type, full name and logical type, which Avro's rules do not compare."""
+    """Every place of a schema with its type: full names, and logical types, which Avro's rules pass over."""
     node = named.get(node, node) if isinstance(node, str) else node
     if isinstance(node, list):
         for branch in node:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from neural_hive.schemas import catalogue
+from neural_hive.schemas import catalogue, codec
 
 Write = Callable[..., Path]
 
@@ -83,6 +83,7 @@ def in_force(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             catalogue.schema_of,
             catalogue.parsed,
             catalogue.parsed_payload,
+            codec._reader,
         ):
             kept.cache_clear()
 
