@@ -1,9 +1,7 @@
 """What all tests share: a real broker, and topics of their own on it."""
 
-import os
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic

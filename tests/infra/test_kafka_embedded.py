@@ -1,18 +1,9 @@
 """The embedded broker: it takes records, survives kill -9, leaves nothing behind, and runs only locked jars."""
 
-import os
-import shutil
-import subprocess
-import sys
-import time
-from pathlib import Path
-
 import psutil
-import pytest
 from confluent_kafka import Consumer, Producer
 
-from neural_hive.connectors.kafka_embedded import EmbeddedKafka, KafkaFailed
-from neural_hive.connectors.kafka_jars import LOCK, JarsRefused, cache_folder, kafka_jars
+from neural_hive.connectors.kafka_embedded import EmbeddedKafka
 from tests.conftest import TopicFactory
 
 
@@ -42,7 +33,9 @@ def test_a_record_comes_back(kafka: EmbeddedKafka, topic_factory: TopicFactory) 
     assert _values(kafka.bootstrap, topic, 1) == [b"one"]
 
 
-def test_a_killed_broker_comes_back_with_its_records(kafka: EmbeddedKafka, topic_factory: TopicFactory) -> None:
+def test_a_killed_broker_comes_back_with_its_records(
+    kafka: EmbeddedKafka, topic_factory: TopicFactory
+) -> None:
     topic = topic_factory()
     _send(kafka.bootstrap, topic, b"before")
     old = kafka.child(1).pid
