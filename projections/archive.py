@@ -1,0 +1,110 @@
+"""The archive: every committed record as it lay in the log, beside what ClickHouse decodes from it.
+
+`events` holds the event topics, `messages` the inputs and dead letters. Both keep the raw record, so that replay
+can read them when Kafka no longer has it. A message that cannot be decoded is kept raw, with the reason.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from neural_hive.projections.avro_types import column_type, json_ready, quoted
+from neural_hive.projections.container import Container
+from neural_hive.schemas.catalogue import RecordKind, schema_of
+from neural_hive.schemas.envelope import ENVELOPE_SCHEMA, HEADER_SCHEMA
+
+TABLE_SETTINGS: Final = (
+    "non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1"
+)
+INSERT_SETTINGS: Final[dict[str, Any]] = {
+    "async_insert": 0,
+    "max_insert_threads": 1,
+    "min_insert_block_size_rows": 10_000_000,
+    "min_insert_block_size_bytes": 4_000_000_000,
+    "input_format_avro_null_as_default": 1,
+}
+"""One insert makes one block, and so one part: it is there whole or not at all."""
+
+_RAW_COLUMNS: Final = (
+    ("topic", "LowCardinality(String)"),
+    ("partition", "UInt32"),
+    ("offset", "UInt64"),
+    ("timestamp", "DateTime64(3, 'UTC')"),
+    ("key", "Nullable(String)"),
+    ("headers", "Array(Tuple(name String, value Nullable(String)))"),
+    ("value", "Nullable(String) CODEC(ZSTD(1))"),
+    ("schema_id", "UInt32"),
+    ("decode_error", "String"),
+)
+_FEW_VALUES: Final = frozenset(
+    ("event_type", "aggregate_type", "logic_version", "producer", "source_topic", "message_type")
+)
+_BLOB: Final = "String CODEC(ZSTD(1))"
+
+
+class Archive(msgspec.Struct, frozen=True):
+    """One of the two archive tables."""
+
+    table: str
+    kind: RecordKind
+    head: str  # the field of a record that its typed columns come from
+    head_schema: dict[str, Any]
+
+    @property
+    def head_columns(self) -> tuple[tuple[str, str], ...]:
+        return tuple(
+            (f["name"], "LowCardinality(String)" if f["name"] in _FEW_VALUES else column_type(f["type"]))
+            for f in self.head_schema["fields"]
+        )
+
+    @property
+    def type_column(self) -> str:
+        return f"{self.kind}_type"
+
+    @property
+    def ddl(self) -> str:
+        """CREATE TABLE, ordered as the log is; one part per insert, since it has no PARTITION BY."""
+        columns = (*_RAW_COLUMNS, *self.head_columns, ("payload", _BLOB))
+        lines = ",\n    ".join(f"`{name}` {kind}" for name, kind in columns)
+        return (
+            f"CREATE TABLE IF NOT EXISTS {self.table} (\n    {lines}\n) ENGINE = MergeTree "
+            f"ORDER BY (topic, partition, offset) SETTINGS {TABLE_SETTINGS}"
+        )
+
+    def insert_sql(self, container: Container, fence: str, target: str | None = None) -> str:
+        """INSERT that decodes a container; `fence` is a condition that throws when it must not happen."""
+        raw = ", ".join(f"`{name}`" for name, _ in _RAW_COLUMNS)
+        names = [name for name, _ in self.head_columns]
+        columns = ", ".join(f"`{name}`" for name in names)
+        ids = container.schema_ids
+        heads = _choose(ids, [f"s{n}.`{self.head}`" for n in ids]) if ids else self._no_head()
+        payloads = _choose(ids, [_payload_json(n) for n in ids]) if ids else "''"
+        picked = ", ".join(f"tupleElement(head, '{name}')" for name in names)
+        into = target or f"{self.table} ({raw}, {columns}, payload)"
+        return (
+            f"INSERT INTO {into} SELECT {raw}, {picked}, payload FROM ("
+            f"SELECT {raw}, {heads} AS head, if(decode_error = '', {payloads}, '') AS payload "
+            f"FROM input({quoted(container.structure)}) "
+            f"WHERE throwIf(guard != unhex('{container.guard.hex()}'), 'a datum has not its length') = 0 "
+            f"AND {fence}) FORMAT Avro"
+        )
+
+    def _no_head(self) -> str:
+        return f"defaultValueOfTypeName({quoted(column_type(self.head_schema))})"
+
+
+EVENTS: Final = Archive("events", "event", "envelope", ENVELOPE_SCHEMA)
+MESSAGES: Final = Archive("messages", "message", "header", HEADER_SCHEMA)
+ARCHIVES: Final = (EVENTS, MESSAGES)
+
+
+def _choose(schema_ids: tuple[int, ...], expressions: list[str]) -> str:
+    if len(expressions) == 1:
+        return expressions[0]
+    cases = (f"schema_id = {n}, {sql}" for n, sql in zip(schema_ids[:-1], expressions[:-1], strict=True))
+    return f"multiIf({', '.join(cases)}, {expressions[-1]})"
+
+
+def _payload_json(schema_id: int) -> str:
+    schema = schema_of(schema_id)["fields"][1]["type"]
+    return f"toValidUTF8(toJSONString({json_ready(schema, f's{schema_id}.payload')}))"

@@ -1,0 +1,166 @@
+"""The form of a read model: one file declares its columns, and this makes its table, rows and views.
+
+Each event that concerns it becomes one row, which holds only what that event says; the rest is NULL. So the table
+only grows: `<name>_versions`. The view `<name>` gives what is true now, the view `<name>_as_of(at = '…')` what was
+true then: for each thing, the newest value of each column.
+
+*As of T* means, per partition, all before the first record appended after T: append time can step back.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Final
+
+import msgspec
+
+from neural_hive.projections.archive import TABLE_SETTINGS, Archive
+from neural_hive.projections.avro_types import quoted
+
+_PLACE: Final = (
+    ("topic", "LowCardinality(String)"),
+    ("partition", "UInt32"),
+    ("offset", "UInt64"),
+    ("valid_from", "DateTime64(3, 'UTC')"),
+    ("version", "UInt64"),
+)
+_NOT_NULLABLE: Final = ("Array(", "Map(", "Tuple(")
+TIME: Final = "DateTime64(6, 'UTC')"
+WORD: Final = "LowCardinality(String)"  # one of few texts, such as a status
+
+
+class Column(msgspec.Struct, frozen=True):
+    """One column: from the payload's fields, or from an expression over the archive's columns."""
+
+    name: str
+    type: str = "String"
+    paths: tuple[str, ...] = ()
+    """Payload fields that it is taken from, dots for nesting; the first that an event has. () = its own name.
+
+    A field that an event's schema version does not have gives NULL, so older versions need nothing.
+    """
+    sql: str = ""
+
+    @property
+    def stored_type(self) -> str:
+        return f"LowCardinality({self.read_type})" if self.type == WORD else self.read_type
+
+    @property
+    def read_type(self) -> str:
+        if self.type == WORD:
+            return "Nullable(String)"
+        return self.type if self.type.startswith(_NOT_NULLABLE) else f"Nullable({self.type})"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return () if self.sql else self.paths or (self.name,)
+
+    @property
+    def expression(self) -> str:
+        if self.sql:
+            return self.sql
+        found = ["".join(("p", *(f".`{part}`" for part in path.split(".")))) for path in self.fields]
+        return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"
+
+
+class Projection(msgspec.Struct, frozen=True, dict=True):
+    """A read model over one of the archive's tables."""
+
+    name: str
+    source: Archive
+    types: tuple[str, ...]  # the event or message types that concern it
+    key: tuple[Column, ...]  # what identifies one thing
+    columns: tuple[Column, ...]
+    folded: bool = True  # False: every row is a thing of its own, such as a step of a history
+
+    @property
+    def table(self) -> str:
+        return f"{self.name}_versions"
+
+    @property
+    def definition(self) -> str:
+        """All that decides the table's content: when it changes, the table is filled anew."""
+        return "\n".join((self.ddl(), self.rows_sql("1"), *self.views()))
+
+    def ddl(self, table: str | None = None) -> str:
+        """CREATE TABLE under its own name or another."""
+        keys = ((c.name, c.type) for c in self.key)
+        rest = ((c.name, c.stored_type) for c in self.columns)
+        lines = ",\n    ".join(f"`{name}` {kind}" for name, kind in (*keys, *_PLACE, *rest))
+        order = ", ".join(f"`{c.name}`" for c in self.key)
+        return (
+            f"CREATE TABLE IF NOT EXISTS {table or self.table} (\n    {lines}\n) ENGINE = MergeTree "
+            f"ORDER BY ({order}, version) SETTINGS {TABLE_SETTINGS}"
+        )
+
+    def rows_sql(self, where: str) -> str:
+        """SELECT of the rows that the archive's records under a condition make: the only place that knows."""
+        version = "version" if self.source.kind == "event" else "offset"
+        keys = [f"ifNull({c.expression}, '') AS `{c.name}`" for c in self.key]
+        rest = [f"{c.expression} AS `{c.name}`" for c in self.columns]
+        place = ["topic", "partition", "offset", "timestamp AS valid_from", f"{version} AS version"]
+        types = ", ".join(map(quoted, self.types))
+        return (
+            f"SELECT {', '.join((*keys, *place, *rest))} FROM ("
+            f"SELECT *, JSONExtract(payload, {quoted(self._payload_type)}) AS p FROM {self.source.table} "
+            f"WHERE decode_error = '' AND {self.source.type_column} IN ({types}) AND ({where}))"
+        )
+
+    def insert_sql(self, where: str, table: str | None = None) -> str:
+        """INSERT of the rows that the archive's records under a condition make."""
+        return f"INSERT INTO {table or self.table} {self.rows_sql(where)}"
+
+    def views(self) -> tuple[str, str]:
+        """The views that show what is true now, and what was true at a time."""
+        cuts = (
+            "SELECT topic, partition, min(offset) + 1 AS cut "
+            f"FROM {self.source.table} WHERE timestamp > {{at:{TIME}}} GROUP BY topic, partition"
+        )
+        then = (
+            f"(SELECT r.* FROM {self.table} AS r LEFT JOIN ({cuts}) AS c "
+            "ON r.topic = c.topic AND r.partition = c.partition WHERE c.cut = 0 OR r.offset + 1 < c.cut)"
+        )
+        return (
+            f"CREATE OR REPLACE VIEW {self.name} AS {self._folded(self.table)}",
+            f"CREATE OR REPLACE VIEW {self.name}_as_of AS {self._folded(then)}",
+        )
+
+    def _folded(self, rows: str) -> str:
+        if not self.folded:
+            return f"SELECT * FROM {rows}"
+        keys = [f"v.`{c.name}` AS `{c.name}`" for c in self.key]
+        newest = [f"{_newest(c)} AS `{c.name}`" for c in self.columns]
+        ends = ["max(v.version) AS version", "argMax(v.valid_from, v.version) AS valid_from"]
+        by = ", ".join(f"v.`{c.name}`" for c in self.key)
+        return f"SELECT {', '.join((*keys, *newest, *ends))} FROM {rows} AS v GROUP BY {by}"
+
+    @cached_property
+    def _payload_type(self) -> str:
+        """What is read from the payload, in one pass over its JSON."""
+        tree: dict[str, Any] = {}
+        for column in (*self.key, *self.columns):
+            for path in column.fields:
+                *parents, leaf = path.split(".")
+                node = tree
+                for parent in parents:
+                    node = node.setdefault(parent, {})
+                node[leaf] = column.read_type
+        return _tuple_type(tree)
+
+
+def _tuple_type(tree: Mapping[str, Any]) -> str:
+    parts = (f"`{k}` {_tuple_type(v) if isinstance(v, Mapping) else v}" for k, v in tree.items())
+    return f"Tuple({', '.join(parts)})"
+
+
+def _newest(column: Column) -> str:
+    """argMax skips NULLs, so an event that says nothing of a column leaves it as it was."""
+    name = f"v.`{column.name}`"
+    if column.type.startswith(_NOT_NULLABLE):
+        return f"argMaxIf({name}, v.version, notEmpty({name}))"
+    return f"argMax({name}, v.version)"
+
+
+def by_type(values: Mapping[str, str], column: str = "event_type") -> str:
+    """An expression that gives a text for each event type, and NULL for those that are not named."""
+    types, texts = ", ".join(map(quoted, values)), ", ".join(map(quoted, values.values()))
+    return f"transform({column}::String, [{types}], [{texts}]::Array(Nullable(String)), NULL)"

@@ -1,0 +1,48 @@
+"""Tickets: each unit of work as it stands, with its attempt, agent, times and result."""
+
+from typing import Final
+
+from neural_hive.projections.archive import EVENTS
+from neural_hive.projections.projection import TIME, WORD, Column, Projection, by_type
+
+STATUS_AFTER: Final = {
+    "TicketCreated": "PENDING",
+    "TicketReady": "READY",
+    "TicketDispatched": "ASSIGNED",
+    "TicketStarted": "RUNNING",
+    "TicketCompleted": "COMPLETED",
+    "TicketFailed": "FAILED",
+    "TicketTimedOut": "TIMED_OUT",
+    "TicketCancelled": "CANCELLED",
+}
+
+TICKETS: Final = Projection(
+    name="tickets",
+    source=EVENTS,
+    types=tuple(STATUS_AFTER),
+    key=(Column("ticket_id"),),
+    columns=(
+        Column("status", WORD, sql=by_type(STATUS_AFTER)),
+        Column("workflow_id"),
+        Column("plan_id"),
+        Column("task_id", paths=("task.task_id", "task_id")),
+        Column("task_type", WORD, paths=("task.task_type", "task_type")),
+        Column("description", paths=("task.description",)),
+        Column("priority", WORD),
+        Column("risk_band", WORD),
+        Column("priority_score", "Float64"),
+        Column("dependencies", "Array(String)"),
+        Column("attempt", "UInt32"),
+        Column("agent_id", paths=("allocated_agent_id", "agent_id")),
+        Column("deadline_at", TIME),
+        Column("created_at", TIME),
+        Column("ready_at", TIME),
+        Column("dispatched_at", TIME),
+        Column("started_at", TIME),
+        Column("finished_at", TIME, paths=("completed_at", "timed_out_at", "cancelled_at")),
+        Column("exit_code", "Int32"),
+        Column("outputs", "Map(String, String)"),
+        Column("artifacts", "Array(Tuple(name String, uri String, sha256 String, size_bytes Int64))"),
+        Column("error", paths=("error", "reason")),
+    ),
+)
