@@ -1,0 +1,95 @@
+"""Every input is answered: by an event, by a dead letter, or by what an earlier record of the same message did."""
+
+from collections.abc import Iterator
+
+from neural_hive.connectors.kafka_log import Record
+from neural_hive.replay.fingerprints import Fingerprints
+from neural_hive.replay.report import Check, Findings
+from neural_hive.schemas.catalogue import UnknownSchema
+from neural_hive.schemas.codec import BadRecord, decode
+from neural_hive.schemas.envelope import Header
+
+_OFFSETS_MAX = 1 << 33  # a bit each: a forged source offset must not take the memory
+_OPEN_MAX = 1_000_000
+
+
+class Answers:
+    """Which places of the input topics caused an event or a dead letter: one bit for each offset."""
+
+    def __init__(self) -> None:
+        self.causes = Fingerprints()  # the messages that caused something, for repeats and forwarded records
+        self._marked: dict[tuple[str, int], bytearray] = {}
+
+    def mark(self, topic: str, partition: int, offset: int) -> None:
+        """Something was caused by the record at this place."""
+        if not 0 <= offset < _OFFSETS_MAX:
+            return
+        bits = self._marked.setdefault((topic, partition), bytearray())
+        byte = offset >> 3
+        if byte >= len(bits):
+            bits.extend(bytes(byte + 4096 - len(bits)))
+        bits[byte] |= 1 << (offset & 7)
+
+    def has(self, topic: str, partition: int, offset: int) -> bool:
+        """Whether something was caused by the record at this place."""
+        bits = self._marked.get((topic, partition), b"")
+        byte = offset >> 3
+        return byte < len(bits) and bool(bits[byte] & 1 << (offset & 7))
+
+    def beyond(self, topic: str, partition: int, offset: int) -> int | None:
+        """The first marked offset at or above this one: a cause that was never committed."""
+        bits = self._marked.get((topic, partition), b"")
+        start = max(offset, 0)
+        for byte in range(start >> 3, len(bits)):
+            if bits[byte]:
+                for bit in range(8):
+                    if bits[byte] & 1 << bit and (byte << 3) + bit >= start:
+                        return (byte << 3) + bit
+        return None
+
+    def close(self) -> None:
+        """Removes its files."""
+        self.causes.close()
+
+
+class InputCheck:
+    """Looks at the input topics after all events and dead letters were read."""
+
+    def __init__(self, answers: Answers, findings: Findings) -> None:
+        self._answers, self._findings = answers, findings
+        self._open: dict[str, list[str]] = {}  # message id → places that nothing names
+
+    def read(self, records: Iterator[Record]) -> None:
+        """Notes which of the records nothing names as its cause."""
+        count = 0
+        for record in records:
+            count += 1
+            if not self._answers.has(record.topic, record.partition, record.offset):
+                self._unnamed(record)
+        self._findings.examined[Check.ANSWERED] += count
+        self._findings.counts["inputs"] += count
+
+    def _unnamed(self, record: Record) -> None:
+        place = f"{record.topic}:{record.partition}:{record.offset}"
+        try:
+            head = decode(record.value or b"", "message").head
+        except (BadRecord, UnknownSchema) as error:
+            self._findings.add(Check.ANSWERED, place, "", "a dead letter", f"none; the record: {error}")
+            return
+        assert isinstance(head, Header)
+        if len(self._open) >= _OPEN_MAX:
+            self.finish()
+        self._open.setdefault(head.message_id, []).append(place)
+
+    def finish(self) -> None:
+        """Tells repeats and forwarded records, whose message caused something elsewhere, from lost inputs."""
+        lost = set(self._answers.causes.missing(self._open))
+        for message_id, places in self._open.items():
+            if message_id not in lost:
+                self._findings.counts["repeats"] += len(places)
+                continue
+            for place in places:
+                self._findings.add(
+                    Check.ANSWERED, place, "", "an event or dead letter", f"nothing of message {message_id}"
+                )
+        self._open.clear()

@@ -1,0 +1,266 @@
+"""What one writer partition wrote: its sequence, and for each aggregate versions, hash chain, time and ids.
+
+Memory: version, hash, time and key of each aggregate of one partition, and eight bytes an event (uniqueness).
+"""
+
+from collections.abc import Iterable
+from functools import cache
+from hashlib import sha256
+from typing import Any, Final
+
+import msgspec
+
+from neural_hive.aggregates.identity import derived_id
+from neural_hive.connectors.kafka_log import Record
+from neural_hive.replay.checks.answers import Answers
+from neural_hive.replay.envelopes import Lead
+from neural_hive.replay.fingerprints import Fingerprints
+from neural_hive.replay.report import Check, Findings
+from neural_hive.schemas.catalogue import registered
+from neural_hive.schemas.envelope import HASH_BYTES, NO_HASH
+from neural_hive.schemas.topics import partition_of
+
+KERNEL_AGGREGATE: Final = "partition"  # written by a partition about itself: its key is no routing id
+_RECENT: Final = 1 << 14
+_GAPS_KEPT: Final = 10_000
+
+Last = tuple[int, bytes, int, bytes]  # version, hash, occurred_at, key
+_FIRST: Final[Last] = (0, NO_HASH, 0, b"")
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One event of the log with its envelope read."""
+
+    record: Record
+    lead: Lead
+    rest: dict[str, Any]
+
+    @property
+    def place(self) -> str:
+        return f"{self.record.topic}:{self.record.partition}:{self.record.offset}"
+
+    @property
+    def aggregate(self) -> str:
+        return f"{self.lead.aggregate_type} {self.rest['aggregate_id']}"
+
+
+@cache
+def named_topics() -> frozenset[str]:
+    """The topics that schemas name: on others (a copy, another cluster's names) any event may stand."""
+    return frozenset(topic for row in registered().values() for topic in row.topics)
+
+
+class PartitionCheck:
+    """Takes the events of one writer partition, all its topics merged by sequence."""
+
+    def __init__(
+        self, producer: str, partition: int, partitions: int, answers: Answers, findings: Findings
+    ) -> None:
+        self.producer, self.partition, self.partitions = producer, partition, partitions
+        self.ids = Fingerprints()
+        self.events = 0
+        self._answers, self._findings = answers, findings
+        self._aggregates: dict[str, dict[str, Last]] = {}
+        self._next = 1
+        self._gaps: dict[int, bool] = {}
+        self._recent: list[tuple[int, bytes, str]] = [(0, b"", "")] * _RECENT
+        self._keys: dict[bytes, bytes] = {}
+        self._leads: set[tuple[bytes, str]] = set()
+        self._cause = ""
+        self._indexes: dict[str, int] = {}
+
+    def take(self, event: Event) -> None:
+        """Checks one event. What is wrong is noted once; what follows is compared with what was found."""
+        record, lead, rest = event.record, event.lead, event.rest
+        digest = sha256(record.value or b"").digest()
+        self.events += 1
+        sequence: int = rest["sequence"]
+        if sequence == self._next:
+            self._next = sequence + 1
+        elif not self._off_sequence(event, sequence, digest):
+            return
+        self._recent[sequence % _RECENT] = (sequence, digest, event.place)
+        if (lead.raw, record.topic) not in self._leads:
+            self._check_lead(event)
+        self._check_identity(event)
+        aggregate_id: str = rest["aggregate_id"]
+        states = self._aggregates.get(lead.aggregate_type)
+        if states is None:
+            states = self._aggregates[lead.aggregate_type] = {}
+        version, previous, occurred_at, key = last = states.get(aggregate_id, _FIRST)
+        known_key = self._keys.get(record.key or b"")
+        if known_key is None:
+            known_key = self._check_place(event)
+        if (
+            rest["version"] != version + 1
+            or rest["prev_hash"] != previous
+            or rest["occurred_at"] < occurred_at
+            or (version and known_key is not key)
+        ):
+            self._broken(event, last, known_key)
+        states[aggregate_id] = (rest["version"], digest, rest["occurred_at"], known_key)
+        self._check_headers(event)
+
+    def _off_sequence(self, event: Event, sequence: int, digest: bytes) -> bool:
+        """Notes a gap, a repeat or a fork. True if the event still counts for its aggregate."""
+        add, place, aggregate = self._findings.add, event.place, event.aggregate
+        if sequence > self._next:
+            missing = f"{self._next}" + (f" to {sequence - 1}" if sequence - 1 > self._next else "")
+            add(Check.SEQUENCE, place, aggregate, f"sequence {self._next}", f"{sequence}; {missing} missing")
+            for number in range(self._next, min(sequence, self._next + _GAPS_KEPT)):
+                self._gaps[number] = True
+            self._next = sequence + 1
+            return True
+        if self._gaps.pop(sequence, False):
+            add(Check.SEQUENCE, place, aggregate, "order of sequence", f"{sequence} after {self._next - 1}")
+            return True
+        other, other_digest, other_place = self._recent[sequence % _RECENT]
+        if other != sequence:
+            add(Check.SEQUENCE, place, aggregate, f"sequence {self._next}", f"{sequence} for a second time")
+        elif other_digest == digest:
+            self._findings.counts["duplicates"] += 1
+            add(
+                Check.SEQUENCE,
+                place,
+                aggregate,
+                f"sequence {self._next}",
+                f"the event of {other_place} again",
+            )
+        else:
+            add(
+                Check.SEQUENCE,
+                place,
+                aggregate,
+                f"sequence {self._next}",
+                f"{sequence} with other bytes than at {other_place}: a fork",
+            )
+        return False
+
+    def _check_lead(self, event: Event) -> None:
+        lead, topic = event.lead, event.record.topic
+        row = lead.schema
+        self._leads.add((lead.raw, topic))
+        for expected, found in (
+            (f"event type {row.name}", f"event type {lead.event_type}"),
+            (f"schema version {row.version}", f"schema version {lead.schema_version}"),
+            (f"producer {self.producer}", f"producer {lead.producer}"),
+        ):
+            if expected != found:
+                self._findings.add(Check.ENVELOPE, event.place, event.aggregate, expected, found)
+        if topic in named_topics() and topic not in row.topics:
+            found = f"one of {', '.join(row.topics)}"
+            self._findings.add(Check.ENVELOPE, event.place, event.aggregate, f"an event of {topic}", found)
+
+    def _check_identity(self, event: Event) -> None:
+        rest = event.rest
+        cause: str = rest["causation_id"]
+        if cause != self._cause:
+            self._begin_cause(event, cause)
+        owner = event.lead.aggregate_type + rest["aggregate_id"]
+        index = self._indexes.get(owner, 0)
+        self._indexes[owner] = index + 1
+        event_id: str = rest["event_id"]
+        self.ids.add(event_id)
+        expected = derived_id(cause, rest["aggregate_id"], str(index))
+        if event_id != expected:
+            self._findings.add(Check.IDENTITY, event.place, event.aggregate, f"event id {expected}", event_id)
+
+    def _begin_cause(self, event: Event, cause: str) -> None:
+        self._cause = cause
+        self._indexes = {}
+        self._answers.causes.add(cause)
+        topic, partition = event.rest["source_topic"], event.rest["source_partition"]
+        if not topic:
+            return
+        self._answers.mark(topic, partition, event.rest["source_offset"])
+        if partition != self.partition:
+            self._findings.add(
+                Check.PLACE,
+                event.place,
+                event.aggregate,
+                f"a cause in partition {self.partition}",
+                f"{topic}:{partition}:{event.rest['source_offset']}",
+            )
+
+    def _check_place(self, event: Event) -> bytes:
+        key = event.record.key or b""
+        wanted = partition_of(key, self.partitions)
+        if event.lead.aggregate_type != KERNEL_AGGREGATE:
+            if wanted != self.partition:
+                self._findings.add(
+                    Check.PLACE,
+                    event.place,
+                    event.aggregate,
+                    f"partition {wanted} for key {key.decode(errors='replace')}",
+                    f"partition {self.partition}",
+                )
+            else:
+                self._keys[key] = key
+        return key
+
+    def _broken(self, event: Event, last: Last, key: bytes) -> None:
+        version, previous, occurred_at, known_key = last
+        rest, add = event.rest, self._findings.add
+        place, aggregate = event.place, event.aggregate
+        if rest["version"] != version + 1:
+            add(Check.VERSION, place, aggregate, f"version {version + 1}", f"version {rest['version']}")
+        if rest["prev_hash"] != previous:
+            wanted = f"hash of version {version}: {previous.hex()}" if version else "no previous hash (zeros)"
+            add(Check.CHAIN, place, aggregate, wanted, rest["prev_hash"])
+        if len(rest["prev_hash"]) != HASH_BYTES:
+            add(Check.CHAIN, place, aggregate, f"{HASH_BYTES} bytes", f"{len(rest['prev_hash'])} bytes")
+        if rest["occurred_at"] < occurred_at:
+            add(Check.TIME, place, aggregate, f"at or after {occurred_at} µs", f"{rest['occurred_at']} µs")
+        if version and key != known_key:
+            wanted, found = (k.decode(errors="replace") for k in (known_key, key))
+            add(Check.PLACE, place, aggregate, f"key {wanted}", f"key {found}")
+
+    def _check_headers(self, event: Event) -> None:
+        rest = event.rest
+        traceparent = f"00-{rest['trace_id']}-{rest['span_id']}-01".encode()
+        for name, value in event.record.headers:
+            if (name == "traceparent" and value != traceparent) or (
+                name == "event_type" and value != event.lead.event_type.encode()
+            ):
+                expected = traceparent if name == "traceparent" else event.lead.event_type.encode()
+                self._findings.add(
+                    Check.ENVELOPE,
+                    event.place,
+                    event.aggregate,
+                    f"header {name} {expected.decode()}",
+                    (value or b"").decode(errors="replace"),
+                )
+
+    def finish(self) -> set[int]:
+        """Counts what was looked at; gives the hashes of event ids that came twice (see `locate_repeated`)."""
+        for check in (
+            Check.SEQUENCE,
+            Check.VERSION,
+            Check.CHAIN,
+            Check.TIME,
+            Check.IDENTITY,
+            Check.PLACE,
+            Check.ENVELOPE,
+        ):
+            self._findings.examined[check] += self.events
+        self._findings.counts["events"] += self.events
+        self._findings.counts["aggregates"] += sum(map(len, self._aggregates.values()))
+        return self.ids.repeated()
+
+
+def locate_repeated(events: Iterable[Event], repeated: set[int], findings: Findings) -> None:
+    """Reads a partition again for the places of event ids that came twice."""
+    first: dict[str, Event] = {}
+    for event in events:
+        event_id = event.rest["event_id"]
+        if hash(event_id) not in repeated:
+            continue
+        other = first.setdefault(event_id, event)
+        if other is not event:
+            findings.add(
+                Check.IDENTITY,
+                event.place,
+                event.aggregate,
+                "an event id of its own",
+                f"{event_id} as at {other.place}",
+            )

@@ -1,0 +1,165 @@
+"""What a verification found: for a person as text, for a machine as JSON."""
+
+from collections import Counter
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+FINDINGS_KEPT: Final = 1_000  # more are counted, not kept
+EXIT_CLEAN, EXIT_FINDINGS, EXIT_NOT_VERIFIED = 0, 1, 2
+
+
+class Check(StrEnum):
+    """One thing that must hold; the value is the name in reports."""
+
+    DECODE = "records can be read"
+    ENVELOPE = "envelopes fit their schema, topic and headers"
+    SEQUENCE = "sequence without gap per writer partition"
+    VERSION = "versions without gap per aggregate"
+    CHAIN = "hash chain per aggregate"
+    TIME = "time never steps back per aggregate"
+    IDENTITY = "event ids are derived, and unique"
+    PLACE = "key and partition"
+    ANSWERED = "every input answered"
+    CAUSED = "every event has a committed cause"
+    ARCHIVE = "archive equals log"
+    PROJECTION = "projections equal the archive"
+    STATE = "state equals fold of the log"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One place where something does not hold."""
+
+    check: Check
+    place: str  # topic:partition:offset, or the table, folder or row
+    aggregate: str  # type and id, "" if it is not about one
+    expected: str
+    found: str
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How one check ended."""
+
+    check: Check
+    examined: int
+    findings: int
+    skipped: str = ""  # why it could not be done; "" if it was
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A range of one partition, and where it was read: "kafka" or "archive"."""
+
+    source: str
+    topic: str
+    partition: int
+    first_offset: int
+    end_offset: int
+    records: int
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The whole verification."""
+
+    outcomes: tuple[Outcome, ...]
+    findings: tuple[Finding, ...]  # the first FINDINGS_KEPT
+    findings_count: int
+    parts: tuple[Part, ...]
+    counts: dict[str, int]  # events, inputs, repeats, duplicates, dead_letters …
+    duration_s: float
+    problem: str = ""  # why it could not be verified to the end; "" if it was
+
+    @property
+    def exit_code(self) -> int:
+        """0 clean, 1 something was found, 2 it could not be verified."""
+        if self.findings_count:
+            return EXIT_FINDINGS
+        return EXIT_NOT_VERIFIED if self.problem else EXIT_CLEAN
+
+
+class Findings:
+    """Collects findings while the log is read, in bounded memory."""
+
+    def __init__(self) -> None:
+        self.kept: list[Finding] = []
+        self.examined: Counter[Check] = Counter()
+        self.found: Counter[Check] = Counter()
+        self.counts: Counter[str] = Counter()
+        self.skipped: dict[Check, str] = {}
+
+    def add(self, check: Check, place: str, aggregate: str, expected: object, found: object) -> None:
+        """Notes that something does not hold."""
+        self.found[check] += 1
+        if len(self.kept) < FINDINGS_KEPT:
+            self.kept.append(Finding(check, place, aggregate, _short(expected), _short(found)))
+
+    def skip(self, check: Check, why: str) -> None:
+        """Notes that a check cannot be done, and why."""
+        self.skipped[check] = why
+
+    def report(self, parts: list[Part], duration_s: float, problem: str = "") -> Report:
+        """All that was found so far."""
+        outcomes = tuple(
+            Outcome(check, self.examined[check], self.found[check], self.skipped.get(check, ""))
+            for check in Check
+            if check in self.examined or check in self.found or check in self.skipped
+        )
+        return Report(
+            outcomes,
+            tuple(self.kept),
+            self.found.total(),
+            tuple(parts),
+            dict(self.counts),
+            round(duration_s, 3),
+            problem,
+        )
+
+
+def _short(value: object) -> str:
+    text = value.hex() if isinstance(value, bytes) else str(value)
+    return text if len(text) <= 300 else text[:297] + "…"
+
+
+def render(report: Report, console: Console) -> None:
+    """The report as a person reads it."""
+    console.print(_outcomes(report))
+    if report.findings:
+        console.print(_findings(report))
+    if report.findings_count > len(report.findings):
+        console.print(f"… and {report.findings_count - len(report.findings)} more")
+    counts = ", ".join(f"{count:,} {name}" for name, count in report.counts.items())
+    sources = ", ".join(sorted({part.source for part in report.parts})) or "nothing"
+    console.print(f"Read from {sources}: {counts or 'no records'}, in {report.duration_s:.1f} s")
+    console.print(_verdict(report), style="bold green" if report.exit_code == EXIT_CLEAN else "bold red")
+
+
+def _verdict(report: Report) -> str:
+    if report.problem:
+        return f"Not verified to the end: {report.problem}"
+    if report.findings_count:
+        return f"{report.findings_count} findings: the log or what was made from it is not as it was written"
+    skipped = [str(outcome.check) for outcome in report.outcomes if outcome.skipped]
+    return "All that was looked at holds" + (f"; not looked at: {', '.join(skipped)}" if skipped else "")
+
+
+def _outcomes(report: Report) -> Table:
+    table = Table("check", "looked at", "findings", title="Verification", title_justify="left")
+    for outcome in report.outcomes:
+        found = f"skipped: {outcome.skipped}" if outcome.skipped else str(outcome.findings)
+        style = "yellow" if outcome.skipped else "red" if outcome.findings else "green"
+        table.add_row(outcome.check, f"{outcome.examined:,}", found, style=style)
+    return table
+
+
+def _findings(report: Report) -> Table:
+    table = Table("what", "where", "aggregate", "expected", "found", title="Findings", title_justify="left")
+    for finding in report.findings:
+        cells = (finding.check, finding.place, finding.aggregate, finding.expected, finding.found)
+        table.add_row(*map(_plain, cells))
+    return table
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", "\\[")

@@ -1,0 +1,148 @@
+"""Proves that the log is as it was written, that every input was answered, and that what was made of it is right.
+
+Reads one partition after the other and keeps little: see `checks/`.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from neural_hive.connectors.kafka_log import CALL_TIMEOUT_S, LostLog, Record, StalledLog, UnreadableLog
+from neural_hive.replay.checks.answers import Answers, InputCheck
+from neural_hive.replay.checks.chain import PartitionCheck, locate_repeated
+from neural_hive.replay.checks.events import EventStream
+from neural_hive.replay.reader import LogSource, Range
+from neural_hive.replay.report import Check, Findings, Report
+from neural_hive.schemas.catalogue import UnknownSchema
+from neural_hive.schemas.codec import BadRecord, decode
+
+DEAD_LETTERS: Final = "dead.letters"
+Offsets = Mapping[tuple[str, int], int]
+Ranges = dict[str, Mapping[int, Range]]
+
+
+class NotVerified(RuntimeError):
+    """The verification could not be done; the text says why, and what to do."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """One writer: the name that its events carry as producer, and the topics it owns and reads."""
+
+    name: str
+    event_topics: tuple[str, ...]
+    input_topics: tuple[str, ...]
+    dead_letters: str = DEAD_LETTERS
+
+
+def committed_offsets(config: Mapping[str, Any], group: str, topics: Mapping[str, int]) -> Offsets:
+    """The input offsets that a group has committed; −1 where it has none. `topics`: name → partitions.
+
+    Raises NotVerified: the broker does not say.
+    """
+    wanted = [TopicPartition(t, p) for t, partitions in topics.items() for p in range(partitions)]
+    consumer = Consumer({**config, "group.id": group, "enable.auto.commit": False})
+    try:
+        found = consumer.committed(wanted, CALL_TIMEOUT_S)
+    except KafkaException as error:
+        raise NotVerified(f"offsets of group {group}: {error.args[0].str()}") from error
+    finally:
+        consumer.close()
+    return {(at.topic, at.partition): max(at.offset, -1) for at in found}
+
+
+class Verification:
+    """One run over one writer's log. Call `run`, then any further checks, then `report`."""
+
+    def __init__(self, target: Target, source: LogSource, committed: Callable[[], Offsets] | None) -> None:
+        self.findings = Findings()
+        self._target, self._source, self._committed = target, source, committed
+        self._stream = EventStream(source, self.findings)
+        self._answers = Answers()
+        self._started_at = time.monotonic()
+        self._problem = ""
+
+    def run(self) -> None:
+        """Reads the whole log. What stops it is in the report, with what was found until then."""
+        try:
+            self._read()
+        except (StalledLog, LostLog, UnreadableLog, NotVerified) as error:
+            self._problem = str(error)
+        finally:
+            self._answers.close()
+
+    def report(self) -> Report:
+        """All that was found."""
+        return self.findings.report(self._source.parts, time.monotonic() - self._started_at, self._problem)
+
+    def _read(self) -> None:
+        target = self._target
+        # In this order, since the system may be at work: what was committed first is answered in what is read after.
+        before = self._committed() if self._committed else None
+        ranges: Ranges = {topic: self._source.ranges(topic) for topic in target.event_topics}
+        counts = {len(partitions) for partitions in ranges.values()}
+        if len(counts) != 1:
+            raise NotVerified(f"the event topics of {target.name} differ in their partition counts")
+        letters = self._source.ranges(target.dead_letters) if before is not None else {}
+        for partition in sorted(next(iter(ranges.values()))):
+            self._partition(partition, counts.copy().pop(), ranges)
+        if before is None or self._committed is None:
+            self.findings.skip(Check.ANSWERED, "the input offsets are not known here")
+            return
+        self._dead_letters(letters)
+        self._inputs(before)
+        self._causes(self._committed())
+
+    def _partition(self, partition: int, partitions: int, ranges: Ranges) -> None:
+        bounds = {topic: ranges[topic][partition] for topic in ranges}
+        check = PartitionCheck(self._target.name, partition, partitions, self._answers, self.findings)
+        for event in self._stream.events(partition, bounds):
+            check.take(event)
+        repeated = check.finish()
+        if repeated:
+            again = EventStream(self._source, Findings()).events(partition, bounds)
+            locate_repeated(again, repeated, self.findings)
+
+    def _dead_letters(self, letters: Mapping[int, Range]) -> None:
+        topic = self._target.dead_letters
+        for partition, bounds in letters.items():
+            for record in self._records(topic, partition, bounds):
+                self._dead_letter(record)
+
+    def _dead_letter(self, record: Record) -> None:
+        place = f"{record.topic}:{record.partition}:{record.offset}"
+        self.findings.counts["dead_letters"] += 1
+        try:
+            letter = decode(record.value or b"", "message").payload
+            self._answers.mark(letter["source_topic"], letter["source_partition"], letter["source_offset"])
+        except (BadRecord, UnknownSchema, KeyError) as error:
+            self.findings.add(Check.DECODE, place, "", "a dead letter", error)
+
+    def _inputs(self, committed: Offsets) -> None:
+        check = InputCheck(self._answers, self.findings)
+        for topic in self._target.input_topics:
+            for partition, (first, end) in self._source.ranges(topic).items():
+                until = committed.get((topic, partition), -1)
+                if until > end:
+                    place, found = f"{topic}:{partition}", f"the log ends at {end}"
+                    self.findings.add(
+                        Check.ANSWERED, place, "", f"records up to committed offset {until}", found
+                    )
+                check.read(self._records(topic, partition, (first, min(until, end))))
+        check.finish()
+
+    def _causes(self, committed: Offsets) -> None:
+        for (topic, partition), until in committed.items():
+            self.findings.examined[Check.CAUSED] += 1
+            beyond = self._answers.beyond(topic, partition, until)
+            if beyond is not None:
+                expected = f"causes below committed offset {max(until, 0)}"
+                self.findings.add(
+                    Check.CAUSED, f"{topic}:{partition}:{beyond}", "", expected, "an event of it"
+                )
+
+    def _records(self, topic: str, partition: int, bounds: Range) -> Iterator[Record]:
+        for batch in self._source.batches(topic, partition, *bounds):
+            yield from batch

@@ -1,0 +1,43 @@
+"""Logs of their own, right or wrong, on the session's broker."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from neural_hive.connectors.kafka_embedded import EmbeddedKafka
+from neural_hive.replay.reader import KafkaSource
+from neural_hive.replay.report import Report
+from neural_hive.replay.verify import Verification, committed_offsets
+from tests.conftest import TopicFactory
+from tests.replay.written_log import Log
+
+LogFactory = Callable[..., Log]
+
+
+@pytest.fixture
+def new_log(kafka: EmbeddedKafka, topic_factory: TopicFactory) -> Iterator[LogFactory]:
+    """`new_log(partitions=2)`: a writer with topics of its own."""
+    logs: list[Log] = []
+
+    def create(partitions: int = 2) -> Log:
+        inputs, tickets, workflows = (
+            topic_factory(name, partitions=partitions) for name in ("inputs", "tickets", "workflows")
+        )
+        topics = (inputs, tickets, workflows, topic_factory("letters", partitions=1))
+        logs.append(Log(kafka.bootstrap, topics, partitions))
+        return logs[-1]
+
+    yield create
+    for log in logs:
+        log.close()
+
+
+def verified(log: Log) -> Report:
+    """What verification says of a log."""
+
+    def committed() -> dict[tuple[str, int], int]:
+        return dict(committed_offsets(log.config, log.name, {log.inputs: log.partitions}))
+
+    verification = Verification(log.target, KafkaSource(log.config, stall_s=3), committed)
+    verification.run()
+    return verification.report()
