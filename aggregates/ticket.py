@@ -1,0 +1,539 @@
+"""A ticket: one task of a workflow on its way to an agent and back.
+
+Protects: no ticket is worked on before what it depends on is complete, or by two attempts at once; every attempt
+ends once; what has ended never changes. A result that cannot be true is put aside, and says why.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from hashlib import sha256
+from typing import Final, assert_never
+
+import msgspec
+
+from neural_hive.aggregates import tally
+from neural_hive.aggregates.aggregate import Aggregate, Command, Event, Rejected, members
+from neural_hive.aggregates.made import Made, excess
+from neural_hive.aggregates.vocabulary import (
+    Artifact,
+    Consistency,
+    DeliveryMode,
+    Durability,
+    Outcome,
+    Priority,
+    RiskBand,
+    SecurityLevel,
+    Task,
+    TaskType,
+)
+
+ERROR_CHARS_MAX: Final = 16_384
+
+
+class TicketContent(msgspec.Struct, frozen=True):
+    """What a ticket is from its first moment to its last."""
+
+    ticket_id: str
+    workflow_id: str
+    plan_id: str
+    task: Task
+    dependencies: tuple[str, ...]
+    dependents: tuple[str, ...]
+    priority: Priority
+    risk_band: RiskBand
+    priority_score: float
+    deadline_at: int
+    delivery_mode: DeliveryMode
+    consistency: Consistency
+    durability: Durability
+    created_at: int
+
+
+class CreateTicket(TicketContent, Command, frozen=True):
+    """Make a ticket of a task."""
+
+
+class ReadyTicket(Command, frozen=True):
+    """All that the ticket depends on is complete."""
+
+    ready_at: int
+
+
+class DispatchTicket(Command, frozen=True):
+    """Give the ticket to an agent, with its references filled in."""
+
+    agent_id: str
+    command: tuple[str, ...]
+    parameters: dict[str, str]
+    environment: dict[str, str]
+    inputs: tuple[Artifact, ...]
+    dispatched_at: int
+    webhook_url: str = ""
+
+
+class GiveUpTicket(Command, frozen=True):
+    """The ticket cannot be given to any agent: what it needs is not there."""
+
+    error: str
+    given_up_at: int
+
+
+class RecordStart(Command, frozen=True):
+    """An agent says that it has begun an attempt."""
+
+    attempt: int
+    agent_id: str
+    started_at: int
+
+
+class RecordResult(Command, frozen=True):
+    """An agent says how an attempt ended."""
+
+    attempt: int
+    agent_id: str
+    outcome: Outcome
+    started_at: int
+    completed_at: int
+    exit_code: int | None
+    outputs: dict[str, str]
+    artifacts: tuple[Artifact, ...]
+    error: str
+
+
+class CancelTicket(Command, frozen=True):
+    """The ticket shall not be executed, or no longer."""
+
+    reason: str
+    cancelled_at: int
+
+
+TicketCommand = (
+    CreateTicket | ReadyTicket | DispatchTicket | GiveUpTicket | RecordStart | RecordResult | CancelTicket
+)
+
+
+class TicketCreated(TicketContent, Event, frozen=True):
+    """A task of a workflow has become a ticket."""
+
+
+class OfTicket(Event, frozen=True):
+    """What all later events of a ticket begin with."""
+
+    ticket_id: str
+    workflow_id: str
+
+
+class OfAttempt(OfTicket, frozen=True):
+    """What all events of one attempt begin with."""
+
+    attempt: int
+    agent_id: str
+
+
+class TicketReady(OfTicket, frozen=True):
+    """All that a ticket depends on is complete."""
+
+    ready_at: int
+
+
+class TicketDispatched(OfTicket, frozen=True):
+    """A ticket was given to an agent, with all that the agent needs to execute it."""
+
+    plan_id: str
+    task_id: str
+    task_type: TaskType
+    attempt: int
+    allocated_agent_id: str
+    webhook_url: str
+    command: tuple[str, ...]
+    parameters: dict[str, str]
+    environment: dict[str, str]
+    timeout_ms: int
+    deadline_at: int
+    security_level: SecurityLevel
+    inputs: tuple[Artifact, ...]
+    dispatched_at: int
+
+
+class TicketStarted(OfAttempt, frozen=True):
+    """An agent has begun an attempt at a ticket."""
+
+    started_at: int
+
+
+class TicketCompleted(OfAttempt, frozen=True):
+    """An attempt at a ticket has done what it should."""
+
+    started_at: int
+    completed_at: int
+    exit_code: int | None
+    outputs: dict[str, str]
+    artifacts: tuple[Artifact, ...]
+
+
+class TicketFailed(OfAttempt, frozen=True):
+    """An attempt at a ticket has failed; attempt 0: it could not be given to any agent."""
+
+    started_at: int
+    completed_at: int
+    exit_code: int | None
+    outputs: dict[str, str]
+    artifacts: tuple[Artifact, ...]
+    error: str
+
+
+class TicketTimedOut(OfAttempt, frozen=True):
+    """An attempt at a ticket took longer than it may."""
+
+    timed_out_at: int
+    error: str
+
+
+class TicketCancelled(OfTicket, frozen=True):
+    """A ticket will not be executed, or no longer."""
+
+    reason: str
+    cancelled_at: int
+
+
+class TicketResultRefused(OfAttempt, frozen=True):
+    """A start or a result that cannot be true of its ticket was put aside."""
+
+    reason: str
+
+
+TicketEvent = (
+    TicketCreated
+    | TicketReady
+    | TicketDispatched
+    | TicketStarted
+    | TicketCompleted
+    | TicketFailed
+    | TicketTimedOut
+    | TicketCancelled
+    | TicketResultRefused
+)
+
+
+class Status(StrEnum):
+    """Where a ticket stands."""
+
+    PENDING = "PENDING"
+    READY = "READY"
+    ASSIGNED = "ASSIGNED"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    TIMED_OUT = "TIMED_OUT"
+    CANCELLED = "CANCELLED"
+    COMPENSATED = "COMPENSATED"
+
+
+# Every other transition is refused. READY → FAILED: what the ticket takes from others is not there.
+TRANSITIONS: Final[dict[Status, frozenset[Status]]] = {
+    Status.PENDING: frozenset({Status.READY, Status.CANCELLED}),
+    Status.READY: frozenset({Status.ASSIGNED, Status.FAILED, Status.CANCELLED}),
+    Status.ASSIGNED: frozenset({Status.RUNNING, Status.CANCELLED}),
+    Status.RUNNING: frozenset({Status.COMPLETED, Status.FAILED, Status.TIMED_OUT, Status.CANCELLED}),
+    Status.COMPLETED: frozenset({Status.COMPENSATED}),
+    Status.FAILED: frozenset(),
+    Status.TIMED_OUT: frozenset(),
+    Status.CANCELLED: frozenset(),
+    Status.COMPENSATED: frozenset(),
+}
+UNFINISHED: Final = frozenset({Status.PENDING, Status.READY, Status.ASSIGNED, Status.RUNNING})
+
+
+_TALLY: Final = {
+    Status.COMPLETED: tally.completed,
+    Status.FAILED: tally.failed,
+    Status.TIMED_OUT: tally.failed,
+    Status.CANCELLED: tally.cancelled,
+}
+
+
+class Ticket(msgspec.Struct, frozen=True):
+    """What the events so far make of a ticket."""
+
+    created: TicketCreated
+    status: Status = Status.PENDING
+    attempt: int = 0  # of the last dispatch; 0: never dispatched
+    agent_id: str = ""
+    started_at: int | None = None
+    completed_at: int | None = None
+    made: Made = Made()
+    last_refusal: str = ""
+
+    @property
+    def retry_count(self) -> int:
+        """How often it was tried again after the first attempt."""
+        return max(self.attempt - 1, 0)
+
+
+def is_finished(ticket: Ticket) -> bool:
+    """Whether the ticket has ended, well or not."""
+    return ticket.status not in UNFINISHED
+
+
+def is_expired(ticket: Ticket, now: int) -> bool:
+    """Whether the deadline has passed (µs) and the ticket has not ended."""
+    return not is_finished(ticket) and now > ticket.created.deadline_at
+
+
+def can_retry(ticket: Ticket, now: int) -> bool:
+    """Whether the last attempt went wrong, and another one is allowed and still in time (µs)."""
+    return (
+        ticket.status in (Status.FAILED, Status.TIMED_OUT)
+        and 1 <= ticket.attempt <= ticket.created.task.max_retries
+        and now <= ticket.created.deadline_at
+    )
+
+
+def content_hash(ticket: Ticket) -> str:
+    """SHA-256, in hex, of what the ticket was created with: it is the same for as long as the ticket lives."""
+    return sha256(msgspec.json.encode(ticket.created, order="deterministic")).hexdigest()
+
+
+def decide(ticket: Ticket | None, command: TicketCommand) -> list[TicketEvent]:
+    """The events that follow from a command. Raises Rejected: the command makes no sense of this ticket."""
+    match command:
+        case CreateTicket():
+            return _create(ticket, command)
+        case ReadyTicket():
+            return _make_ready(_existing(ticket), command)
+        case DispatchTicket():
+            return _dispatch(_existing(ticket), command)
+        case GiveUpTicket():
+            return _give_up(_existing(ticket), command)
+        case RecordStart():
+            return _record_start(_existing(ticket), command)
+        case RecordResult():
+            return _record_result(_existing(ticket), command)
+        case CancelTicket():
+            return _cancel(_existing(ticket), command)
+        case _:
+            assert_never(command)
+
+
+def _existing(ticket: Ticket | None) -> Ticket:
+    if ticket is None:
+        raise Rejected(
+            "there is no such ticket: check the ticket id and that the routing id is its workflow's"
+        )
+    return ticket
+
+
+def _create(ticket: Ticket | None, command: CreateTicket) -> list[TicketEvent]:
+    created = TicketCreated(**{name: getattr(command, name) for name in command.__struct_fields__})
+    if ticket is None:
+        return [created]
+    if ticket.created == created:
+        return []
+    raise Rejected(f"ticket {command.ticket_id} exists with another content")
+
+
+def _make_ready(ticket: Ticket, command: ReadyTicket) -> list[TicketEvent]:
+    if ticket.status is not Status.PENDING:
+        return _unless_finished(ticket, Status.READY)
+    return [TicketReady(*_ids(ticket), command.ready_at)]
+
+
+def _dispatch(ticket: Ticket, command: DispatchTicket) -> list[TicketEvent]:
+    if ticket.status in (Status.ASSIGNED, Status.RUNNING):
+        return []
+    _allowed(ticket, Status.ASSIGNED)
+    created, task = ticket.created, ticket.created.task
+    return [
+        TicketDispatched(
+            created.ticket_id,
+            created.workflow_id,
+            created.plan_id,
+            task.task_id,
+            task.task_type,
+            ticket.attempt + 1,
+            command.agent_id,
+            command.webhook_url,
+            command.command,
+            command.parameters,
+            command.environment,
+            task.timeout_ms,
+            created.deadline_at,
+            task.security_level,
+            command.inputs,
+            command.dispatched_at,
+        )
+    ]
+
+
+def _give_up(ticket: Ticket, command: GiveUpTicket) -> list[TicketEvent]:
+    if ticket.status is Status.FAILED:
+        return []
+    if ticket.status is not Status.READY:
+        raise Rejected(f"a ticket that is {ticket.status} is not waiting for an agent")
+    at = command.given_up_at
+    error = _capped(command.error)
+    return [TicketFailed(*_ids(ticket), ticket.attempt, "", at, at, None, {}, (), error)]
+
+
+def _record_start(ticket: Ticket, command: RecordStart) -> list[TicketEvent]:
+    refusal = _stale(ticket, command)
+    if refusal:
+        return _refuse(ticket, command, refusal)
+    if ticket.status is not Status.ASSIGNED:
+        return []  # the same attempt said so before, or has ended already
+    return [TicketStarted(*_ids(ticket), command.attempt, command.agent_id, command.started_at)]
+
+
+def _record_result(ticket: Ticket, command: RecordResult) -> list[TicketEvent]:
+    if command.outcome is Outcome.UNKNOWN:
+        raise Rejected("the outcome is missing or not known: COMPLETED, FAILED, TIMED_OUT or CANCELLED")
+    refusal = _stale(ticket, command) or _impossible(command)
+    if not refusal and is_finished(ticket):
+        if _says_the_same(ticket, command):
+            return []
+        refusal = f"the attempt has ended as {ticket.status} already"
+    if refusal:
+        return _refuse(ticket, command, refusal)
+    started: list[TicketEvent] = []
+    if ticket.status is Status.ASSIGNED:
+        started = [TicketStarted(*_ids(ticket), command.attempt, command.agent_id, command.started_at)]
+    return [*started, _ended(ticket, command)]
+
+
+def _stale(ticket: Ticket, command: RecordStart | RecordResult) -> str:
+    """Why the report cannot be about the ticket's last attempt; empty if it can."""
+    if ticket.attempt == 0:
+        return f"the ticket is {ticket.status}: it was never given to an agent"
+    if command.attempt != ticket.attempt:
+        return f"it is about attempt {command.attempt}, and the ticket's last is {ticket.attempt}"
+    if command.agent_id != ticket.agent_id:
+        return f"attempt {ticket.attempt} was given to {ticket.agent_id}"
+    return ""
+
+
+def _impossible(result: RecordResult) -> str:
+    if result.completed_at < result.started_at:
+        return "it says that the attempt ended before it began"
+    return ""
+
+
+def _says_the_same(ticket: Ticket, result: RecordResult) -> bool:
+    if result.outcome.value != ticket.status.value:
+        return False
+    return ticket.status is not Status.COMPLETED or ticket.made == Made(result.outputs, result.artifacts)
+
+
+def _refuse(ticket: Ticket, command: RecordStart | RecordResult, reason: str) -> list[TicketEvent]:
+    refused = TicketResultRefused(*_ids(ticket), command.attempt, command.agent_id, reason)
+    return [] if ticket.last_refusal == _refusal_key(refused) else [refused]
+
+
+def _refusal_key(refused: TicketResultRefused) -> str:
+    return f"{refused.attempt} {refused.agent_id} {refused.reason}"
+
+
+def _ended(ticket: Ticket, result: RecordResult) -> TicketEvent:
+    begin, times = (*_ids(ticket), result.attempt, result.agent_id), (result.started_at, result.completed_at)
+    too_much = excess(Made(result.outputs, result.artifacts))
+    if too_much:
+        return TicketFailed(*begin, *times, result.exit_code, {}, (), too_much)
+    error = _capped(result.error)
+    match result.outcome:
+        case Outcome.COMPLETED:
+            return TicketCompleted(*begin, *times, result.exit_code, result.outputs, result.artifacts)
+        case Outcome.FAILED | Outcome.UNKNOWN:
+            return TicketFailed(*begin, *times, result.exit_code, result.outputs, result.artifacts, error)
+        case Outcome.TIMED_OUT:
+            return TicketTimedOut(*begin, result.completed_at, error)
+        case Outcome.CANCELLED:
+            return TicketCancelled(
+                *_ids(ticket), error or f"{result.agent_id} cancelled it", result.completed_at
+            )
+        case _:
+            assert_never(result.outcome)
+
+
+def _cancel(ticket: Ticket, command: CancelTicket) -> list[TicketEvent]:
+    if is_finished(ticket):
+        return []
+    return [TicketCancelled(*_ids(ticket), _capped(command.reason), command.cancelled_at)]
+
+
+def _unless_finished(ticket: Ticket, wanted: Status) -> list[TicketEvent]:
+    """Nothing to do if the ticket is past the wanted status; refused if it has ended another way."""
+    if ticket.status in (Status.FAILED, Status.TIMED_OUT, Status.CANCELLED):
+        _allowed(ticket, wanted)
+    return []
+
+
+def _allowed(ticket: Ticket, wanted: Status) -> None:
+    if wanted not in TRANSITIONS[ticket.status]:
+        raise Rejected(f"a ticket that is {ticket.status} cannot become {wanted}")
+
+
+def _ids(ticket: Ticket) -> tuple[str, str]:
+    return ticket.created.ticket_id, ticket.created.workflow_id
+
+
+def _capped(text: str) -> str:
+    return text if len(text) <= ERROR_CHARS_MAX else text[: ERROR_CHARS_MAX - 1] + "…"
+
+
+def evolve(ticket: Ticket | None, event: TicketEvent) -> Ticket:
+    """What an event makes of the ticket."""
+    if isinstance(event, TicketCreated):
+        return Ticket(event)
+    assert ticket is not None, "the history of a ticket begins with TicketCreated"
+    change = msgspec.structs.replace
+    match event:
+        case TicketReady():
+            return change(ticket, status=Status.READY)
+        case TicketDispatched():
+            agent_id = event.allocated_agent_id
+            return change(ticket, status=Status.ASSIGNED, attempt=event.attempt, agent_id=agent_id)
+        case TicketStarted():
+            return change(ticket, status=Status.RUNNING, started_at=event.started_at)
+        case TicketCompleted():
+            return _made(ticket, Status.COMPLETED, event)
+        case TicketFailed():
+            return _made(ticket, Status.FAILED, event)
+        case TicketTimedOut():
+            return change(ticket, status=Status.TIMED_OUT, completed_at=event.timed_out_at)
+        case TicketCancelled():
+            return change(ticket, status=Status.CANCELLED, completed_at=event.cancelled_at)
+        case TicketResultRefused():
+            return change(ticket, last_refusal=_refusal_key(event))
+        case _:
+            assert_never(event)
+
+
+def _made(ticket: Ticket, status: Status, event: TicketCompleted | TicketFailed) -> Ticket:
+    return msgspec.structs.replace(
+        ticket,
+        status=status,
+        started_at=event.started_at,
+        completed_at=event.completed_at,
+        made=Made(event.outputs, event.artifacts),
+    )
+
+
+def counters(event: TicketEvent, before: Ticket | None, after: Ticket) -> Iterable[tuple[str, int]]:
+    """What an event moves beside its ticket: open dependencies of others, and how a workflow's tickets stand.
+
+    The cost is that of the ticket's own dependents, however large the workflow is.
+    """
+    created = after.created
+    if isinstance(event, TicketCreated):
+        yield tally.open_dependencies(created.ticket_id), len(created.dependencies)
+        yield tally.unfinished(created.workflow_id), 1
+    elif before is not None and not is_finished(before) and is_finished(after):
+        yield tally.unfinished(created.workflow_id), -1
+        yield _TALLY[after.status](created.workflow_id), 1
+        if after.status is Status.COMPLETED:
+            for dependent in created.dependents:
+                yield tally.open_dependencies(dependent), -1
+
+
+TICKET = Aggregate(
+    "ticket", "execution.tickets", Ticket, members(TicketEvent), decide, evolve, counters=counters
+)

@@ -1,0 +1,271 @@
+"""A workflow: one decision being carried out.
+
+Protects: no work begins before its plan was found valid; a decision is carried out once; the end is said once,
+when every ticket is accounted for, and never taken back.
+"""
+
+from enum import StrEnum
+from typing import Final, assert_never
+
+import msgspec
+
+from neural_hive.aggregates.aggregate import Aggregate, Command, Event, Rejected, members
+from neural_hive.aggregates.decision import (
+    DEFAULT_DEADLINE_MS,
+    DecisionConsolidated,
+    content_hash,
+    is_identified,
+    validate,
+)
+from neural_hive.aggregates.identity import derived_id
+from neural_hive.aggregates.vocabulary import Priority, RiskBand
+
+REASON_CHARS_MAX: Final = 4_096
+ID_CHARS_MAX: Final = 128
+
+
+class StartWorkflow(Command, frozen=True):
+    """Carry out a decision, if its plan is valid."""
+
+    decision: DecisionConsolidated
+    started_at: int
+
+
+class FinishWorkflow(Command, frozen=True):
+    """No ticket is unfinished: say how the workflow ended."""
+
+    completed_count: int
+    failed_count: int
+    cancelled_count: int
+    finished_at: int
+
+
+class StopWorkflow(Command, frozen=True):
+    """Somebody asked to stop it, and its tickets were cancelled."""
+
+    reason: str
+    requested_by: str
+    completed_count: int
+    cancelled_count: int
+    stopped_at: int
+
+
+WorkflowCommand = StartWorkflow | FinishWorkflow | StopWorkflow
+
+
+class WorkflowStarted(Event, frozen=True):
+    """A plan was found valid and its work has begun."""
+
+    workflow_id: str
+    decision_id: str
+    plan_id: str
+    intent_id: str
+    risk_band: RiskBand
+    priority: Priority
+    confidence: float
+    task_count: int
+    started_at: int
+    deadline_at: int
+    roots: tuple[str, ...]
+    decision_sha256: str
+    requested_by: str
+
+
+class PlanRejected(Event, frozen=True):
+    """A plan was found invalid and will not be carried out."""
+
+    decision_id: str
+    plan_id: str
+    reasons: tuple[str, ...]
+    decision_sha256: str
+
+
+class WorkflowCompleted(Event, frozen=True):
+    """Every task of a workflow was completed."""
+
+    workflow_id: str
+    completed_count: int
+    duration_ms: int
+
+
+class WorkflowFailed(Event, frozen=True):
+    """A workflow has ended with tasks that failed or were cancelled."""
+
+    workflow_id: str
+    completed_count: int
+    failed_count: int
+    cancelled_count: int
+    reason: str
+    duration_ms: int
+
+
+class WorkflowCancelled(Event, frozen=True):
+    """A workflow was stopped because somebody asked for it."""
+
+    workflow_id: str
+    reason: str
+    requested_by: str
+    completed_count: int
+    cancelled_count: int
+    duration_ms: int
+
+
+WorkflowEvent = WorkflowStarted | PlanRejected | WorkflowCompleted | WorkflowFailed | WorkflowCancelled
+
+
+class Status(StrEnum):
+    """Where a workflow stands."""
+
+    REJECTED = "REJECTED"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+class Workflow(msgspec.Struct, frozen=True):
+    """What the events so far make of a workflow. Its tickets are aggregates of their own: only the first are named."""
+
+    workflow_id: str
+    plan_id: str
+    status: Status
+    decision_sha256: str
+    task_count: int = 0
+    started_at: int = 0
+    deadline_at: int = 0
+    roots: tuple[str, ...] = ()
+
+
+def ticket_id_of(workflow_id: str, task_id: str) -> str:
+    """The id of the ticket of one task."""
+    return derived_id(workflow_id, task_id)
+
+
+def decide(workflow: Workflow | None, command: WorkflowCommand) -> list[WorkflowEvent]:
+    """The events that follow from a command. Raises Rejected: the command makes no sense of this workflow."""
+    match command:
+        case StartWorkflow():
+            return _start(workflow, command)
+        case FinishWorkflow():
+            return _finish(_existing(workflow), command)
+        case StopWorkflow():
+            return _stop(_existing(workflow), command)
+        case _:
+            assert_never(command)
+
+
+def _existing(workflow: Workflow | None) -> Workflow:
+    if workflow is None:
+        raise Rejected("there is no such workflow: its id is the decision's id; check it and the routing id")
+    return workflow
+
+
+def _start(workflow: Workflow | None, command: StartWorkflow) -> list[WorkflowEvent]:
+    decision = command.decision
+    if not is_identified(decision):
+        raise Rejected(f"no workflow can have the decision's id: {validate(decision)[0]}")
+    digest = content_hash(decision)
+    if workflow is not None and workflow.decision_sha256 == digest:
+        return []
+    if workflow is not None and workflow.status is not Status.REJECTED:
+        raise Rejected(
+            f"decision {decision.decision_id} was accepted before with another content: "
+            "a decision never changes; publish this one under an id of its own"
+        )
+    reasons = validate(decision)
+    if reasons:
+        return [PlanRejected(decision.decision_id, decision.plan_id[:ID_CHARS_MAX], tuple(reasons), digest)]
+    return [_started(decision, command.started_at, digest)]
+
+
+def _started(decision: DecisionConsolidated, at: int, digest: str) -> WorkflowStarted:
+    workflow_id = decision.decision_id
+    return WorkflowStarted(
+        workflow_id,
+        decision.decision_id,
+        decision.plan_id,
+        decision.intent_id,
+        decision.risk_band,
+        decision.priority,
+        decision.confidence,
+        len(decision.tasks),
+        at,
+        at + (decision.deadline_ms or DEFAULT_DEADLINE_MS) * 1_000,
+        tuple(ticket_id_of(workflow_id, task.task_id) for task in decision.tasks if not task.dependencies),
+        digest,
+        decision.requested_by,
+    )
+
+
+def _finish(workflow: Workflow, command: FinishWorkflow) -> list[WorkflowEvent]:
+    if workflow.status in (Status.COMPLETED, Status.FAILED, Status.CANCELLED):
+        return []
+    _accounted(workflow, command.completed_count + command.failed_count + command.cancelled_count)
+    workflow_id, duration_ms = workflow.workflow_id, _duration_ms(workflow, command.finished_at)
+    if command.completed_count == workflow.task_count:
+        return [WorkflowCompleted(workflow_id, command.completed_count, duration_ms)]
+    failed, cancelled = command.failed_count, command.cancelled_count
+    reason = f"of {workflow.task_count} tasks {failed} failed and {cancelled} were cancelled"
+    return [WorkflowFailed(workflow_id, command.completed_count, failed, cancelled, reason, duration_ms)]
+
+
+def _stop(workflow: Workflow, command: StopWorkflow) -> list[WorkflowEvent]:
+    if workflow.status is Status.CANCELLED:
+        return []
+    if workflow.status is not Status.RUNNING:
+        raise Rejected(f"a workflow that is {workflow.status} cannot be stopped")
+    return [
+        WorkflowCancelled(
+            workflow.workflow_id,
+            command.reason[:REASON_CHARS_MAX],
+            command.requested_by[:REASON_CHARS_MAX],
+            command.completed_count,
+            command.cancelled_count,
+            _duration_ms(workflow, command.stopped_at),
+        )
+    ]
+
+
+def _accounted(workflow: Workflow, ended: int) -> None:
+    if workflow.status is not Status.RUNNING:
+        raise Rejected(f"a workflow that is {workflow.status} has no work to finish")
+    if ended != workflow.task_count:
+        raise Rejected(f"{ended} of {workflow.task_count} tickets are accounted for")
+
+
+def _duration_ms(workflow: Workflow, until: int) -> int:
+    return max(until - workflow.started_at, 0) // 1_000
+
+
+def evolve(workflow: Workflow | None, event: WorkflowEvent) -> Workflow:
+    """What an event makes of the workflow."""
+    match event:
+        case WorkflowStarted():
+            return Workflow(
+                event.workflow_id,
+                event.plan_id,
+                Status.RUNNING,
+                event.decision_sha256,
+                event.task_count,
+                event.started_at,
+                event.deadline_at,
+                event.roots,
+            )
+        case PlanRejected():
+            return Workflow(event.decision_id, event.plan_id, Status.REJECTED, event.decision_sha256)
+        case WorkflowCompleted():
+            return _ended(workflow, Status.COMPLETED)
+        case WorkflowFailed():
+            return _ended(workflow, Status.FAILED)
+        case WorkflowCancelled():
+            return _ended(workflow, Status.CANCELLED)
+        case _:
+            assert_never(event)
+
+
+def _ended(workflow: Workflow | None, status: Status) -> Workflow:
+    assert workflow is not None, "the history of a workflow begins with WorkflowStarted"
+    return msgspec.structs.replace(workflow, status=status)
+
+
+WORKFLOW = Aggregate("workflow", "orchestration.workflows", Workflow, members(WorkflowEvent), decide, evolve)

@@ -1,0 +1,239 @@
+"""The orchestrator: a decision becomes tickets, tickets become work, results become the workflow's end.
+
+    plans.consensus          → a workflow and its tickets; those that depend on nothing are dispatched
+    execution.results        → a ticket ends; what waited for it alone is dispatched, or cancelled if it failed
+    orchestration.commands   → a workflow is stopped
+                             → orchestration.workflows, execution.tickets
+
+All events of a workflow stand in one partition: its tickets know of each other without asking another processor.
+"""
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Final
+
+import msgspec
+
+from neural_hive.aggregates import tally
+from neural_hive.aggregates.aggregate import Rejected
+from neural_hive.aggregates.decision import DecisionConsolidated
+from neural_hive.aggregates.made import Made, artifact_bytes
+from neural_hive.aggregates.references import Filled, fill
+from neural_hive.aggregates.ticket import (
+    TICKET,
+    CancelTicket,
+    DispatchTicket,
+    GiveUpTicket,
+    ReadyTicket,
+    RecordResult,
+    RecordStart,
+    Ticket,
+    TicketResultRefused,
+    is_finished,
+)
+from neural_hive.aggregates.ticket import Status as TicketStatus
+from neural_hive.aggregates.ticketing import tickets_of
+from neural_hive.aggregates.vocabulary import Artifact, Outcome
+from neural_hive.aggregates.workflow import (
+    WORKFLOW,
+    FinishWorkflow,
+    PlanRejected,
+    StartWorkflow,
+    StopWorkflow,
+    ticket_id_of,
+)
+from neural_hive.aggregates.workflow import Status as WorkflowStatus
+from neural_hive.streams.kernel.system import System, Unit
+
+DISPATCH_BYTES_MAX: Final = (
+    1024 * 1024
+)  # what a ticket takes from others: values, and its inputs' names and URIs
+
+
+class ReportStart(msgspec.Struct, frozen=True):
+    """An agent says that it has begun an attempt at a ticket."""
+
+    workflow_id: str
+    ticket_id: str
+    attempt: int
+    agent_id: str
+    started_at: int
+
+
+class ReportResult(msgspec.Struct, frozen=True):
+    """An agent says how an attempt at a ticket ended."""
+
+    workflow_id: str
+    ticket_id: str
+    attempt: int
+    agent_id: str
+    outcome: Outcome
+    started_at: int
+    completed_at: int
+    exit_code: int | None = None
+    outputs: dict[str, str] = {}
+    artifacts: tuple[Artifact, ...] = ()
+    error: str = ""
+
+
+class CancelWorkflow(msgspec.Struct, frozen=True):
+    """Somebody wants a workflow to stop."""
+
+    workflow_id: str
+    reason: str
+    requested_by: str = ""
+
+
+def build(agent_id: str) -> System:
+    """The system, with the id of the agent that all work is given to."""
+    orchestrator = System("orchestrator", (WORKFLOW, TICKET), decides=(__name__,))
+
+    @orchestrator.on("plans.consensus", DecisionConsolidated)
+    def carry_out(unit: Unit, decision: DecisionConsolidated) -> None:
+        events = unit.execute(WORKFLOW, decision.decision_id, StartWorkflow(decision, unit.now))
+        if not events or isinstance(events[0], PlanRejected):
+            return
+        tickets = tickets_of(decision, unit.now)
+        for ticket in tickets:
+            unit.execute(TICKET, ticket.ticket_id, ticket)
+        _release(unit, (ticket.ticket_id for ticket in tickets if not ticket.dependencies), agent_id)
+
+    @orchestrator.on("execution.results", ReportStart)
+    def record_start(unit: Unit, report: ReportStart) -> None:
+        _reported(unit, report.ticket_id, report.workflow_id)
+        start = RecordStart(report.attempt, report.agent_id, report.started_at)
+        unit.execute(TICKET, report.ticket_id, start)
+
+    @orchestrator.on("execution.results", ReportResult)
+    def record_result(unit: Unit, report: ReportResult) -> None:
+        _reported(unit, report.ticket_id, report.workflow_id)
+        events = unit.execute(TICKET, report.ticket_id, _result(report))
+        if events and not isinstance(events[0], TicketResultRefused):
+            _follow(unit, report.ticket_id, agent_id)
+            _finish(unit, report.workflow_id)
+
+    @orchestrator.on("orchestration.commands", CancelWorkflow)
+    def stop(unit: Unit, command: CancelWorkflow) -> None:
+        _stop(unit, command)
+
+    return orchestrator
+
+
+def _reported(unit: Unit, ticket_id: str, workflow_id: str) -> None:
+    ticket = unit.load(TICKET, ticket_id)
+    if ticket is not None and ticket.created.workflow_id != workflow_id:
+        raise Rejected(
+            f"ticket {ticket_id} belongs to workflow {ticket.created.workflow_id}, not to {workflow_id}"
+        )
+
+
+def _result(report: ReportResult) -> RecordResult:
+    return RecordResult(
+        report.attempt,
+        report.agent_id,
+        report.outcome,
+        report.started_at,
+        report.completed_at,
+        report.exit_code,
+        report.outputs,
+        report.artifacts,
+        report.error,
+    )
+
+
+def _follow(unit: Unit, ticket_id: str, agent_id: str) -> None:
+    """What the end of a ticket means to those that wait for it."""
+    ticket = _ticket(unit, ticket_id)
+    if ticket.status is not TicketStatus.COMPLETED:
+        _cancel_dependents(unit, ticket)
+        return
+    waiting = ticket.created.dependents
+    _release(unit, (t for t in waiting if unit.count(tally.open_dependencies(t)) == 0), agent_id)
+
+
+def _release(unit: Unit, ticket_ids: Iterable[str], agent_id: str) -> None:
+    """Makes tickets ready and gives them to the agent, the most urgent first."""
+    tickets = [ticket for ticket_id in ticket_ids if not is_finished(ticket := _ticket(unit, ticket_id))]
+    for ticket in sorted(tickets, key=lambda ticket: -ticket.created.priority_score):
+        unit.execute(TICKET, ticket.created.ticket_id, ReadyTicket(unit.now))
+        _dispatch(unit, ticket, agent_id)
+
+
+def _dispatch(unit: Unit, ticket: Ticket, agent_id: str) -> None:
+    created = ticket.created
+
+    @cache
+    def made(task_id: str) -> Made:
+        source = unit.load(TICKET, ticket_id_of(created.workflow_id, task_id))
+        return source.made if source is not None else Made()
+
+    filled = fill(created.task, made, DISPATCH_BYTES_MAX)
+    inputs = _inputs(unit, ticket, filled)
+    missing = list(filled.missing)
+    if artifact_bytes(inputs) > DISPATCH_BYTES_MAX:
+        missing.append(f"names and URIs of its inputs are larger than {DISPATCH_BYTES_MAX:,} bytes")
+    if missing:
+        unit.execute(TICKET, created.ticket_id, GiveUpTicket("; ".join(missing), unit.now))
+        _cancel_dependents(unit, _ticket(unit, created.ticket_id))
+        return
+    command, parameters, environment = filled.command, filled.parameters, filled.environment
+    dispatch = DispatchTicket(agent_id, command, parameters, environment, inputs, unit.now)
+    unit.execute(TICKET, created.ticket_id, dispatch)
+
+
+def _inputs(unit: Unit, ticket: Ticket, filled: Filled) -> tuple[Artifact, ...]:
+    """The artifacts of all that the ticket depends on directly, and those that it names, each once."""
+    direct = (made for t in ticket.created.dependencies for made in _ticket(unit, t).made.artifacts)
+    return tuple({(made.uri, made.name): made for made in (*direct, *filled.artifacts)}.values())
+
+
+def _cancel_dependents(unit: Unit, failed: Ticket) -> None:
+    """Cancels all that can never be ready any more; the other branches go on."""
+    reason = f"task {failed.created.task.task_id}, which it depends on, is {failed.status}"
+    _cancel_all(unit, failed.created.dependents, reason)
+
+
+def _cancel_all(unit: Unit, first: Iterable[str], reason: str) -> None:
+    """Cancels tickets and all that depend on them. A ticket that was cancelled before is not followed again."""
+    waiting = list(first)
+    while waiting:
+        ticket_id = waiting.pop()
+        if unit.execute(TICKET, ticket_id, CancelTicket(reason, unit.now)):
+            waiting += _ticket(unit, ticket_id).created.dependents
+
+
+def _finish(unit: Unit, workflow_id: str) -> None:
+    """Says how the workflow ended, once no ticket is unfinished."""
+    if unit.count(tally.unfinished(workflow_id)):
+        return
+    completed, failed = unit.count(tally.completed(workflow_id)), unit.count(tally.failed(workflow_id))
+    cancelled = unit.count(tally.cancelled(workflow_id))
+    unit.execute(WORKFLOW, workflow_id, FinishWorkflow(completed, failed, cancelled, unit.now))
+
+
+def _stop(unit: Unit, command: CancelWorkflow) -> None:
+    workflow_id = command.workflow_id
+    workflow = unit.load(WORKFLOW, workflow_id)
+    if workflow is not None and workflow.status is WorkflowStatus.RUNNING:
+        _cancel_unfinished(unit, workflow.roots, f"the workflow was stopped: {command.reason}")
+    completed, cancelled = unit.count(tally.completed(workflow_id)), unit.count(tally.cancelled(workflow_id))
+    stop = StopWorkflow(command.reason, command.requested_by, completed, cancelled, unit.now)
+    unit.execute(WORKFLOW, workflow_id, stop)
+
+
+def _cancel_unfinished(unit: Unit, roots: Iterable[str], reason: str) -> None:
+    """Cancels every ticket that has not ended: all are reached from the roots."""
+    waiting, seen = list(roots), set(roots)
+    while waiting:
+        ticket_id = waiting.pop()
+        unit.execute(TICKET, ticket_id, CancelTicket(reason, unit.now))
+        for dependent in _ticket(unit, ticket_id).created.dependents:
+            if dependent not in seen:
+                seen.add(dependent)
+                waiting.append(dependent)
+
+
+def _ticket(unit: Unit, ticket_id: str) -> Ticket:
+    ticket = unit.load(TICKET, ticket_id)
+    assert ticket is not None, f"ticket {ticket_id} is named by another and has no events"
+    return ticket
