@@ -1,0 +1,103 @@
+"""Publishes messages: plans, commands, reports. Each arrives once, on the partition of what it belongs to."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from neural_hive.aggregates.identity import derived_id
+from neural_hive.schemas.codec import encode_message
+from neural_hive.schemas.envelope import Header
+from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, partition_of
+
+Delivered = Callable[[str], None]  # called with "" or the reason why it was not delivered
+_FRAME_ROOM_BYTES: Final = 64 * 1024  # what Kafka adds around the largest message
+
+
+class TooLarge(ValueError):
+    """A message that is larger than its topic takes; the text names both sizes."""
+
+
+class Publisher:
+    """An idempotent producer of messages; may be used from many threads.
+
+    `give_up_ms` is how long an undelivered message is tried; 0 means for ever.
+    """
+
+    def __init__(self, kafka: Mapping[str, Any], name: str, give_up_ms: int = 0) -> None:
+        self._name = name
+        self._producer = Producer(
+            {
+                **kafka,
+                "client.id": name,
+                "enable.idempotence": True,
+                "acks": "all",
+                "partitioner": "murmur2_random",  # as Java's and aiokafka's: librdkafka's default differs
+                "compression.type": "lz4",
+                "linger.ms": 2,
+                "message.max.bytes": MESSAGE_BYTES_MAX + _FRAME_ROOM_BYTES,
+                "message.timeout.ms": give_up_ms,
+            }
+        )
+
+    def header(
+        self,
+        message_type: str,
+        message_id: str,
+        routing_id: str,
+        *,
+        correlation_id: str = "",
+        causation_id: str = "",
+        trace_id: str = "",
+    ) -> Header:
+        """The header of one message. What is left empty follows from the message's id."""
+        seed = derived_id(message_id, "trace") + derived_id(message_id, "span")
+        digits = seed.replace("-", "")
+        return Header(
+            message_id=message_id,
+            message_type=message_type,
+            occurred_at=time.time_ns() // 1_000,
+            routing_id=routing_id,
+            correlation_id=correlation_id or routing_id,
+            causation_id=causation_id,
+            trace_id=trace_id or digits[:32],
+            span_id=digits[-16:],
+            producer=self._name,
+        )
+
+    def publish(self, topic: str, header: Header, payload: dict[str, Any], delivered: Delivered) -> None:
+        """Sends one message; `delivered` is called from `poll` or `flush`.
+
+        Raises BadRecord: the payload does not fit its schema. TooLarge: the topic does not take it.
+        """
+        value = encode_message(header, payload)
+        if len(value) > MESSAGE_BYTES_MAX:
+            raise TooLarge(
+                f"{header.message_type} has {len(value):,} bytes; {topic} takes {MESSAGE_BYTES_MAX:,}"
+            )
+        self._producer.produce(
+            topic,
+            value=value,
+            key=header.routing_id.encode(),
+            headers=[
+                ("traceparent", f"00-{header.trace_id}-{header.span_id}-01".encode()),
+                ("message_type", header.message_type.encode()),
+            ],
+            on_delivery=lambda error, _: delivered(str(error.str()) if error else ""),
+        )
+
+    def partition(self, topic: str, routing_id: str, timeout_s: float) -> int:
+        """Where messages with a routing id go. Raises KafkaException: unreachable, or no such topic."""
+        found = self._producer.list_topics(topic, timeout=timeout_s).topics[topic]
+        if found.error or not found.partitions:
+            raise KafkaException(found.error or KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+        return partition_of(routing_id.encode(), len(found.partitions))
+
+    def poll(self) -> None:
+        """Calls what waits for deliveries; never blocks."""
+        self._producer.poll(0)
+
+    def flush(self, timeout_s: float) -> int:
+        """Waits until all is delivered; the number of messages that are not yet."""
+        return int(self._producer.flush(timeout_s))
