@@ -46,7 +46,7 @@ class UnreadableLog(RuntimeError):  # noqa: N818  (what happened to the log)
     """The broker refused the read (unknown topic, no right, broken record); the text is the broker's."""
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One committed record, as it lies in the log."""
 
     topic: str
@@ -164,7 +164,7 @@ def _reader_config(config: Config) -> dict[str, Any]:
         "queued.max.messages.kbytes": QUEUE_KBYTES,
         "queued.min.messages": 1_000_000,
         "fetch.message.max.bytes": 1024 * 1024,
-        "fetch.wait.max.ms": 100,
+        "fetch.wait.max.ms": 10,  # what finding out that the end is reached costs
         "fetch.queue.backoff.ms": 2,  # by default a full queue costs a second: a quarter of the rate
     }
 

@@ -28,7 +28,7 @@ Last = tuple[int, bytes, int, bytes]  # version, hash, occurred_at, key
 _FIRST: Final[Last] = (0, NO_HASH, 0, b"")
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """One event of the log with its envelope read."""
 
     record: Record
@@ -63,7 +63,7 @@ class PartitionCheck:
         self._aggregates: dict[str, dict[str, Last]] = {}
         self._next = 1
         self._gaps: dict[int, bool] = {}
-        self._recent: list[tuple[int, bytes, str]] = [(0, b"", "")] * _RECENT
+        self._recent: list[tuple[int, bytes, str, int]] = [(0, b"", "", 0)] * _RECENT
         self._keys: dict[bytes, bytes] = {}
         self._leads: set[tuple[bytes, str]] = set()
         self._cause = ""
@@ -79,7 +79,7 @@ class PartitionCheck:
             self._next = sequence + 1
         elif not self._off_sequence(event, sequence, digest):
             return
-        self._recent[sequence % _RECENT] = (sequence, digest, event.place)
+        self._recent[sequence % _RECENT] = (sequence, digest, record.topic, record.offset)
         if (lead.raw, record.topic) not in self._leads:
             self._check_lead(event)
         self._check_identity(event)
@@ -114,7 +114,8 @@ class PartitionCheck:
         if self._gaps.pop(sequence, False):
             add(Check.SEQUENCE, place, aggregate, "order of sequence", f"{sequence} after {self._next - 1}")
             return True
-        other, other_digest, other_place = self._recent[sequence % _RECENT]
+        other, other_digest, topic, offset = self._recent[sequence % _RECENT]
+        other_place = f"{topic}:{self.partition}:{offset}"
         if other != sequence:
             add(Check.SEQUENCE, place, aggregate, f"sequence {self._next}", f"{sequence} for a second time")
         elif other_digest == digest:
@@ -216,20 +217,16 @@ class PartitionCheck:
             add(Check.PLACE, place, aggregate, f"key {wanted}", f"key {found}")
 
     def _check_headers(self, event: Event) -> None:
-        rest = event.rest
+        rest, event_type = event.rest, event.lead.event_type.encode()
         traceparent = f"00-{rest['trace_id']}-{rest['span_id']}-01".encode()
-        for name, value in event.record.headers:
-            if (name == "traceparent" and value != traceparent) or (
-                name == "event_type" and value != event.lead.event_type.encode()
-            ):
-                expected = traceparent if name == "traceparent" else event.lead.event_type.encode()
-                self._findings.add(
-                    Check.ENVELOPE,
-                    event.place,
-                    event.aggregate,
-                    f"header {name} {expected.decode()}",
-                    (value or b"").decode(errors="replace"),
-                )
+        if event.record.headers == (("traceparent", traceparent), ("event_type", event_type)):
+            return
+        found = dict(event.record.headers)
+        for name, expected in (("traceparent", traceparent), ("event_type", event_type)):
+            if found.get(name) != expected:
+                text = (found.get(name) or b"none").decode(errors="replace")
+                wanted = f"header {name} {expected.decode()}"
+                self._findings.add(Check.ENVELOPE, event.place, event.aggregate, wanted, text)
 
     def finish(self) -> set[int]:
         """Counts what was looked at; gives the hashes of event ids that came twice (see `locate_repeated`)."""

@@ -31,7 +31,7 @@ class Written(msgspec.Struct):
     def edited(self, **fields: Any) -> "Written":
         """The same event with other envelope fields (and so another hash)."""
         event = decode(self.value, "event")
-        envelope = msgspec.structs.replace(event.head, **fields)  # type: ignore[type-var]
+        envelope = msgspec.structs.replace(event.head, **fields)
         assert isinstance(envelope, Envelope)
         return msgspec.structs.replace(self, value=encode_event(envelope, event.payload))
 
