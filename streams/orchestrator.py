@@ -86,7 +86,7 @@ class CancelWorkflow(msgspec.Struct, frozen=True):
 
 def build(agent_id: str) -> System:
     """The system, with the id of the agent that all work is given to."""
-    orchestrator = System("orchestrator", (WORKFLOW, TICKET), decides=(__name__,))
+    orchestrator = System("orchestrator", (WORKFLOW, TICKET), (__name__,), repartition="orchestrator.repartition")
 
     @orchestrator.on("plans.consensus", DecisionConsolidated)
     def carry_out(unit: Unit, decision: DecisionConsolidated) -> None:
