@@ -34,14 +34,22 @@ def kafka_jars(cache: Path, lock: Path = LOCK) -> Path:
     Raises JarsRefused if they cannot be fetched, or if one is not the one that the lock names.
     """
     locked = read_lock(lock)
-    name = f"kafka-{KAFKA_VERSION}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
-    folder = cache / name
+    folder = _folder(cache, lock)
     cache.mkdir(parents=True, exist_ok=True)
-    with exclusive(cache / f"{name}.busy"):
+    with exclusive(folder.with_name(f"{folder.name}.busy")):
         if not folder.exists():
             _fetch(cache, folder, locked)
         check(folder, locked)
     return folder
+
+
+def is_fetched() -> bool:
+    """True if a start needs no download."""
+    return _folder(cache_folder(), LOCK).exists()
+
+
+def _folder(cache: Path, lock: Path) -> Path:
+    return cache / f"kafka-{KAFKA_VERSION}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
 
 
 def read_lock(lock: Path) -> dict[str, str]:

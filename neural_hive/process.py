@@ -1,0 +1,94 @@
+"""What every process of the system has in common: its log, its ready file, its way to be stopped."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+from neural_hive.state import run_folder
+
+
+def ready_file(data: Path, name: str, pid: int) -> Path:
+    """The file that is there while a process does its work."""
+    return run_folder(data) / f"{name}-{pid}.ready"
+
+
+class Readiness:
+    """Says to the supervisor whether this process does its work."""
+
+    def __init__(self, data: Path, name: str) -> None:
+        self.file = ready_file(data, name, os.getpid())
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+
+    def __call__(self, ready: bool = True) -> None:
+        if ready:
+            self.file.touch()
+        else:
+            self.file.unlink(missing_ok=True)
+
+
+@contextmanager
+def process(data: Path, name: str, level: str = "info") -> Iterator[Readiness]:
+    """The life of one process: a log, and a ready file that does not outlive it."""
+    configure_logging(name, level)
+    readiness = Readiness(data, name)
+    try:
+        yield readiness
+    except Exception:
+        structlog.get_logger().exception("stopped by an error")
+        raise SystemExit(1) from None
+    finally:
+        readiness(False)
+
+
+def stop_event() -> threading.Event:
+    """An event that SIGTERM and SIGINT set, instead of ending the process at once."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    return stopping
+
+
+def configure_logging(name: str, level: str) -> None:
+    """One JSON object a line on stderr, or readable lines on a terminal; libraries' logs from warnings up."""
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        _stamp(name),
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if sys.stderr.isatty():
+        last: list[structlog.types.Processor] = [structlog.dev.ConsoleRenderer()]
+    else:
+        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    number = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+def _stamp(name: str) -> structlog.types.Processor:
+    # Not a bound context variable: other threads would not have it.
+    pid = os.getpid()
+
+    def stamp(_logger: object, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+        return {"process": name, "pid": pid, **event}
+
+    return stamp

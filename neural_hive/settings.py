@@ -1,0 +1,154 @@
+"""Settings of every process: from the command line, the environment (NEURAL_HIVE_…), a file, or a running system."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+
+from neural_hive.state import running_state
+
+PREFIX = "NEURAL_HIVE_"
+
+
+class BadSettings(ValueError):
+    """A setting is wrong; the text names it, where it came from, and what it must be."""
+
+
+class Settings(BaseSettings):
+    """All settings. A service whose address is given is used as it is; the others are started here."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    data: Path = Path(".neural-hive")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    kafka_bootstrap: str = "127.0.0.1:19092"
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_ssl_ca: Path | None = None
+    kafka_ssl_certificate: Path | None = None
+    kafka_ssl_key: Path | None = None
+    kafka_ssl_key_password: SecretStr | None = None
+
+    clickhouse_host: str = "127.0.0.1"
+    clickhouse_port: int = Field(18123, ge=1, le=65535)
+    clickhouse_secure: bool = False
+    clickhouse_user: str = "ingest"
+    clickhouse_password: SecretStr | None = None
+    clickhouse_database: str = Field("neural_hive", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+
+    schema_registry_url: str = "http://127.0.0.1:18081"
+
+    partitions: int = Field(4, ge=1, le=1000)
+    replication: int = Field(1, ge=1, le=9)
+    systems: tuple[str, ...] = ("orchestrator",)
+
+    agent_id: str = Field("local", pattern=r"^[A-Za-z0-9._-]{1,128}$")
+    worker_concurrency: int = Field(4, ge=1, le=256)
+
+    kafka_port: int = Field(19092, ge=1, le=65535)
+    schema_registry_port: int = Field(18081, ge=1, le=65535)
+    api_port: int = Field(18080, ge=1, le=65535)
+
+    def kafka_security(self) -> dict[str, str]:
+        """librdkafka's settings of encryption and login."""
+        secret = SecretStr.get_secret_value
+        given = {
+            "security.protocol": self.kafka_security_protocol,
+            "sasl.mechanism": self.kafka_sasl_mechanism,
+            "sasl.username": self.kafka_sasl_username,
+            "sasl.password": self.kafka_sasl_password and secret(self.kafka_sasl_password),
+            "ssl.ca.location": self.kafka_ssl_ca and str(self.kafka_ssl_ca),
+            "ssl.certificate.location": self.kafka_ssl_certificate and str(self.kafka_ssl_certificate),
+            "ssl.key.location": self.kafka_ssl_key and str(self.kafka_ssl_key),
+            "ssl.key.password": self.kafka_ssl_key_password and secret(self.kafka_ssl_key_password),
+        }
+        return {name: value for name, value in given.items() if value}
+
+    def kafka_config(self) -> dict[str, Any]:
+        """librdkafka's settings of the connection: bootstrap.servers and security."""
+        return {"bootstrap.servers": self.kafka_bootstrap, **self.kafka_security()}
+
+    def password_of(self, user: str) -> str:
+        """The ClickHouse password of a user: the setting, or the one that the embedded engine keeps; else empty."""
+        if self.clickhouse_password is not None and user == self.clickhouse_user:
+            return self.clickhouse_password.get_secret_value()
+        try:
+            return (self.clickhouse_folder / f"{user}.password").read_text().strip()
+        except OSError:
+            return ""
+
+    @property
+    def clickhouse_folder(self) -> Path:
+        """The embedded engine's data."""
+        return self.data / "clickhouse"
+
+    def is_given(self, *names: str) -> bool:
+        """True if one of the settings was given, rather than left to its default."""
+        return not self.model_fields_set.isdisjoint(names)
+
+    def environment(self) -> dict[str, str]:
+        """The settings as environment variables, secrets included, for a process that shall have the same."""
+        variables = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if isinstance(value, SecretStr):
+                value = value.get_secret_value()
+            text = _json_list(value) if isinstance(value, tuple) else str(value)
+            variables[PREFIX + name.upper()] = text
+        return variables
+
+
+def load_settings(config: Path | None = None, *, running: bool = True, **overrides: Any) -> Settings:
+    """The settings that hold: overrides (None is no override), environment, file, running system, defaults.
+
+    With `running`, a system that runs on the data folder tells its addresses. Raises BadSettings.
+    """
+    try:
+        given = {name: value for name, value in overrides.items() if value is not None}
+        chosen = {**_read_file(config), **EnvSettingsSource(Settings)(), **given}
+        data = Settings(**chosen).data.expanduser().absolute()
+        state = running_state(data) if running else None
+        return Settings(**{**(state.endpoints if state else {}), **chosen, "data": data})
+    except ValidationError as error:
+        raise BadSettings(_explain(error, config)) from None
+    except ValueError as error:
+        raise BadSettings(f"cannot read the settings: {error}") from error
+
+
+def _read_file(config: Path | None) -> dict[str, Any]:
+    if config is None:
+        return {}
+    try:
+        text = config.read_text()
+        content = tomllib.loads(text) if config.suffix == ".toml" else yaml.safe_load(text)
+    except OSError as error:
+        raise BadSettings(f"cannot read settings file {config}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadSettings(f"settings file {config} is not valid: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise BadSettings(f"settings file {config} must hold `name: value` pairs")
+    return {str(name): value for name, value in content.items()}
+
+
+def _explain(error: ValidationError, config: Path | None) -> str:
+    place = f" or in {config}" if config else ""
+    problems = []
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            problems.append(f"there is no setting {name}")
+        else:
+            problems.append(f"{name} (in {PREFIX}{name.upper()}{place}): {problem['msg']}")
+    return "; ".join(problems)
+
+
+def _json_list(values: tuple[str, ...]) -> str:
+    return "[" + ",".join(f'"{value}"' for value in values) + "]"

@@ -1,0 +1,258 @@
+"""Runs the processes of the system on one machine: starts in order, restarts what dies, stops in order.
+
+Every process is tied to the supervisor: if that is killed, the kernel kills them all (Linux). What was left
+elsewhere is found by the state file and ended at the next start.
+"""
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import psutil
+
+from neural_hive import state
+from neural_hive.connectors.child import Child, tail
+
+READY_TIMEOUT_S: Final = 120.0
+START_ATTEMPTS: Final = 4
+BACKOFF_FIRST_S: Final = 0.25
+BACKOFF_MAX_S: Final = 30.0
+STABLE_S: Final = 60.0
+_TICK_S: Final = 0.1
+
+
+class StartFailed(RuntimeError):
+    """A process did not come up; the text says which, why, and where its log is."""
+
+
+class Stopped(Exception):
+    """The supervisor was told to stop while it was starting."""
+
+
+class Service(msgspec.Struct, frozen=True):
+    """One process to keep running.
+
+    `command` and `is_ready` are asked at every start, the latter with the process's pid. `after` is done once,
+    when the process is ready for the first time.
+    """
+
+    name: str
+    command: Callable[[], Sequence[str]]
+    is_ready: Callable[[int], bool]
+    environment: Mapping[str, str]
+    log: Path
+    stop_timeout_s: float = 20.0
+    after: Callable[[], None] | None = None
+
+
+class Kept:
+    """A service and the process that does it now."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.child: Child | None = None
+        self.created_at: float | None = None
+        self.status = state.STARTING
+        self.restarts = 0
+        self.last_exit_code: int | None = None
+        self._failures = 0  # in a row: what decides the back-off
+        self._started_at = 0.0
+        self._start_at = 0.0
+
+    def start(self) -> None:
+        """Starts the process."""
+        self.child = Child(self.service.command(), self.service.log, environment=self.service.environment)
+        self.created_at = _created_at(self.child.pid)
+        self.status = state.STARTING
+        self._started_at = time.monotonic()
+
+    def look(self) -> None:
+        """Notices death, readiness, and the time to start again."""
+        now = time.monotonic()
+        if self.child is None:
+            if now >= self._start_at:
+                self.restarts += 1
+                self.start()
+        elif not self.child.alive:
+            self._bury(self.child, now)
+        elif self.status == state.STARTING and self.service.is_ready(self.child.pid):
+            self.status = state.RUNNING
+        elif now - self._started_at > STABLE_S:
+            self._failures = 0
+
+    def _bury(self, child: Child, now: float) -> None:
+        child.kill()  # what it left in its group
+        self.last_exit_code = child.exit_code
+        self._start_at = now + min(BACKOFF_FIRST_S * 2**self._failures, BACKOFF_MAX_S)
+        self._failures += 1
+        self.child, self.created_at, self.status = None, None, state.WAITING
+
+    def stop(self) -> None:
+        """Ends the process in order."""
+        if self.child is not None:
+            self.status = state.STOPPING
+            self.child.stop(self.service.stop_timeout_s)
+            self.last_exit_code = self.child.exit_code
+            self.child = None
+
+    def describe(self) -> state.ProcessState:
+        """The process as the state file shows it."""
+        return state.ProcessState(
+            self.service.name,
+            self.status,
+            self.child.pid if self.child else None,
+            self.created_at,
+            self.restarts,
+            self.last_exit_code,
+            str(self.service.log),
+        )
+
+
+class Supervisor:
+    """Keeps `services` running, in their order; `tell` gets a line for a human about every change."""
+
+    def __init__(
+        self,
+        data: Path,
+        services: Sequence[Service],
+        endpoints: Mapping[str, str],
+        notes: Sequence[str] = (),
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._data = data
+        self._kept = [Kept(service) for service in services]
+        self._endpoints = dict(endpoints)
+        self._notes = list(notes)
+        self._tell = tell
+        self._status = state.STARTING
+        self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._written: state.State | None = None
+        self.stopping = threading.Event()
+
+    def stop_on_signals(self) -> None:
+        """Makes SIGTERM, SIGINT and SIGHUP stop the system in order."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: self.stopping.set())
+
+    def run(self, on_running: Callable[[], None] = lambda: None) -> None:
+        """Starts all, keeps them running until told to stop, and stops all. The data folder must be held.
+
+        Raises StartFailed, when all that had been started is stopped again.
+        """
+        try:
+            self.start()
+            on_running()
+            self.keep()
+        except Stopped:
+            pass
+        finally:
+            self.stop()
+
+    def start(self) -> None:
+        """Starts one after the other, each when the one before is ready."""
+        _end_leftovers(self._data)
+        for number, kept in enumerate(self._kept):
+            began = time.monotonic()
+            kept.start()
+            self._wait_ready(kept, self._kept[: number + 1])
+            if kept.service.after:
+                kept.service.after()
+            self._tell(f"{kept.service.name} ready ({time.monotonic() - began:.1f} s)")
+        self._status = state.RUNNING
+        self._write()
+
+    def _wait_ready(self, kept: Kept, started: Sequence[Kept]) -> None:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while kept.status != state.RUNNING:
+            if self.stopping.is_set():
+                raise Stopped
+            for one in started:
+                one.look()
+            self._write()
+            if kept.restarts >= START_ATTEMPTS or time.monotonic() > deadline:
+                raise StartFailed(_why(kept))
+            time.sleep(_TICK_S / 2)
+
+    def keep(self) -> None:
+        """Restarts what dies, until told to stop."""
+        while not self.stopping.wait(_TICK_S):
+            for kept in self._kept:
+                before = kept.status
+                kept.look()
+                if kept.status != before:
+                    self._tell_change(kept)
+            self._write()
+
+    def _tell_change(self, kept: Kept) -> None:
+        if kept.status == state.WAITING:
+            self._tell(f"{kept.service.name} ended with {kept.last_exit_code}; starting it again")
+        elif kept.status == state.RUNNING:
+            self._tell(f"{kept.service.name} ready again (restart {kept.restarts})")
+
+    def stop(self) -> None:
+        """Stops all, the last started first."""
+        self._status = state.STOPPING
+        for kept in reversed(self._kept):
+            if kept.child is not None:
+                self._write()
+                kept.stop()
+                self._tell(f"{kept.service.name} stopped")
+        with contextlib.suppress(OSError):
+            (state.run_folder(self._data) / "state.json").unlink()
+        for leftover in state.run_folder(self._data).glob("*.ready"):
+            leftover.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        current = state.State(
+            self._status,
+            psutil.Process().pid,
+            self._started_at,
+            str(self._data),
+            self._endpoints,
+            self._notes,
+            [kept.describe() for kept in self._kept],
+        )
+        if current != self._written:
+            state.write_state(self._data, current)
+            self._written = current
+
+
+def _why(kept: Kept) -> str:
+    name, log = kept.service.name, kept.service.log
+    if kept.restarts >= START_ATTEMPTS:
+        what = f"ended {kept.restarts} times while starting, last with exit code {kept.last_exit_code}"
+    else:
+        what = f"was not ready within {READY_TIMEOUT_S:.0f} s"
+    return f"{name} {what}. Its log is {log}; its end:\n{tail(log)}"
+
+
+def _end_leftovers(data: Path) -> None:
+    """Kills processes of a system before that outlived it, and forgets its ready files."""
+    last = state.last_state(data)
+    left = [process for known in (last.processes if last else []) if (process := _same_process(known))]
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=10)
+    for file in state.run_folder(data).glob("*.ready"):
+        file.unlink(missing_ok=True)
+
+
+def _same_process(known: state.ProcessState) -> psutil.Process | None:
+    """The process that a state speaks of, if it still runs and the pid is not another's by now."""
+    if known.pid is None or _created_at(known.pid) != known.created_at:
+        return None
+    return psutil.Process(known.pid)
+
+
+def _created_at(pid: int) -> float | None:
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
+        return None

@@ -1,0 +1,173 @@
+"""Which processes a system on one machine has, for given settings: what is given is used, the rest is started."""
+
+import os
+import sys
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from neural_hive.connectors.kafka_admin import check_brokers, ensure_topics
+from neural_hive.connectors.kafka_embedded import STOP_TIMEOUT_S, EmbeddedKafka
+from neural_hive.connectors.ports import free_port
+from neural_hive.process import ready_file
+from neural_hive.schemas.topics import TOPICS
+from neural_hive.settings import Settings
+from neural_hive.supervisor import Service
+
+HOST: Final = "127.0.0.1"
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What to run, how it is reached, and what the user should know about it."""
+
+    services: list[Service]
+    settings: Settings
+    endpoints: dict[str, str]
+    notes: list[str]
+    kafka: EmbeddedKafka | None
+
+
+def command_line(*arguments: str) -> list[str]:
+    """This project's command in a process of its own; -P: a file of the user's folder must not shadow a module."""
+    return [sys.executable, "-P", "-m", "neural_hive.cli", *arguments]
+
+
+def plan_system(settings: Settings, brokers: int = 1) -> Plan:
+    """Fetches what is missing, chooses ports and lists the processes. `settings` must not come from a running system."""
+    notes: list[str] = []
+    chosen, kafka = _choose(settings, brokers, notes)
+    environment = {**os.environ, **chosen.environment()}
+    services: list[Service] = []
+    if kafka:
+        services += _brokers(kafka)
+    if not settings.is_given("schema_registry_url"):
+        services.append(_registry(chosen, environment))
+    if not settings.is_given("clickhouse_host", "clickhouse_port"):
+        services.append(_ours(chosen, "clickhouse", ["clickhouse"], environment))
+    _after_last(services, lambda: prepare(chosen))
+    services += [
+        _ours(chosen, f"processor-{name}", ["processor", name], environment) for name in chosen.systems
+    ]
+    services.append(_ours(chosen, "projector", ["projector"], environment))
+    services.append(_ours(chosen, "worker", ["worker"], environment))
+    return Plan(services, chosen, _endpoints(chosen), notes, kafka)
+
+
+def prepare(settings: Settings) -> None:
+    """Creates topics and registers schemas; refuses a cluster that is not as it must be."""
+    from neural_hive.connectors.schema_registry import register_all
+
+    prepare_topics(settings)
+    register_all(settings.schema_registry_url)
+
+
+def prepare_topics(settings: Settings) -> list[str]:
+    """Creates the topics that are missing, and gives their names."""
+    security = settings.kafka_security()
+    check_brokers(settings.kafka_bootstrap, security)
+    return ensure_topics(
+        settings.kafka_bootstrap, TOPICS.values(), settings.partitions, settings.replication, security
+    )
+
+
+def _choose(settings: Settings, brokers: int, notes: list[str]) -> tuple[Settings, EmbeddedKafka | None]:
+    """The settings with the addresses of what will be started here."""
+    taken: set[int] = set()
+    changes: dict[str, Any] = {}
+    kafka = None
+
+    def port(what: str, wanted: int) -> int:
+        found = free_port(wanted, frozenset(taken))
+        taken.add(found)
+        if found != wanted:
+            notes.append(f"port {wanted} is taken: {what} listens on {found}")
+        return found
+
+    if not settings.is_given("kafka_bootstrap"):
+        ports = [port(f"Kafka broker {n + 1}", settings.kafka_port + n) for n in range(brokers)]
+        kafka = EmbeddedKafka(settings.data, brokers, ports)
+        changes |= {
+            "kafka_bootstrap": kafka.bootstrap,
+            "kafka_port": ports[0],
+            "replication": kafka.replication,
+        }
+    if not settings.is_given("schema_registry_url"):
+        registry = port("the schema registry", settings.schema_registry_port)
+        changes |= {"schema_registry_url": f"http://{HOST}:{registry}", "schema_registry_port": registry}
+    if not settings.is_given("clickhouse_host", "clickhouse_port"):
+        changes |= {"clickhouse_port": port("ClickHouse", settings.clickhouse_port)}
+    return settings.model_copy(update=changes), kafka
+
+
+def _endpoints(settings: Settings) -> dict[str, str]:
+    names = (
+        "kafka_bootstrap",
+        "schema_registry_url",
+        "clickhouse_host",
+        "clickhouse_port",
+        "partitions",
+        "replication",
+        "agent_id",
+    )
+    return {name: str(getattr(settings, name)) for name in names}
+
+
+def _brokers(kafka: EmbeddedKafka) -> list[Service]:
+    kafka.prepare()
+    return [_broker(kafka, number) for number in kafka.numbers]
+
+
+def _broker(kafka: EmbeddedKafka, number: int) -> Service:
+    def is_ready(_pid: int) -> bool:
+        # Three brokers elect only once two of them run: the first is not waited for.
+        return number < len(kafka.numbers) or kafka.all_ready()
+
+    return Service(
+        name=f"kafka-{number}",
+        command=lambda: kafka.command(number),
+        is_ready=is_ready,
+        environment=dict(os.environ),
+        log=kafka.log(number),
+        stop_timeout_s=STOP_TIMEOUT_S,
+    )
+
+
+def _registry(settings: Settings, environment: Mapping[str, str]) -> Service:
+    return msgspec.structs.replace(
+        _ours(settings, "schema-registry", ["schema-registry"], environment),
+        is_ready=lambda pid: _answers_ok(f"{settings.schema_registry_url}/ready"),
+    )
+
+
+def _answers_ok(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _ours(settings: Settings, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Service:
+    return Service(
+        name=name,
+        command=lambda: command_line(*arguments),
+        is_ready=lambda pid: ready_file(settings.data, name, pid).exists(),
+        environment=environment,
+        log=log_file(settings.data, name),
+    )
+
+
+def log_file(data: Path, name: str) -> Path:
+    """Where a process of the system logs."""
+    return data / "logs" / f"{name}.log"
+
+
+def _after_last(services: list[Service], do: Callable[[], None]) -> None:
+    """Lets something be done when the last service so far is ready; at once if there is none."""
+    if services:
+        services[-1] = msgspec.structs.replace(services[-1], after=do)
+    else:
+        do()
