@@ -8,6 +8,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
 
+pytest_plugins = ["tests.fixtures_clickhouse"]
+
 TopicFactory = Callable[..., str]
 
 

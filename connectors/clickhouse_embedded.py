@@ -1,0 +1,225 @@
+"""The process that owns one data folder of the embedded ClickHouse engine and serves ClickHouse's HTTP interface.
+
+    <data>/engine/            the engine's files
+    <data>/incoming/          data of INSERTs while they run; emptied at start
+    <data>/ingest.password    made at the first start, readable by the owner only; so is api.password
+
+Users, each in a lane of its own: `ingest` may write; `api` and `default` (no password) read: one SELECT, WITH, SHOW,
+DESCRIBE or EXPLAIN, no table functions outside a list, settings locked, time and memory limited.
+
+What this does not protect from: it listens on the loopback address, where every local user can read as `default`; a
+query can still take the process down (nothing committed is lost, whoever supervises starts it again); HTTP is not
+encrypted; the gate for readers is a filter in front of the engine, not rights inside it.
+"""
+
+import argparse
+import asyncio
+import fcntl
+import os
+import re
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import structlog
+import uvicorn
+
+from neural_hive.connectors.clickhouse_engine import Engine, Lane
+from neural_hive.connectors.clickhouse_http import Account, ClickHouseHttp
+
+log = structlog.get_logger(__name__)
+
+REQUEST_BYTES_MAX = 256 << 20
+
+_CONFIG = """<clickhouse>
+  <merge_tree>
+    <fsync_after_insert>1</fsync_after_insert>
+    <fsync_part_directory>1</fsync_part_directory>
+  </merge_tree>
+</clickhouse>
+"""
+_INGEST_SETTINGS = {"async_insert": "0", "max_execution_time": "600"}
+_API_SETTINGS = {
+    "max_execution_time": "30",
+    "max_memory_usage": str(2 << 30),
+    "max_result_bytes": str(256 << 20),
+}
+_USERS_SETTINGS = {
+    "max_execution_time": "60",
+    "max_memory_usage": str(2 << 30),
+    "max_result_bytes": str(512 << 20),
+}
+
+
+class EmbeddedError(Exception):
+    """The engine cannot start here; the text says what to do."""
+
+
+def run(
+    data: Path,
+    port: int,
+    host: str = "127.0.0.1",
+    *,
+    password: str | None = None,
+    database: str = "neural_hive",
+    ready: Path | None = None,
+) -> None:
+    """Serves `data` until SIGTERM or SIGINT, then stops cleanly.
+
+    `password` is the one of `ingest`; None takes or makes the one in the folder. `database` is made if it is not
+    there. `ready` is a file that is written when queries are answered and removed at the end.
+    Raises EmbeddedError when the folder or the port cannot be used.
+    """
+    data = _folder(data)
+    with _owned(data), _listening(host, port) as listener:
+        engine = _engine(data, database)
+        try:
+            asyncio.run(_serve(engine, data, password, listener, ready))
+        finally:
+            engine.close()
+    log.info("clickhouse stopped", data=str(data))
+
+
+def ingest_password(data: Path) -> str:
+    """The password of `ingest` kept in a data folder, made when there is none."""
+    return _password(data, "ingest")
+
+
+async def _serve(
+    engine: Engine, data: Path, password: str | None, listener: socket.socket, ready: Path | None
+) -> None:
+    ingest, api, users = Lane("ingest", 4, 32), Lane("api", 4, 64), Lane("users", 2, 16)
+    accounts = {
+        "ingest": Account(ingest, password or _password(data, "ingest"), False, _INGEST_SETTINGS),
+        "api": Account(api, _password(data, "api"), True, _API_SETTINGS),
+        "default": Account(users, None, True, _USERS_SETTINGS),
+    }
+    http = ClickHouseHttp(engine, accounts, data / "incoming", REQUEST_BYTES_MAX)
+    for part in engine.detached_parts():
+        log.error(
+            "broken part set aside: rebuild the table",
+            table=f"{part.database}.{part.table}",
+            part=part.name,
+        )
+    config = uvicorn.Config(
+        http.app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        limit_concurrency=512,
+        timeout_graceful_shutdown=5,
+    )
+    server = uvicorn.Server(config)
+    stopping = asyncio.create_task(_stop_queries(server, engine))
+    log.info("clickhouse ready", version=engine.version, port=listener.getsockname()[1], data=str(data))
+    if ready:
+        ready.write_text(f"{listener.getsockname()[1]}\n")
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        stopping.cancel()
+        if ready:
+            ready.unlink(missing_ok=True)
+        for lane in (ingest, api, users):
+            await asyncio.to_thread(lane.close)
+
+
+async def _stop_queries(server: uvicorn.Server, engine: Engine) -> None:
+    """At the end of the time that running statements get, they are stopped: a connection is closed only when idle."""
+    while not server.should_exit:
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(4)
+    await asyncio.to_thread(engine.cancel_all)
+
+
+def _folder(data: Path) -> Path:
+    data = data.absolute()
+    if re.search(r"""[?*{}\[\]'"\\%&#]""", str(data)):
+        raise EmbeddedError(
+            f"the data folder's path holds a character that the engine would read as a pattern: {data}"
+        )
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return data
+
+
+@contextmanager
+def _owned(data: Path) -> Iterator[None]:
+    """The folder for this process alone: two engines on one folder would damage it."""
+    with (data / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise EmbeddedError(
+                f"another process uses {data}: stop it, or choose another data folder"
+            ) from None
+        yield
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Named TCP, or asyncio leaves Nagle's algorithm on and every small answer waits 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise EmbeddedError(
+            f"cannot listen on {host}:{port} ({error.strerror}): choose another port"
+        ) from None
+    with listener:
+        yield listener
+
+
+def _engine(data: Path, database: str) -> Engine:
+    config = data / "engine.xml"
+    config.write_text(_CONFIG)
+    incoming = data / "incoming"
+    incoming.mkdir(exist_ok=True)
+    for left in incoming.iterdir():
+        left.unlink()
+    return Engine(data / "engine", config, database)
+
+
+def _password(data: Path, user: str) -> str:
+    file = data / f"{user}.password"
+    with suppress(FileExistsError):
+        descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with open(descriptor, "w") as out:  # noqa: PTH123 (a descriptor, not a path)
+            out.write(secrets.token_urlsafe(24) + "\n")
+    return file.read_text().strip()
+
+
+def main() -> None:
+    """`python -m neural_hive.connectors.clickhouse_embedded --data DIR --port N`"""
+    parser = argparse.ArgumentParser(
+        description="Embedded ClickHouse engine behind ClickHouse's HTTP interface"
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--port", type=int, default=18123)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--database", default="neural_hive")
+    parser.add_argument("--ready", type=Path, help="file written when queries are answered")
+    options = parser.parse_args()
+    password = os.environ.get("NEURAL_HIVE_CLICKHOUSE_PASSWORD")
+    try:
+        run(
+            options.data,
+            options.port,
+            options.host,
+            password=password,
+            database=options.database,
+            ready=options.ready,
+        )
+    except EmbeddedError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    main()
