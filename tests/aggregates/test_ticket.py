@@ -1,0 +1,271 @@
+"""What may happen to a ticket, and what may not."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+
+from neural_hive.aggregates import made, tally
+from neural_hive.aggregates.aggregate import Rejected, event_of
+from neural_hive.aggregates.ticket import (
+    TICKET,
+    TRANSITIONS,
+    CancelTicket,
+    DispatchTicket,
+    GiveUpTicket,
+    ReadyTicket,
+    RecordResult,
+    RecordStart,
+    Status,
+    TicketCancelled,
+    TicketCommand,
+    TicketCompleted,
+    TicketCreated,
+    TicketDispatched,
+    TicketFailed,
+    TicketReady,
+    TicketResultRefused,
+    TicketStarted,
+    TicketTimedOut,
+    can_retry,
+    content_hash,
+    is_expired,
+    is_finished,
+)
+from neural_hive.aggregates.ticketing import tickets_of
+from neural_hive.aggregates.vocabulary import Outcome
+from tests.aggregates.making import AGENT, NOW, artifact, decision, task
+from tests.grammar import given
+
+CREATE = tickets_of(decision(task("a", max_retries=1), task("b", "a"), task("c", "a")), NOW)[0]
+CREATED = TicketCreated(**{name: getattr(CREATE, name) for name in CREATE.__struct_fields__})
+IDS = (CREATED.ticket_id, "d-1")
+READY = TicketReady(*IDS, NOW)
+DISPATCH = DispatchTicket(AGENT, ("true",), {}, {}, (), NOW)
+DISPATCHED = TICKET.decide(given(TICKET, CREATED, READY).state, DISPATCH)[0]
+STARTED = TicketStarted(*IDS, 1, AGENT, NOW + 1)
+COMPLETED = TicketCompleted(*IDS, 1, AGENT, NOW + 1, NOW + 5, 0, {"x": "1"}, (artifact("w"),))
+ASSIGNED = (CREATED, READY, DISPATCHED)
+RUNNING = (*ASSIGNED, STARTED)
+CANCEL = CancelTicket("no longer wanted", NOW + 9)
+
+
+def result(outcome: Outcome = Outcome.COMPLETED, **changes: Any) -> RecordResult:
+    fields: dict[str, Any] = {
+        "attempt": 1,
+        "agent_id": AGENT,
+        "started_at": NOW + 1,
+        "completed_at": NOW + 5,
+        "exit_code": 0,
+        "outputs": {"x": "1"},
+        "artifacts": (artifact("w"),),
+        "error": "",
+    }
+    return RecordResult(outcome=outcome, **{**fields, **changes})
+
+
+def test_a_ticket_is_created_once() -> None:
+    given(TICKET).when(CREATE).then(CREATED)
+    given(TICKET, CREATED).when(CREATE).then_nothing()
+    other = msgspec.structs.replace(CREATE, plan_id="p-2")
+    given(TICKET, CREATED).when(other).then_rejected("exists with another content")
+
+
+def test_a_command_to_a_ticket_that_does_not_exist_is_rejected() -> None:
+    given(TICKET).when(result()).then_rejected("no such ticket")
+
+
+def test_the_way_to_completion() -> None:
+    given(TICKET, CREATED).when(ReadyTicket(NOW)).then(READY)
+    given(TICKET, CREATED, READY).when(DISPATCH).then_types(TicketDispatched)
+    given(TICKET, *ASSIGNED).when(RecordStart(1, AGENT, NOW + 1)).then(STARTED)
+    given(TICKET, *RUNNING).when(result()).then(COMPLETED)
+
+
+def test_a_dispatch_carries_what_the_agent_needs() -> None:
+    assert DISPATCHED.task_id == "a"
+    assert (DISPATCHED.attempt, DISPATCHED.allocated_agent_id, DISPATCHED.timeout_ms) == (1, AGENT, 1_000)
+
+
+def test_a_result_before_the_start_implies_the_start() -> None:
+    given(TICKET, *ASSIGNED).when(result()).then(STARTED, COMPLETED)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "event", "status"),
+    [
+        (Outcome.COMPLETED, TicketCompleted, Status.COMPLETED),
+        (Outcome.FAILED, TicketFailed, Status.FAILED),
+        (Outcome.TIMED_OUT, TicketTimedOut, Status.TIMED_OUT),
+        (Outcome.CANCELLED, TicketCancelled, Status.CANCELLED),
+    ],
+)
+def test_each_outcome_ends_the_ticket_and_a_repeat_changes_nothing(
+    outcome: Outcome, event: type[Any], status: Status
+) -> None:
+    report = result(outcome, error="" if outcome is Outcome.COMPLETED else "no")
+    given(TICKET, *RUNNING).when(report).then_types(event)
+    assert given(TICKET, *RUNNING).when(report).state.status is status
+    given(TICKET, *RUNNING).when(report, report).then_nothing()
+
+
+def test_an_unknown_outcome_is_rejected() -> None:
+    given(TICKET, *RUNNING).when(result(Outcome.UNKNOWN)).then_rejected("outcome is missing")
+
+
+@pytest.mark.parametrize(
+    ("history", "report", "reason"),
+    [
+        ((CREATED,), result(), "never given to an agent"),
+        ((CREATED, READY), result(), "never given to an agent"),
+        ((CREATED,), RecordStart(1, AGENT, NOW), "never given to an agent"),
+        (RUNNING, result(attempt=2), "about attempt 2, and the ticket's last is 1"),
+        (RUNNING, result(attempt=0), "about attempt 0"),
+        (RUNNING, RecordStart(2, AGENT, NOW), "about attempt 2"),
+        (RUNNING, result(agent_id="agent-2"), "was given to agent-1"),
+        (RUNNING, result(completed_at=NOW), "ended before it began"),
+        ((*RUNNING, COMPLETED), result(Outcome.FAILED), "ended as COMPLETED already"),
+        ((*RUNNING, COMPLETED), result(outputs={"x": "2"}), "ended as COMPLETED already"),
+        ((*RUNNING, TicketCancelled(*IDS, "stop", NOW)), result(), "ended as CANCELLED already"),
+    ],
+)
+def test_a_report_that_cannot_be_true_is_put_aside_once(
+    history: tuple[Any, ...], report: RecordStart | RecordResult, reason: str
+) -> None:
+    when = given(TICKET, *history).when(report)
+    when.then_types(TicketResultRefused)
+    assert reason in when.events[0].reason
+    assert when.state.status is given(TICKET, *history).state.status
+    given(TICKET, *history).when(report, report).then_nothing()
+
+
+def test_a_late_start_of_the_same_attempt_is_nothing_new() -> None:
+    given(TICKET, *RUNNING).when(RecordStart(1, AGENT, NOW + 2)).then_nothing()
+    given(TICKET, *RUNNING, COMPLETED).when(RecordStart(1, AGENT, NOW + 2)).then_nothing()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"outputs": {"x": "y" * made.OUTPUT_BYTES_MAX}}, "make a file of them"),
+        ({"artifacts": (artifact("w"),) * (made.ARTIFACTS_MAX + 1)}, "make an archive of them"),
+        ({"artifacts": (artifact("w" * 600_000), artifact("v" * 600_000))}, "names and URIs"),
+    ],
+)
+def test_a_result_too_large_for_the_log_fails_the_ticket_and_says_why(
+    changes: dict[str, Any], reason: str
+) -> None:
+    (failed,) = given(TICKET, *RUNNING).when(result(**changes)).events
+    assert isinstance(failed, TicketFailed)
+    assert reason in failed.error
+    assert (failed.outputs, failed.artifacts) == ({}, ())
+
+
+def test_a_long_error_is_cut() -> None:
+    (failed,) = given(TICKET, *RUNNING).when(result(Outcome.FAILED, error="x" * 100_000)).events
+    assert len(failed.error) == 16_384
+
+
+def test_a_ticket_whose_inputs_are_missing_fails_without_an_attempt() -> None:
+    give_up = GiveUpTicket("task x made none of its outputs named y", NOW)
+    when = given(TICKET, CREATED, READY).when(give_up)
+    when.then_types(TicketFailed)
+    assert (when.state.status, when.state.attempt) == (Status.FAILED, 0)
+    given(TICKET, *RUNNING).when(give_up).then_rejected("RUNNING is not waiting")
+
+
+@pytest.mark.parametrize("history", [(CREATED,), (CREATED, READY), ASSIGNED, RUNNING])
+def test_an_unfinished_ticket_can_be_cancelled(history: tuple[Any, ...]) -> None:
+    given(TICKET, *history).when(CANCEL).then(TicketCancelled(*IDS, "no longer wanted", NOW + 9))
+    given(TICKET, *history).when(CANCEL, CANCEL).then_nothing()
+
+
+def test_a_finished_ticket_stays_as_it_is() -> None:
+    given(TICKET, *RUNNING, COMPLETED).when(CANCEL).then_nothing()
+    given(TICKET, *RUNNING, COMPLETED).when(ReadyTicket(NOW)).then_nothing()
+    given(TICKET, *RUNNING, COMPLETED).when(DISPATCH).then_rejected("COMPLETED cannot become ASSIGNED")
+    given(TICKET, CREATED, CREATED).when(DISPATCH).then_rejected("PENDING cannot become ASSIGNED")
+    cancelled = TicketCancelled(*IDS, "stop", NOW)
+    given(TICKET, CREATED, cancelled).when(ReadyTicket(NOW)).then_rejected("CANCELLED cannot become READY")
+
+
+def test_helpers() -> None:
+    running = given(TICKET, *RUNNING).state
+    failed = given(TICKET, *RUNNING).when(result(Outcome.FAILED)).state
+    completed = given(TICKET, *RUNNING, COMPLETED).state
+    deadline = CREATED.deadline_at
+    assert not is_expired(running, deadline)
+    assert is_expired(running, deadline + 1)
+    assert not is_expired(completed, deadline + 1)
+    assert can_retry(failed, deadline)
+    assert not can_retry(failed, deadline + 1)
+    assert not can_retry(completed, NOW)
+    assert not can_retry(msgspec.structs.replace(failed, attempt=2), NOW)
+    assert msgspec.structs.replace(failed, attempt=3).retry_count == 2
+    assert given(TICKET, CREATED).state.retry_count == 0
+    assert content_hash(running) == content_hash(completed)
+    other = given(TICKET, msgspec.structs.replace(CREATED, plan_id="p-2")).state
+    assert content_hash(other) != content_hash(running)
+
+
+def test_the_end_of_a_ticket_moves_its_dependents_and_its_workflow_once() -> None:
+    running = given(TICKET, *RUNNING).state
+    moved = dict(TICKET.counters(COMPLETED, running, TICKET.evolve(running, COMPLETED)))
+    opened = {tally.open_dependencies(ticket_id): -1 for ticket_id in CREATED.dependents}
+    assert len(opened) == 2
+    assert moved == {tally.unfinished("d-1"): -1, tally.completed("d-1"): 1, **opened}
+    completed = TICKET.evolve(running, COMPLETED)
+    refused = TicketResultRefused(*IDS, 1, AGENT, "stale")
+    assert dict(TICKET.counters(refused, completed, TICKET.evolve(completed, refused))) == {}
+
+
+commands: st.SearchStrategy[TicketCommand] = st.one_of(
+    st.just(CREATE),
+    st.just(ReadyTicket(NOW)),
+    st.just(DISPATCH),
+    st.just(GiveUpTicket("nothing there", NOW)),
+    st.builds(RecordStart, st.integers(0, 2), st.sampled_from([AGENT, "agent-2"]), st.just(NOW)),
+    st.builds(
+        result,
+        st.sampled_from(list(Outcome)),
+        attempt=st.integers(0, 2),
+        agent_id=st.sampled_from([AGENT, "agent-2"]),
+        completed_at=st.integers(NOW - 1, NOW + 5),
+    ),
+    st.just(CANCEL),
+)
+
+
+WAY: list[TicketCommand] = [CREATE, ReadyTicket(NOW), DISPATCH, RecordStart(1, AGENT, NOW)]
+
+
+@for_all(st.integers(1, len(WAY)), st.lists(commands, max_size=12))
+def test_any_commands_leave_an_allowed_history(steps: int, others: list[TicketCommand]) -> None:
+    order = [*WAY[:steps], *others]
+    state, log = None, []
+    for command in order:
+        before = state
+        events = _decided(state, command)
+        for event in events:
+            after = TICKET.evolve(state, event)
+            assert state is None or after.status is state.status or after.status in TRANSITIONS[state.status]
+            state = after
+        log += events
+        assert not _decided(state, command), "a repeated command yields something new"
+        if before is not None and is_finished(before):
+            assert state is not None
+            assert state.status is before.status
+    folded = None
+    for event in log:
+        stored = event_of(TICKET, type(event).__name__, msgspec.to_builtins(event))
+        folded = TICKET.evolve(folded, stored)
+    assert folded == state
+
+
+def _decided(state: Any, command: TicketCommand) -> list[Any]:
+    try:
+        return TICKET.decide(state, command)
+    except Rejected:
+        return []

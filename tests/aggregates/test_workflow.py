@@ -1,0 +1,120 @@
+"""What may happen to a workflow, and what may not."""
+
+from typing import Any
+
+import msgspec
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+
+from neural_hive.aggregates.aggregate import Rejected, event_of
+from neural_hive.aggregates.workflow import (
+    WORKFLOW,
+    FinishWorkflow,
+    PlanRejected,
+    StartWorkflow,
+    Status,
+    StopWorkflow,
+    WorkflowCancelled,
+    WorkflowCommand,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowStarted,
+    ticket_id_of,
+)
+from tests.aggregates.making import NOW, decision, task
+from tests.grammar import given
+
+START = StartWorkflow(decision(task("a"), task("b", "a"), task("c"), requested_by="ann"), NOW)
+BAD = StartWorkflow(decision(task("a", "b"), task("b", "a")), NOW)
+(STARTED,) = given(WORKFLOW).when(START).events
+(REFUSED,) = given(WORKFLOW).when(BAD).events
+FINISH = FinishWorkflow(3, 0, 0, NOW + 7_000_000)
+STOP = StopWorkflow("changed our mind", "ann", 1, 2, NOW + 1_000)
+
+
+def test_a_valid_plan_starts() -> None:
+    assert isinstance(STARTED, WorkflowStarted)
+    assert (STARTED.workflow_id, STARTED.task_count, STARTED.requested_by) == ("d-1", 3, "ann")
+    assert STARTED.deadline_at == NOW + 4 * 3_600_000_000
+    assert STARTED.roots == (ticket_id_of("d-1", "a"), ticket_id_of("d-1", "c"))
+
+
+def test_a_deadline_of_its_own_counts() -> None:
+    (started,) = given(WORKFLOW).when(StartWorkflow(decision(task("a"), deadline_ms=5), NOW)).events
+    assert started.deadline_at == NOW + 5_000
+
+
+def test_an_invalid_plan_is_refused_with_reasons() -> None:
+    assert isinstance(REFUSED, PlanRejected)
+    assert REFUSED.reasons == ("the dependencies form a cycle, each task needing the next: a -> b -> a",)
+
+
+def test_a_decision_without_a_usable_id_is_rejected() -> None:
+    given(WORKFLOW).when(StartWorkflow(decision(task("a"), decision_id=""), NOW)).then_rejected(
+        "decision_id must be"
+    )
+
+
+def test_a_decision_is_carried_out_once() -> None:
+    given(WORKFLOW, STARTED).when(START).then_nothing()
+    given(WORKFLOW, STARTED).when(BAD).then_rejected("accepted before with another content")
+    given(WORKFLOW, STARTED, WorkflowCompleted("d-1", 3, 1)).when(START).then_nothing()
+
+
+def test_a_refused_decision_may_be_corrected() -> None:
+    given(WORKFLOW, REFUSED).when(BAD).then_nothing()
+    given(WORKFLOW, REFUSED).when(START).then(STARTED)
+
+
+def test_the_end_depends_on_the_tickets() -> None:
+    given(WORKFLOW, STARTED).when(FINISH).then(WorkflowCompleted("d-1", 3, 7_000))
+    failed = given(WORKFLOW, STARTED).when(FinishWorkflow(1, 1, 1, NOW)).events
+    reason = "of 3 tasks 1 failed and 1 were cancelled"
+    assert failed == [WorkflowFailed("d-1", 1, 1, 1, reason, 0)]
+
+
+def test_the_end_is_refused_while_a_ticket_is_not_accounted_for() -> None:
+    given(WORKFLOW, STARTED).when(FinishWorkflow(2, 0, 0, NOW)).then_rejected("2 of 3 tickets")
+    given(WORKFLOW, REFUSED).when(FinishWorkflow(0, 0, 0, NOW)).then_rejected("REJECTED has no work")
+    given(WORKFLOW).when(FINISH).then_rejected("no such workflow")
+
+
+def test_a_running_workflow_can_be_stopped_once() -> None:
+    given(WORKFLOW, STARTED).when(STOP).then(WorkflowCancelled("d-1", "changed our mind", "ann", 1, 2, 1))
+    given(WORKFLOW, STARTED).when(STOP, STOP).then_nothing()
+    given(WORKFLOW, STARTED, WorkflowCompleted("d-1", 3, 1)).when(STOP).then_rejected(
+        "COMPLETED cannot be stopped"
+    )
+    given(WORKFLOW).when(STOP).then_rejected("no such workflow")
+
+
+commands: st.SearchStrategy[WorkflowCommand] = st.one_of(
+    st.sampled_from([START, BAD, FINISH, STOP]),
+    st.builds(FinishWorkflow, st.integers(0, 3), st.integers(0, 3), st.integers(0, 3), st.just(NOW)),
+)
+
+
+@for_all(st.lists(commands, max_size=10))
+def test_any_commands_leave_a_history_that_ends_once(order: list[WorkflowCommand]) -> None:
+    state: Any = None
+    log: list[Any] = []
+    for command in order:
+        before = state
+        log += (events := _decided(state, command))
+        for event in events:
+            state = WORKFLOW.evolve(state, event)
+        assert not _decided(state, command), "a repeated command yields something new"
+        if before is not None and before.status not in (Status.RUNNING, Status.REJECTED):
+            assert state is before
+    folded = None
+    for event in log:
+        stored = event_of(WORKFLOW, type(event).__name__, msgspec.to_builtins(event))
+        folded = WORKFLOW.evolve(folded, stored)
+    assert folded == state
+
+
+def _decided(state: Any, command: WorkflowCommand) -> list[Any]:
+    try:
+        return WORKFLOW.decide(state, command)
+    except Rejected:
+        return []

@@ -1,0 +1,276 @@
+"""The orchestrator's handlers, on a unit of work in memory."""
+
+import msgspec
+import pytest
+
+from neural_hive.aggregates.aggregate import Rejected
+from neural_hive.aggregates.ticket import (
+    Status,
+    TicketCompleted,
+    TicketCreated,
+    TicketDispatched,
+    TicketFailed,
+    TicketReady,
+    TicketResultRefused,
+    TicketStarted,
+)
+from neural_hive.aggregates.vocabulary import Outcome
+from neural_hive.aggregates.workflow import PlanRejected, WorkflowCancelled, WorkflowCompleted, WorkflowFailed
+from neural_hive.aggregates.workflow import Status as WorkflowStatus
+from neural_hive.schemas.codec import EventEncoder, avro_string, decode, event_context, event_source
+from neural_hive.schemas.topics import TOPICS, Kind
+from neural_hive.streams.orchestrator import DISPATCH_BYTES_MAX, ReportResult, build
+from neural_hive.streams.systems import SYSTEMS
+from tests.aggregates.making import AGENT, artifact, decision, task
+from tests.orchestrator.running import RESULTS, Run
+
+DIAMOND = decision(task("a"), task("b", "a"), task("c", "a"), task("d", "b", "c"))
+
+
+def started(*tasks: object, **changes: object) -> Run:
+    run = Run(decision(*tasks, **changes))  # type: ignore[arg-type]
+    run.publish()
+    return run
+
+
+def test_a_plan_becomes_tickets_and_those_that_wait_for_nothing_are_dispatched() -> None:
+    run = Run(DIAMOND)
+    events = run.publish()
+    assert [type(event) for event in events[1:]] == [TicketCreated] * 4 + [TicketReady, TicketDispatched]
+    assert run.dispatched == ["a"]
+
+
+def test_dependents_follow_once_all_they_need_is_complete() -> None:
+    run = Run(DIAMOND)
+    run.publish()
+    run.answer(run.waiting[0])
+    assert sorted(run.dispatched) == ["a", "b", "c"]
+    run.answer(run.dispatch_of("b"))
+    assert run.ticket("d").status is Status.PENDING
+    run.answer(run.dispatch_of("c"))
+    assert run.dispatched[-1] == "d"
+    events = run.answer(run.dispatch_of("d"))
+    assert [type(event) for event in events] == [TicketStarted, TicketCompleted, WorkflowCompleted]
+    assert events[-1].completed_count == 4
+
+
+def test_the_critical_path_is_dispatched_first() -> None:
+    run = started(
+        task("short"),
+        task("long", estimated_duration_ms=90),
+        task("head"),
+        task("tail", "head", estimated_duration_ms=99),
+    )
+    assert run.dispatched == ["head", "long", "short"]
+
+
+def test_a_failure_cancels_what_depends_on_it_and_nothing_else() -> None:
+    run = started(task("a"), task("b", "a"), task("c", "b"), task("x"), task("y", "x"), task("z", "c", "y"))
+    run.finish("a")
+    ended = {"a": Status.FAILED, "x": Status.COMPLETED, "y": Status.COMPLETED}
+    assert run.statuses == {**dict.fromkeys("bcz", Status.CANCELLED), **ended}
+    failed = run.unit.log[-1].event
+    assert isinstance(failed, WorkflowFailed)
+    assert (failed.completed_count, failed.failed_count, failed.cancelled_count) == (2, 1, 3)
+
+
+def test_an_invalid_plan_leaves_its_refusal_and_no_ticket() -> None:
+    run = Run(decision(task("a", "b"), task("b", "a")))
+    (refused,) = run.publish()
+    assert isinstance(refused, PlanRejected)
+    assert "a -> b -> a" in refused.reasons[0]
+    assert run.publish("again") == []
+
+
+def test_a_plan_published_twice_is_carried_out_once() -> None:
+    run = Run(DIAMOND)
+    run.publish()
+    assert run.publish() == []
+    assert run.unit.repeats == 1
+    assert run.publish("another message with the same decision") == []
+    assert run.dispatched == ["a"]
+
+
+def test_another_plan_under_the_same_decision_is_refused() -> None:
+    run = started(task("a"))
+    run.decision = decision(task("b"))
+    with pytest.raises(Rejected, match="accepted before"):
+        run.publish("other")
+
+
+def test_a_repeated_result_changes_nothing() -> None:
+    run = Run(DIAMOND)
+    run.publish()
+    dispatch = run.waiting[0]
+    run.answer(dispatch)
+    assert run.answer(dispatch) == []
+    assert run.answer(dispatch, message_id="the same, sent anew") == []
+    assert run.unit.repeats == 1
+    assert sorted(run.dispatched) == ["a", "b", "c"]
+
+
+def test_a_result_that_contradicts_the_first_is_put_aside() -> None:
+    run = started(task("a"))
+    dispatch = run.waiting[0]
+    run.answer(dispatch)
+    (refused,) = run.answer(dispatch, Outcome.FAILED, message_id="late")
+    assert isinstance(refused, TicketResultRefused)
+    assert run.workflow.status is WorkflowStatus.COMPLETED
+
+
+def test_a_result_of_another_attempt_or_of_a_ticket_that_waits_is_put_aside() -> None:
+    run = Run(DIAMOND)
+    run.publish()
+    (refused,) = run.answer(msgspec.structs.replace(run.waiting[0], attempt=2))
+    assert "about attempt 2" in refused.reason
+    pending = run.ticket("d").created
+    dispatch = msgspec.structs.replace(run.waiting[0], ticket_id=pending.ticket_id)
+    (refused,) = run.answer(dispatch)
+    assert "never given to an agent" in refused.reason
+    assert run.dispatched == ["a"]
+
+
+def test_a_start_and_its_repeat() -> None:
+    run = started(task("a"))
+    assert [type(event) for event in run.start(run.waiting[0])] == [TicketStarted]
+    assert run.start(run.waiting[0]) == []
+    assert run.ticket("a").status is Status.RUNNING
+
+
+def test_a_result_for_an_unknown_ticket_or_another_workflow_is_rejected() -> None:
+    run = started(task("a"))
+    dispatch = run.waiting[0]
+    with pytest.raises(Rejected, match="no such ticket"):
+        run.answer(msgspec.structs.replace(dispatch, ticket_id="unknown"))
+    with pytest.raises(Rejected, match="belongs to workflow d-1"):
+        run.answer(msgspec.structs.replace(dispatch, workflow_id="d-2"))
+    assert run.ticket("a").status is Status.ASSIGNED
+
+
+def test_outputs_and_artifacts_reach_those_that_name_them() -> None:
+    run = started(
+        task("a"),
+        task("b", "a"),
+        task(
+            "c",
+            "b",
+            command=("install", "${tasks.b.artifacts.w.whl}", "v${tasks.a.outputs.version}", "${HOME}"),
+            parameters={"p": "${tasks.a.outputs.version}-${tasks.b.outputs.n}"},
+            environment={"SOURCE": "${tasks.a.artifacts.src}"},
+        ),
+    )
+    source, wheel, log = artifact("src", "1"), artifact("w.whl", "2"), artifact("log", "3")
+    run.answer(run.waiting[0], outputs={"version": "1.2"}, artifacts=(source,))
+    assert run.waiting[0].inputs == (source,)
+    run.answer(run.waiting[0], outputs={"n": "7"}, artifacts=(wheel, log))
+    dispatch = run.waiting[0]
+    assert dispatch.command == ("install", wheel.uri, "v1.2", "${HOME}")
+    assert (dispatch.parameters, dispatch.environment) == ({"p": "1.2-7"}, {"SOURCE": source.uri})
+    assert set(dispatch.inputs) == {source, wheel, log}
+
+
+def test_an_output_is_never_read_for_references_again() -> None:
+    run = started(task("a"), task("b", "a", command=("echo", "${tasks.a.outputs.x}")))
+    run.answer(run.waiting[0], outputs={"x": "${tasks.a.outputs.secret}", "secret": "no"})
+    assert run.waiting[0].command == ("echo", "${tasks.a.outputs.secret}")
+
+
+def test_a_missing_output_fails_the_ticket_and_names_it() -> None:
+    run = started(task("a"), task("b", "a", command=("echo", "${tasks.a.outputs.x}")), task("c", "b"))
+    run.answer(run.waiting[0], outputs={"y": "1"})
+    failed = next(written.event for written in run.unit.log if isinstance(written.event, TicketFailed))
+    assert failed.error == "task a made none of its outputs named x"
+    assert run.statuses == {"a": Status.COMPLETED, "b": Status.FAILED, "c": Status.CANCELLED}
+    assert run.workflow.status is WorkflowStatus.FAILED
+
+
+def test_what_is_too_large_to_be_passed_on_fails_the_ticket() -> None:
+    many = "${tasks.a.outputs.x}" * (DISPATCH_BYTES_MAX // 60_000 + 1)
+    run = started(task("a"), task("b", "a", command=("echo", many)))
+    run.answer(run.waiting[0], outputs={"x": "x" * 60_000})
+    assert run.statuses["b"] is Status.FAILED
+    failed = next(written.event for written in run.unit.log if isinstance(written.event, TicketFailed))
+    assert failed.error == "what it takes from other tasks is larger than 1,048,576 bytes"
+
+
+def test_a_stop_cancels_all_that_is_not_finished() -> None:
+    run = Run(DIAMOND)
+    run.publish()
+    run.answer(run.waiting[0])
+    dispatch = run.dispatch_of("b")
+    stopped = run.stop()[-1]
+    assert isinstance(stopped, WorkflowCancelled)
+    assert (stopped.completed_count, stopped.cancelled_count, stopped.requested_by) == (1, 3, "ann")
+    assert run.stop(message_id="again") == []
+    (refused,) = run.answer(dispatch)
+    assert "ended as CANCELLED" in refused.reason
+    assert run.workflow.status is WorkflowStatus.CANCELLED
+
+
+def test_a_stop_of_nothing_is_rejected() -> None:
+    run = Run(DIAMOND)
+    with pytest.raises(Rejected, match="no such workflow"):
+        run.stop()
+    run.publish()
+    run.finish()
+    with pytest.raises(Rejected, match="COMPLETED cannot be stopped"):
+        run.stop()
+
+
+def test_every_event_has_a_schema_that_keeps_all_of_it() -> None:
+    run = started(task("a"), task("b", "a"), task("c"), task("d", "c"), task("e"), task("f"))
+    run.start(run.waiting[0])
+    run.answer(run.dispatch_of("a"), outputs={"x": "1"}, artifacts=(artifact("w"),), exit_code=0)
+    run.answer(run.dispatch_of("c"), Outcome.FAILED, error="no", exit_code=1)
+    run.answer(run.dispatch_of("e"), Outcome.TIMED_OUT, error="slow")
+    run.answer(msgspec.structs.replace(run.dispatch_of("f"), attempt=9))
+    run.stop()
+    logs = [run.unit.log, started(task("a", "b"), task("b", "a")).unit.log]
+    for last in ((), ("a",)):
+        other = started(task("a"))
+        other.finish(*last)
+        logs.append(other.unit.log)
+    written = [written for log in logs for written in log]
+    for entry in written:
+        payload = msgspec.to_builtins(entry.event)
+        encoder = EventEncoder(type(entry.event).__name__, entry.aggregate, "v", "p")
+        source, context = event_source("t", 0, 0), event_context("c", "c", "0" * 32)
+        value = encoder.encode(
+            "0" * 36, avro_string("x"), 1, 1, context, "0" * 16, 1, source, bytes(32), payload
+        )
+        assert msgspec.convert(decode(value, "event").payload, type(entry.event)) == entry.event
+    known = {event for aggregate in run.unit._aggregates.values() for event in aggregate.events}
+    assert {type(entry.event) for entry in written} == known
+
+
+def test_the_topics_are_declared_as_what_they_are() -> None:
+    system = build(AGENT)
+    assert {TOPICS[topic].kind for topic in system.topics} == {Kind.INPUT}
+    assert {TOPICS[aggregate.topic].kind for aggregate in system.aggregates} == {Kind.EVENT}
+
+
+def test_the_runner_finds_the_orchestrator_and_gives_it_its_agent() -> None:
+    class Settings:
+        agent_id = "agent-7"
+
+    system = SYSTEMS["orchestrator"](Settings())
+    run = Run(DIAMOND)
+    run.unit = type(run.unit)(system)
+    run.publish()
+    assert run.waiting[0].allocated_agent_id == "agent-7"
+
+
+def test_a_report_that_lacks_optional_parts_is_read() -> None:
+    run = started(task("a"))
+    dispatch = run.waiting[0]
+    record = {
+        "workflow_id": "d-1",
+        "ticket_id": dispatch.ticket_id,
+        "attempt": 1,
+        "agent_id": AGENT,
+        "outcome": "COMPLETED",
+        "started_at": 1,
+        "completed_at": 2,
+    }
+    events = run.unit.handle(RESULTS, msgspec.convert(record, ReportResult), "m")
+    assert isinstance(events[-1], WorkflowCompleted)

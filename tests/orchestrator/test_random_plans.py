@@ -1,0 +1,117 @@
+"""Random plans with random outcomes: every ticket is accounted for, and nothing runs before its time."""
+
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neural_hive.aggregates import tally
+from neural_hive.aggregates.decision import DecisionConsolidated
+from neural_hive.aggregates.ticket import Status, TicketCompleted, TicketDispatched
+from neural_hive.aggregates.vocabulary import Outcome
+from neural_hive.aggregates.workflow import Status as WorkflowStatus
+from neural_hive.aggregates.workflow import ticket_id_of
+from tests.aggregates.making import decision, task
+from tests.orchestrator.running import Run
+
+ENDS = {
+    Outcome.COMPLETED: Status.COMPLETED,
+    Outcome.FAILED: Status.FAILED,
+    Outcome.TIMED_OUT: Status.TIMED_OUT,
+    Outcome.CANCELLED: Status.CANCELLED,
+}
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> DecisionConsolidated:
+    size = draw(st.integers(1, 12))
+    tasks = []
+    for n in range(size):
+        needed = draw(st.lists(st.sampled_from(range(n)), unique=True, max_size=4)) if n else []
+        names = [f"t{m}" for m in needed]
+        command = ("echo", *(f"${{tasks.{name}.outputs.x}}" for name in names if draw(st.booleans())))
+        tasks.append(task(f"t{n}", *names, command=command, estimated_duration_ms=draw(st.integers(0, 9))))
+    return decision(*draw(st.permutations(tasks)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(plans(), st.data())
+def test_every_run_ends_with_every_ticket_accounted_for(
+    plan: DecisionConsolidated, data: st.DataObject
+) -> None:
+    run = Run(plan)
+    run.publish()
+    answered: dict[str, Outcome] = {}
+    with_x: set[str] = set()
+    while run.waiting:
+        dispatch = data.draw(st.sampled_from(run.waiting))
+        if data.draw(st.booleans()):
+            run.start(dispatch)
+        outcome = data.draw(st.sampled_from([*[Outcome.COMPLETED] * 6, *ENDS]))
+        outputs = {"x": "1"} if data.draw(st.integers(0, 9)) else {}
+        run.answer(dispatch, outcome, outputs=outputs)
+        answered[dispatch.task_id] = outcome
+        with_x |= {dispatch.task_id} if outputs else set()
+        if data.draw(st.booleans()):
+            assert run.answer(dispatch, outcome, outputs=outputs) == []
+    _ended_as_answered(run, answered, with_x)
+    _ran_in_order(run)
+    _counters_are_right(run)
+    assert run.unit.folded() == run.unit.states
+    assert run.publish() == []
+
+
+@settings(max_examples=100, deadline=None)
+@given(plans(), st.integers(0, 12))
+def test_a_stop_at_any_moment_leaves_no_ticket_unfinished(plan: DecisionConsolidated, steps: int) -> None:
+    run = Run(plan)
+    run.publish()
+    for _ in range(min(steps, len(plan.tasks) - 1)):
+        if run.waiting:
+            run.answer(run.waiting[-1], outputs={"x": "1"})
+    given_out = list(run.waiting)
+    if run.workflow.status is WorkflowStatus.RUNNING:
+        run.stop()
+        assert run.workflow.status is WorkflowStatus.CANCELLED
+    _counters_are_right(run)
+    assert set(run.statuses.values()) <= {Status.COMPLETED, Status.CANCELLED}
+    for dispatch in given_out:
+        run.answer(dispatch)
+    assert run.workflow.status in (WorkflowStatus.CANCELLED, WorkflowStatus.COMPLETED)
+    assert run.unit.folded() == run.unit.states
+
+
+def _ended_as_answered(run: Run, answered: dict[str, Outcome], with_x: set[str]) -> None:
+    needs = {task.task_id: task for task in run.decision.tasks}
+    for task_id, status in run.statuses.items():
+        dependencies = needs[task_id].dependencies
+        if any(run.statuses[name] is not Status.COMPLETED for name in dependencies):
+            assert status is Status.CANCELLED
+        elif task_id in answered:
+            assert status is ENDS[answered[task_id]]
+        else:
+            used = [name for name in dependencies if f"${{tasks.{name}.outputs.x}}" in needs[task_id].command]
+            assert status is Status.FAILED
+            assert not set(used) <= with_x
+    all_complete = set(run.statuses.values()) == {Status.COMPLETED}
+    assert run.workflow.status is (WorkflowStatus.COMPLETED if all_complete else WorkflowStatus.FAILED)
+
+
+def _ran_in_order(run: Run) -> None:
+    needs = {task.task_id: task.dependencies for task in run.decision.tasks}
+    completed: set[str] = set()
+    for event in (written.event for written in run.unit.log):
+        if isinstance(event, TicketCompleted):
+            completed.add(event.ticket_id)
+        if isinstance(event, TicketDispatched):
+            assert all(ticket_id_of("d-1", name) in completed for name in needs[event.task_id])
+    assert len(run.dispatched) == len(set(run.dispatched))
+
+
+def _counters_are_right(run: Run) -> None:
+    ended = Counter(run.statuses.values())
+    unit = run.unit
+    assert unit.count(tally.unfinished("d-1")) == 0
+    assert unit.count(tally.completed("d-1")) == ended[Status.COMPLETED]
+    assert unit.count(tally.failed("d-1")) == ended[Status.FAILED] + ended[Status.TIMED_OUT]
+    assert unit.count(tally.cancelled("d-1")) == ended[Status.CANCELLED]
