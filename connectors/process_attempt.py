@@ -18,6 +18,8 @@ from typing import Final
 
 import msgspec
 
+from neural_hive.aggregates.made import ARTIFACTS_MAX, OUTPUT_BYTES_MAX
+from neural_hive.aggregates.vocabulary import Artifact
 from neural_hive.connectors.artifacts import ArtifactStore
 
 LOG_NAME: Final = "output.log"  # the artifact that holds what the process printed
@@ -31,21 +33,12 @@ class Limits(msgspec.Struct, frozen=True):
     error_chars: int = 4_000
     outputs_max: int = 256
     output_name_chars: int = 128
-    outputs_bytes: int = 256 * 1024
-    artifacts_max: int = 1_000
+    outputs_bytes: int = OUTPUT_BYTES_MAX
+    artifacts_max: int = ARTIFACTS_MAX - 1  # the log is one more
     grace_s: float = 5.0  # between SIGTERM and SIGKILL
 
 
-class File(msgspec.Struct, frozen=True):
-    """An artifact of a task: its name (a relative path), address and weight."""
-
-    name: str
-    uri: str
-    sha256: str
-    size_bytes: int
-
-
-class Unusable(Exception):  # noqa: N818  (what a task made or asked for cannot be used)
+class Unusable(Exception):
     """The task broke a rule; the text says which."""
 
 
@@ -71,12 +64,8 @@ class Attempt:
             folder.mkdir(parents=True)
 
     def remove(self) -> None:
-        """Removes the folder, also where the task took our rights away."""
-        shutil.rmtree(self._root, ignore_errors=True)
-        if self._root.exists():
-            for folder, _, _ in os.walk(self._root):
-                Path(folder).chmod(0o700)
-            shutil.rmtree(self._root)
+        """Removes the folder and all that the task left in it."""
+        remove_tree(self._root)
 
     def environment(self) -> dict[str, str]:
         """What the process gets, beside what its task names."""
@@ -92,7 +81,7 @@ class Attempt:
             "NEURAL_HIVE_ARTIFACTS": str(self._artifacts),
         }
 
-    def give_inputs(self, files: tuple[File, ...]) -> dict[str, str]:
+    def give_inputs(self, files: tuple[Artifact, ...]) -> dict[str, str]:
         """Puts the inputs into their folder, and says where each address is found: address → path.
 
         Raises Unusable: a name leads out of the folder. ArtifactError: a file is missing or damaged.
@@ -134,7 +123,7 @@ class Attempt:
             raise Unusable(f"line {number} of the outputs is not name=value: {line[:80]!r}")
         return name.strip(), value
 
-    def artifacts(self) -> tuple[File, ...]:
+    def artifacts(self) -> tuple[Artifact, ...]:
         """Keeps the files that the process made to be kept.
 
         Raises Unusable: too many, or a reserved name. ArtifactError: a file cannot be kept.
@@ -147,15 +136,24 @@ class Attempt:
             raise Unusable(f"{LOG_NAME} is kept for what the process prints: name the artifact otherwise")
         return tuple(self._keep(path, name) for path, name in zip(found, names, strict=True))
 
-    def kept_log(self) -> tuple[File, ...]:
+    def kept_log(self) -> tuple[Artifact, ...]:
         """Keeps what the process printed; nothing if it printed nothing."""
         if not self.log.exists() or self.log.stat().st_size == 0:
             return ()
         return (self._keep(self.log, LOG_NAME),)
 
-    def _keep(self, path: Path, name: str) -> File:
+    def _keep(self, path: Path, name: str) -> Artifact:
         stored = self._store.put(path)
-        return File(name, stored.uri, stored.sha256, stored.size_bytes)
+        return Artifact(name, stored.uri, stored.sha256, stored.size_bytes)
+
+
+def remove_tree(root: Path) -> None:
+    """Removes a folder, also where a task took our rights away."""
+    shutil.rmtree(root, ignore_errors=True)
+    if root.exists():
+        for folder, _, _ in os.walk(root):
+            Path(folder).chmod(0o700)
+        shutil.rmtree(root)
 
 
 def _safe_name(name: str) -> PurePosixPath:

@@ -18,8 +18,9 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from neural_hive.aggregates.vocabulary import Artifact
 from neural_hive.connectors.artifacts import URI_SCHEME, ArtifactError, ArtifactStore
-from neural_hive.connectors.process_attempt import Attempt, File, Limits, Unusable
+from neural_hive.connectors.process_attempt import Attempt, Limits, Unusable, remove_tree
 
 _GUARD: Final = Path(__file__).with_name("process_guard.py")
 
@@ -33,7 +34,7 @@ class Order(msgspec.Struct, frozen=True):
     command: tuple[str, ...]
     environment: Mapping[str, str]
     parameters: Mapping[str, str]
-    inputs: tuple[File, ...]
+    inputs: tuple[Artifact, ...]
     time_limit_s: float
 
 
@@ -45,7 +46,7 @@ class Report(msgspec.Struct, frozen=True):
     completed_at: int
     exit_code: int | None = None  # negative: killed by that signal; None: never started
     outputs: dict[str, str] = {}
-    artifacts: tuple[File, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
     error: str = ""
 
 
@@ -83,7 +84,10 @@ class Cancellation:
 
 
 class ProcessExecutor:
-    """Runs commands, each in a folder of its own below `folder`; `run` may be called from many threads."""
+    """Runs commands, each in a folder of its own below `folder`; `run` may be called from many threads.
+
+    `folder` is this executor's alone: what is in it at the start is removed.
+    """
 
     def __init__(self, folder: Path, store: ArtifactStore, limits: Limits | None = None) -> None:
         self._folder = folder
@@ -92,6 +96,8 @@ class ProcessExecutor:
         self._lock = threading.Lock()
         self._guards: tuple[subprocess.Popen[bytes], socket.socket] | None = None
         folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.iterdir():  # by a worker that was killed
+            remove_tree(left)
 
     def run(self, order: Order, cancellation: Cancellation) -> Report:
         """Runs one command to its end. Never raises for what the task does: the report says it."""

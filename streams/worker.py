@@ -10,18 +10,22 @@ is read to its end before anything runs: what the log knows to be over is not ru
 """
 
 import contextlib
+import fcntl
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from neural_hive.connectors.process_executor import Cancellation, Order, Report
+from neural_hive.aggregates.vocabulary import TaskType
+from neural_hive.connectors.artifacts import ArtifactStore
+from neural_hive.connectors.process_executor import Cancellation, Order, ProcessExecutor, Report
 from neural_hive.connectors.publisher import Publisher
 from neural_hive.schemas.catalogue import registered
 from neural_hive.schemas.codec import BadRecord, decode, schema_id
@@ -37,6 +41,54 @@ log = structlog.get_logger()
 
 class WorkerStopped(Exception):
     """The worker cannot go on; the text says why and what to do."""
+
+
+class WorkerSettings(Protocol):
+    """What a worker needs of the settings."""
+
+    @property
+    def data(self) -> Path:
+        """The data folder: attempts run below it, artifacts are kept in it."""
+        ...
+
+    @property
+    def agent_id(self) -> str:
+        """The agent whose tickets are executed."""
+        ...
+
+    @property
+    def worker_concurrency(self) -> int:
+        """How many tickets run at once."""
+        ...
+
+    def kafka_config(self) -> dict[str, Any]:
+        """librdkafka's settings of the connection."""
+        ...
+
+
+def run(settings: WorkerSettings, stopping: threading.Event, ready: Callable[[], None]) -> None:
+    """Works until told to stop, with the executor of local processes. Raises WorkerStopped: it cannot go on."""
+    folder = settings.data / "worker" / settings.agent_id
+    with _held(folder):
+        store = ArtifactStore(settings.data / "artifacts")
+        executor = ProcessExecutor(folder / "attempts", store)
+        task_types = frozenset(task_type.value for task_type in TaskType if task_type is not TaskType.UNKNOWN)
+        options = Options(settings.agent_id, task_types, settings.worker_concurrency)
+        Worker(options, settings.kafka_config(), executor).run(stopping, ready)
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Holds a worker's folder for this process. Raises WorkerStopped: another one has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise WorkerStopped(
+                f"another worker works in {folder}: give each one an agent id of its own"
+            ) from error
+        yield
 
 
 class Executor(Protocol):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from neural_hive.connectors.process_attempt import File
+from neural_hive.aggregates.vocabulary import Artifact
 from neural_hive.connectors.process_executor import Cancellation
 from neural_hive.schemas.envelope import Envelope
 
@@ -23,7 +23,7 @@ class Dispatch(msgspec.Struct, frozen=True):
     environment: dict[str, str]
     timeout_ms: int
     deadline_at: int
-    inputs: tuple[File, ...]
+    inputs: tuple[Artifact, ...]
 
 
 Key = tuple[str, int]  # ticket id, attempt
