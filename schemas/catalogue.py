@@ -99,7 +99,7 @@ def schema_of(schema_id: int) -> dict[str, Any]:
 @cache
 def parsed(schema_id: int) -> Any:
     """The schema under an id, ready for fastavro."""
-    return fastavro.parse_schema(_plain(schema_of(schema_id)))
+    return fastavro.parse_schema(without_logical_types(schema_of(schema_id)))
 
 
 @cache
@@ -108,13 +108,13 @@ def parsed_payload(schema_id: int) -> Any:
 
     Named types that the envelope declares are not used by payloads, so the part stands on its own.
     """
-    return fastavro.parse_schema(_plain(schema_of(schema_id)["fields"][1]["type"]))
+    return fastavro.parse_schema(without_logical_types(schema_of(schema_id)["fields"][1]["type"]))
 
 
-def _plain(schema: Any) -> Any:
+def without_logical_types(schema: Any) -> Any:
     """The schema without logical types: times stay integers in Python; they are for other readers."""
     if isinstance(schema, dict):
-        return {key: _plain(value) for key, value in schema.items() if key != "logicalType"}
+        return {key: without_logical_types(value) for key, value in schema.items() if key != "logicalType"}
     if isinstance(schema, list):
-        return [_plain(branch) for branch in schema]
+        return [without_logical_types(branch) for branch in schema]
     return schema

@@ -13,13 +13,16 @@ import msgspec
 from neural_hive.schemas.catalogue import (
     RecordKind,
     Registered,
+    UnknownSchema,
     current,
     parsed,
     parsed_payload,
     registered,
     schema_of,
+    without_logical_types,
 )
-from neural_hive.schemas.envelope import Envelope, Header
+from neural_hive.schemas.compatibility import full_name
+from neural_hive.schemas.envelope import NAMESPACE, Envelope, Header
 from neural_hive.schemas.strict import NotADatum, Program, check, compiled
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, TOPICS
 
@@ -236,12 +239,39 @@ def decode(value: bytes, kind: RecordKind) -> Decoded:
         raise BadRecord(f"{row.name}: {error}") from error
 
 
-def _read(value: bytes, reader: _Reader) -> dict[str, Any]:
+class ForeignReader:
+    """Reads messages that others wrote with a schema of their own, as this build's record of the same name.
+
+    Only for messages: an event under an unknown schema id was written by a newer build, and is never guessed.
+    Fields that this build does not know are dropped, enum symbols it does not know become UNKNOWN.
+    Raises UnknownSchema: no message of that name. The schema is one that `unsafe_problems` has nothing against.
+    """
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        name = full_name(schema)
+        row = current(name.removeprefix(f"{NAMESPACE}."))
+        if name != row.full_name or row.kind != "message":
+            raise UnknownSchema(f"{name} is not a message of this system")
+        self._own = _reader(row.id)
+        self._program = compiled(schema)
+        self._written = fastavro.parse_schema(without_logical_types(schema))
+
+    def decode(self, value: bytes) -> Decoded:
+        """One message. Raises BadRecord."""
+        own = self._own
+        if len(value) > own.bytes_max:
+            raise BadRecord(_too_large(own.row.name, len(value), own.bytes_max))
+        read = msgspec.structs.replace(own, program=self._program, parsed=self._written)
+        record = _read(value, read, own.parsed)
+        return Decoded(own.row, Header(**record["header"]), record["payload"])
+
+
+def _read(value: bytes, reader: _Reader, wanted: Any = None) -> dict[str, Any]:
     stream = io.BytesIO(value)
     stream.seek(FRAME_BYTES)
     try:
         check(reader.program, value, FRAME_BYTES)
-        record: dict[str, Any] = fastavro.schemaless_reader(stream, reader.parsed, None)
+        record: dict[str, Any] = fastavro.schemaless_reader(stream, reader.parsed, wanted)
     except NotADatum as error:
         raise BadRecord(f"{reader.row.name} cannot be read: {error}") from error
     except Exception as error:  # text that is not UTF-8; fastavro does not say what else it may raise

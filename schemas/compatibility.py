@@ -6,7 +6,7 @@ shapes, which keep hostile bytes harmless and every record readable by the SQL e
 """
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import avro.errors
 import avro.schema
@@ -18,26 +18,44 @@ UNKNOWN: Final = "UNKNOWN"
 _STEPS: Final = {"array": "items", "map": "values"}
 
 
-def shape_problems(schema: dict[str, Any]) -> list[str]:
-    """What this system does not allow in a schema, one sentence each, with the field's path."""
+class Problem(NamedTuple):
+    """What is wrong with a schema; unsafe if its records could do harm or not be checked, else a matter of form."""
+
+    unsafe: bool
+    text: str
+
+
+def shape_problems(schema: Any) -> list[str]:
+    """What this system does not allow in a schema of its own, one sentence each, with the field's path."""
+    return [problem.text for problem in _checked(schema)]
+
+
+def unsafe_problems(schema: Any) -> list[str]:
+    """What makes a schema of others unfit to be read here."""
+    return [problem.text for problem in _checked(schema) if problem.unsafe]
+
+
+def _checked(schema: Any) -> list[Problem]:
     try:
         avro.schema.parse(orjson.dumps(schema).decode())
     except (avro.errors.AvroException, TypeError, KeyError, RecursionError) as error:
-        return [f"not an Avro schema: {error}"]
+        return [Problem(True, f"not an Avro schema: {error}")]
+    if not isinstance(schema, dict) or schema.get("type") != "record":
+        return [Problem(True, "a schema of this system is a record")]
     return list(_problems(schema, "", {}, ()))
 
 
-def _problems(node: Any, path: str, named: dict[str, Any], above: tuple[str, ...]) -> Iterator[str]:
+def _problems(node: Any, path: str, named: dict[str, Any], above: tuple[str, ...]) -> Iterator[Problem]:
     where = path or "the record"
     if isinstance(node, list):
         yield from _union_problems(node, path, named, above)
     elif isinstance(node, str):
         if node in above:
-            yield f"{where}: {node} contains itself; recursive types are not allowed"
+            yield Problem(True, f"{where}: {node} contains itself; recursive types are not allowed")
         elif node not in SCALARS and node not in named:
-            yield f"{where}: type {node} is not allowed"
+            yield Problem(True, f"{where}: type {node} is not allowed")
     elif not isinstance(node, dict):
-        yield f"{where}: {node!r} is not a type"
+        yield Problem(True, f"{where}: {node!r} is not a type")
     elif node["type"] in _STEPS:
         yield from _problems(node[_STEPS[node["type"]]], f"{path}[]", named, above)
     elif node["type"] == "enum":
@@ -52,37 +70,37 @@ def _problems(node: Any, path: str, named: dict[str, Any], above: tuple[str, ...
 
 def _union_problems(
     node: list[Any], path: str, named: dict[str, Any], above: tuple[str, ...]
-) -> Iterator[str]:
+) -> Iterator[Problem]:
     if len(node) != 2 or node[0] != "null":
-        yield f'{path}: only unions of the form ["null", X] are allowed'
+        yield Problem(True, f'{path}: only unions of the form ["null", X] are allowed')
     for branch in node:
         if branch != "null":
             yield from _problems(branch, path, named, above)
 
 
-def _name_problems(node: dict[str, Any], where: str) -> Iterator[str]:
+def _name_problems(node: dict[str, Any], where: str) -> Iterator[Problem]:
     if not node.get("namespace"):
-        yield f"{where}: {node['type']} {node['name']} needs a namespace, or its name depends on its place"
+        text = f"{where}: {node['type']} {node['name']} needs a namespace, or its name depends on its place"
+        yield Problem(False, text)
 
 
-def _enum_problems(node: dict[str, Any], where: str) -> Iterator[str]:
+def _enum_problems(node: dict[str, Any], where: str) -> Iterator[Problem]:
     if node["symbols"][0] != UNKNOWN or node.get("default") != UNKNOWN:
-        yield (
-            f"{where}: enum {node['name']} needs {UNKNOWN} as its first symbol and as its default, "
-            "or no symbol can ever be added"
-        )
+        text = f"{where}: enum {node['name']} needs {UNKNOWN} as its first symbol and as its default"
+        yield Problem(False, f"{text}, or no symbol can ever be added")
 
 
 def _record_problems(
     node: dict[str, Any], path: str, named: dict[str, Any], above: tuple[str, ...]
-) -> Iterator[str]:
-    name = full_name(node)
+) -> Iterator[Problem]:
+    name, where = full_name(node), path or "the record"
     named[name] = node
-    yield from _name_problems(node, path or "the record")
+    yield from _name_problems(node, where)
     if not node.get("doc"):
-        yield f"{path or 'the record'}: record {node['name']} has no doc; say what it means to the business"
+        text = f"{where}: record {node['name']} has no doc; say what it means to the business"
+        yield Problem(False, text)
     if not node["fields"]:
-        yield f"{path or 'the record'}: record {node['name']} has no fields; values of zero bytes are refused"
+        yield Problem(True, f"{where}: record {node['name']} has no fields; values of zero bytes are refused")
     for field in node["fields"]:
         yield from _problems(field["type"], _join(path, field["name"]), named, (*above, name))
 
@@ -90,13 +108,14 @@ def _record_problems(
 def incompatibilities(new: dict[str, Any], old: dict[str, Any]) -> list[str]:
     """Why `new` is not fully compatible with `old`, either way round, with the field's path."""
     found = [
-        *(f"{why} (new version reading old records)" for why in _unreadable(new, old)),
-        *(f"{why} (old version reading new records)" for why in _unreadable(old, new)),
+        *(f"{why} (new version reading old records)" for why in unreadable(new, old)),
+        *(f"{why} (old version reading new records)" for why in unreadable(old, new)),
     ]
     return found + list(_meaning_changed(new, old))
 
 
-def _unreadable(reader: dict[str, Any], writer: dict[str, Any]) -> list[str]:
+def unreadable(reader: Any, writer: Any) -> list[str]:
+    """Why `reader` cannot read all that `writer` writes, by Avro's rules; empty if it can. Both parse."""
     parsed = [avro.schema.parse(orjson.dumps(schema).decode()) for schema in (reader, writer)]
     result = ReaderWriterCompatibilityChecker().get_compatibility(*parsed)
     if result.compatibility is not SchemaCompatibilityType.incompatible:

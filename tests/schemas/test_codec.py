@@ -12,7 +12,8 @@ from aiokafka.partitioner import murmur2 as aiokafka_murmur2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neural_hive.schemas import catalogue, codec
+from neural_hive.schemas import catalogue, codec, compatibility
+from neural_hive.schemas.catalogue import UnknownSchema
 from neural_hive.schemas.codec import BadRecord, EventEncoder
 from neural_hive.schemas.envelope import Envelope, Header
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, murmur2, partition_of
@@ -174,3 +175,34 @@ def test_a_key_goes_where_other_clients_send_it(key: bytes, partitions: int) -> 
 def test_murmur2_gives_the_digests_of_kafkas_own_tests(key: bytes, digest: int) -> None:
     """Source: org.apache.kafka.common.utils.UtilsTest.testMurmur2."""
     assert murmur2(key) == digest & 0xFFFFFFFF
+
+
+def test_a_message_under_a_schema_of_others_is_read_as_ours() -> None:
+    """Another producer's build: no docs, no defaults, a field and an enum symbol more."""
+    own = catalogue.schema_of(catalogue.current("ReportResult").id)
+    text = msgspec.json.encode(own).decode().replace('"COMPLETED"', '"PAUSED","COMPLETED"')
+    foreign = _undocumented(msgspec.json.decode(text))
+    foreign["fields"][1]["type"]["fields"].insert(1, {"name": "mood", "type": "string"})
+    assert compatibility.unsafe_problems(foreign) == []
+    record = samples.fixed(own)
+    record["payload"] |= {"mood": "fine", "outcome": "PAUSED"}
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, fastavro.parse_schema(catalogue.without_logical_types(foreign)), record)
+    reader = codec.ForeignReader(foreign)
+    decoded = reader.decode(b"\0\0\x0f\xff\xff" + out.getvalue())
+    assert decoded.payload == samples.fixed(own)["payload"] | {"outcome": "UNKNOWN"}
+    with pytest.raises(BadRecord, match="bytes are missing"):
+        reader.decode(b"\0\0\x0f\xff\xff" + out.getvalue()[:-1])
+
+
+def test_events_and_unknown_names_of_others_are_not_read() -> None:
+    with pytest.raises(UnknownSchema, match="not a message"):
+        codec.ForeignReader(catalogue.schema_of(catalogue.current("TicketReady").id))
+    with pytest.raises(UnknownSchema, match=r"shop\.Order"):
+        codec.ForeignReader({"type": "record", "name": "Order", "namespace": "shop", "fields": []})
+
+
+def _undocumented(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {k: _undocumented(v) for k, v in node.items() if k not in ("doc", "default")}
+    return [_undocumented(item) for item in node] if isinstance(node, list) else node
