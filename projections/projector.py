@@ -1,0 +1,302 @@
+"""The projector: follows the log into the archive and the read models.
+
+claim → tables → what is missing → the batch left pending → then, for ever: read a batch while the last is written.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeVar
+
+import structlog
+from confluent_kafka import TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from neural_hive.connectors.kafka_log import CommittedLog, begin_offsets, end_offsets
+from neural_hive.projections import metrics
+from neural_hive.projections.archive import Archive
+from neural_hive.projections.catalogue import PROJECTIONS
+from neural_hive.projections.http_store import HttpStore
+from neural_hive.projections.positions import Position, Positions, Standing
+from neural_hive.projections.projection import Projection
+from neural_hive.projections.ranges import Batch, Part, Place, Range
+from neural_hive.projections.read_models import prepare
+from neural_hive.projections.repair import mend
+from neural_hive.projections.sink import Reached, Sink, UndecodableEvent
+from neural_hive.projections.source import LogLost, Source, archive_of, looked_at, part_of
+from neural_hive.projections.store import Store, StoreRefused, StoreUnavailable
+from neural_hive.schemas.topics import TOPICS, Kind
+
+LINGER_S: Final = 0.1
+_RETRY_FIRST_S: Final = 0.1
+_RETRY_MAX_S: Final = 5.0
+_CALL_TIMEOUT_S: Final = 30.0
+_LAG_EVERY_S: Final = 1.0
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+
+class Secret(Protocol):
+    """A password that does not show itself."""
+
+    def get_secret_value(self) -> str:
+        """The password."""
+        ...
+
+
+class Settings(Protocol):
+    """What the projector needs of the settings."""
+
+    clickhouse_host: str
+    clickhouse_port: int
+    clickhouse_secure: bool
+    clickhouse_user: str
+    clickhouse_database: str
+
+    def kafka_config(self) -> dict[str, Any]:
+        """librdkafka's settings of the connection."""
+        ...
+
+    def password_of(self, user: str) -> str:
+        """The ClickHouse password of a user."""
+        ...
+
+
+def run(
+    settings: Settings,
+    stopping: threading.Event,
+    ready: Callable[[bool], None] = lambda ready: None,
+) -> None:
+    """Follows all topics until `stopping` is set; tells `ready` whether it keeps up its work.
+
+    Raises TakenOver, LogLost, DamagedTable: what must not be gone on from.
+    """
+    store = HttpStore(
+        settings.clickhouse_host,
+        settings.clickhouse_port,
+        settings.clickhouse_user,
+        settings.password_of(settings.clickhouse_user),
+        settings.clickhouse_database,
+        settings.clickhouse_secure,
+    )
+    kinds = {name: topic.kind for name, topic in TOPICS.items()}
+    try:
+        if persist(store.create_database, stopping, ready):
+            Projector(store, settings.kafka_config(), kinds, stopping, ready=ready).run()
+    finally:
+        store.close()
+
+
+def persist(
+    attempt: Callable[[], None], stopping: threading.Event, ready: Callable[[bool], None] = lambda ready: None
+) -> bool:
+    """Tries until ClickHouse takes it, with growing pauses. False: told to stop before that."""
+    pause_s = _RETRY_FIRST_S
+    while not stopping.is_set():
+        try:
+            attempt()
+            return True
+        except (StoreUnavailable, StoreRefused) as error:
+            ready(False)
+            metrics.RETRIES.inc()
+            log.warning("clickhouse does not take it, trying again", error=str(error)[:500], pause_s=pause_s)
+            stopping.wait(pause_s)
+            pause_s = min(pause_s * 2, _RETRY_MAX_S)
+    return False
+
+
+class Projector:
+    """One projector over some topics; see `run`."""
+
+    def __init__(
+        self,
+        store: Store,
+        config: Mapping[str, Any],
+        kinds: Mapping[str, Kind],
+        stopping: threading.Event,
+        projections: Sequence[Projection] = PROJECTIONS,
+        ready: Callable[[bool], None] = lambda ready: None,
+        reached: Reached = lambda step: None,
+        linger_s: float = LINGER_S,
+    ) -> None:
+        self._store, self._config, self._projections = store, config, projections
+        self._archives: dict[str, Archive] = {name: archive_of(kind) for name, kind in kinds.items()}
+        self._stopping, self._ready, self._reached, self._linger_s = stopping, ready, reached, linger_s
+        self._batches: queue.Queue[Batch | None] = queue.Queue(maxsize=1)
+        self._failure: BaseException | None = None
+        self._stops: dict[Place, str] = {}
+
+    def run(self) -> None:
+        """Until told to stop, or something is found that must not be gone on from."""
+        positions = Positions(self._store)
+        sink: list[Sink] = []
+        if not persist(lambda: sink.append(self._begin(positions)), self._stopping, self._ready):
+            return
+        self._follow(sink[-1])
+
+    def _begin(self, positions: Positions) -> Sink:
+        """Everything that comes before following. Ends with all tables at the positions."""
+        prepare_claimed = positions.claim()
+        prepare(self._store, self._projections)
+        standing = self._located(prepare_claimed)
+        sink = Sink(self._store, positions, standing.positions, self._projections, self._reached)
+        mend(self._store, self._config, self._archives, standing, sink, self._projections)
+        if standing.pending:
+            self._write(sink, self._read_again(standing.pending), again=True)
+        return sink
+
+    def _located(self, standing: Standing) -> Standing:
+        """The standing, checked against the log, with new partitions at their beginning."""
+        ids = _layout(self._config, list(self._archives))
+        places = [(topic, number) for topic, (_, count) in ids.items() for number in range(count)]
+        begins, ends = begin_offsets(self._config, places), end_offsets(self._config, places)
+        found = dict(standing.positions)
+        for place in places:
+            topic_id = ids[place[0]][0]
+            if place not in found:
+                found[place] = Position(*place, topic_id, begins[place], 0)
+            else:
+                _check(found[place], topic_id, begins[place], ends[place])
+        pending = tuple(r for r in standing.pending if r.topic in self._archives)
+        return Standing({place: found[place] for place in places}, pending)
+
+    def _read_again(self, pending: Sequence[Range]) -> Batch:
+        parts = []
+        for r in pending:
+            archive = self._archives[r.topic]
+            records = list(CommittedLog(self._config, r.topic, r.partition, r.first, r.last + 1))
+            if len(records) != r.records:
+                raise LogLost(
+                    f"{r.topic}:{r.partition} gives {len(records)} records from offset {r.first} to {r.last}, "
+                    f"and gave {r.records} before: the log has changed"
+                )
+            parts.append(part_of(r.place, archive, tuple(looked_at(record, archive) for record in records)))
+        return Batch(tuple(parts), {r.place: r.last + 1 for r in pending})
+
+    def _follow(self, sink: Sink) -> None:
+        source = Source(self._config, self._archives, {k: p.next for k, p in sink.standing.items()})
+        for place, reason in self._stops.items():
+            source.stop(place, reason)
+        writer = threading.Thread(target=self._keep_writing, args=(sink,), name="writer")
+        writer.start()
+        try:
+            self._keep_reading(source)
+        finally:
+            self._hand_over(None)
+            writer.join()
+            source.close()
+        if self._failure is not None:
+            raise self._failure
+
+    def _keep_reading(self, source: Source) -> None:
+        lag_at = 0.0
+        while not self._stopping.is_set() and self._failure is None:
+            batch = source.batch(self._linger_s)
+            for place, reason in list(self._stops.items()):
+                source.stop(place, reason)
+            if batch.nexts:
+                self._hand_over(batch)
+            elif self._batches.empty():
+                self._ready(not source.stopped)
+            if time.monotonic() > lag_at:
+                lag_at = time.monotonic() + _LAG_EVERY_S
+                metrics.tell(source.lags(), source.stopped)
+
+    def _hand_over(self, batch: Batch | None) -> None:
+        """Waits for the writer; while ClickHouse is away this is where reading waits too."""
+        while self._failure is None:
+            try:
+                self._batches.put(batch, timeout=0.2)
+                return
+            except queue.Full:
+                continue
+
+    def _keep_writing(self, sink: Sink) -> None:
+        try:
+            while (batch := self._batches.get()) is not None:
+                if not self._stopping.is_set() or batch.parts:
+                    self._write_until_taken(sink, batch)
+        except BaseException as error:  # handed to the reading thread, which ends with it
+            self._failure = error
+
+    def _write_until_taken(self, sink: Sink, batch: Batch) -> None:
+        tried: list[bool] = []
+
+        def attempt() -> None:
+            again = bool(tried)
+            tried.append(True)
+            self._write(sink, batch, again)
+
+        if persist(attempt, self._stopping, self._ready):
+            self._ready(not self._stops)
+
+    def _write(self, sink: Sink, batch: Batch, again: bool) -> None:
+        batch = _without(batch, self._stops)
+        while batch.nexts:
+            started_at = time.monotonic()
+            try:
+                sink.write(batch, again)
+                metrics.written(batch, time.monotonic() - started_at)
+                return
+            except UndecodableEvent as error:
+                self._stops[error.place] = f"offset {error.offset}: {error.reason}"
+                batch, again = _cut(batch, error), False
+
+
+def _check(position: Position, topic_id: str, begin: int, end: int) -> None:
+    where = f"{position.topic}:{position.partition}"
+    if position.topic_id != topic_id:
+        raise LogLost(
+            f"topic {position.topic} was made anew (id {topic_id}, archived was {position.topic_id}): its archive "
+            "may be the only copy. Restore the topic, or archive into another database"
+        )
+    if position.next > end:
+        raise LogLost(
+            f"{where} ends at offset {end}, and is archived up to {position.next}: the log has lost committed "
+            "records, and the archive may be the only copy. Restore the log before anything is written to it"
+        )
+    if position.next < begin:
+        raise LogLost(
+            f"{where} begins at offset {begin}, and is archived up to {position.next} only: the records between "
+            "were deleted before they were archived"
+        )
+
+
+def _layout(config: Mapping[str, Any], topics: list[str]) -> dict[str, tuple[str, int]]:
+    """Each topic's id and partition count. Raises LogLost: a topic is not there."""
+    admin = AdminClient({"log_level": 3, **config})
+    asked = admin.describe_topics(TopicCollection(topics), request_timeout=_CALL_TIMEOUT_S)
+    found: dict[str, tuple[str, int]] = {}
+    for name, answer in asked.items():
+        try:
+            told = answer.result(_CALL_TIMEOUT_S + 1)
+        except Exception as error:
+            raise LogLost(f"topic {name} cannot be described: {error}") from error
+        found[name] = (str(told.topic_id), len(told.partitions))
+    return found
+
+
+def _without(batch: Batch, stops: Mapping[Place, str]) -> Batch:
+    """The batch without partitions that have stopped since it was read."""
+    if not stops:
+        return batch
+    parts = tuple(part for part in batch.parts if part.range.place not in stops)
+    return Batch(parts, {place: n for place, n in batch.nexts.items() if place not in stops})
+
+
+def _cut(batch: Batch, error: UndecodableEvent) -> Batch:
+    """The batch with the partition of a bad event cut off before it."""
+    parts: list[Part] = []
+    nexts = dict(batch.nexts)
+    for part in batch.parts:
+        if part.range.place != error.place:
+            parts.append(part)
+            continue
+        rows = tuple(row for row in part.rows if row.record.offset < error.offset)
+        del nexts[error.place]
+        if rows:
+            parts.append(part_of(error.place, part.archive, rows))
+            nexts[error.place] = error.offset
+    return Batch(tuple(parts), nexts)
