@@ -55,3 +55,17 @@ def test_a_failure_of_the_first_task_costs_no_more(shape: Shape) -> None:
     small, large = work_per_part(shape, 50, ("t0",)), work_per_part(shape, 5_000, ("t0",))
     assert large < small * 1.2
     assert large < 30
+
+
+def ladder(n: int, size: int) -> list[str]:
+    """Pairs, each depending on both of the pair before: the number of paths doubles with every pair."""
+    pair = n - n % 2
+    return [f"t{pair - 2}", f"t{pair - 1}"] if pair else []
+
+
+def test_a_stop_looks_at_every_ticket_once_however_many_paths_lead_to_it() -> None:
+    run = Run(decision(*(task(f"t{n}", *ladder(n, 24)) for n in range(24))))
+    run.publish()
+    before = run.unit.work.copy()
+    run.stop()
+    assert (run.unit.work - before)["executes"] == 24 + 1
