@@ -27,6 +27,7 @@ from pathlib import Path
 
 import structlog
 import uvicorn
+import uvloop
 
 from neural_hive.connectors.clickhouse_engine import Engine, Lane
 from neural_hive.connectors.clickhouse_http import Account, ClickHouseHttp
@@ -78,7 +79,8 @@ def run(
     with _owned(data), _listening(host, port) as listener:
         engine = _engine(data, database)
         try:
-            asyncio.run(_serve(engine, data, password, listener, ready))
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_serve(engine, data, password, listener, ready))
         finally:
             engine.close()
     log.info("clickhouse stopped", data=str(data))
@@ -113,7 +115,9 @@ async def _serve(
         limit_concurrency=512,
         timeout_graceful_shutdown=5,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, server.stop)
     stopping = asyncio.create_task(_stop_queries(server, engine))
     log.info("clickhouse ready", version=engine.version, port=listener.getsockname()[1], data=str(data))
     if ready:
@@ -126,6 +130,17 @@ async def _serve(
             ready.unlink(missing_ok=True)
         for lane in (ingest, api, users):
             await asyncio.to_thread(lane.close)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the process: uvicorn's own handling raises them again at the end."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def stop(self) -> None:
+        self.should_exit = True
 
 
 async def _stop_queries(server: uvicorn.Server, engine: Engine) -> None:
@@ -221,5 +236,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     main()

@@ -126,10 +126,13 @@ class Connection:
         return found["query_class"].name, int(found["statement_count"])
 
     def set(self, settings: Mapping[str, str]) -> None:
-        for name, value in settings.items():
-            if not re.fullmatch(r"[a-zA-Z_][a-zA-Z_0-9]*", name):
-                raise EngineError.own(115, "UNKNOWN_SETTING", f"Unknown setting '{name}'")
-            self.run(f"SET {name} = {quote(value)}", "TSV", {})
+        bad = next((name for name in settings if not re.fullmatch(r"[a-zA-Z_][a-zA-Z_0-9]*", name)), None)
+        if bad is not None:
+            raise EngineError.own(115, "UNKNOWN_SETTING", f"Unknown setting '{bad}'")
+        if settings:
+            self.run(
+                "SET " + ", ".join(f"{name} = {quote(value)}" for name, value in settings.items()), "TSV", {}
+            )
 
     def use(self, database: str) -> None:
         self.run("USE `" + database.replace("\\", "\\\\").replace("`", "\\`") + "`", "TSV", {})
@@ -280,7 +283,8 @@ class Engine:
         # Half a second: `--help` must not pay it.
         chdb: Any = import_module("chdb")
 
-        self._open = lambda: Connection(chdb.connect(f"{folder}?config-file={config}&{_SERVER_LIKE}"))
+        address = f"{folder}?config-file={config}&{_SERVER_LIKE}"
+        self._open: Callable[[], Connection] = lambda: Connection(chdb.connect(address))
         self._main = self._open()
         self.database = database
         self._main.run(f"CREATE DATABASE IF NOT EXISTS `{database}` ENGINE = Atomic", "TSV", {})

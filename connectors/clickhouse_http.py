@@ -471,11 +471,9 @@ class ClickHouseHttp:
         session_id = fields.get("session_id")
         if session_id is None or account.reads_only:
             with closing(self._engine.connect()) as connection:
-                connection.set(limits | own)
                 if database:
                     connection.use(database)
-                if account.reads_only:
-                    connection.set({"readonly": "1"})
+                connection.set(limits | own | ({"readonly": "1"} if account.reads_only else {}))
                 yield connection
             return
         must_exist = fields.get("session_check") == "1"
