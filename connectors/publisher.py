@@ -1,5 +1,6 @@
 """Publishes messages: plans, commands, reports. Each arrives once, on the partition of what it belongs to."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -11,6 +12,8 @@ from neural_hive.schemas.codec import encode_message
 from neural_hive.schemas.envelope import Header
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, partition_of
 
+KAFKA_LOG: Final = logging.getLogger("neural_hive.kafka")  # where the client says what it thinks
+KAFKA_LOG.addHandler(logging.NullHandler())  # a command without a log stays quiet
 Delivered = Callable[[str], None]  # called with "" or the reason why it was not delivered
 _FRAME_ROOM_BYTES: Final = 64 * 1024  # what Kafka adds around the largest message
 
@@ -38,7 +41,8 @@ class Publisher:
                 "linger.ms": 2,
                 "message.max.bytes": MESSAGE_BYTES_MAX + _FRAME_ROOM_BYTES,
                 "message.timeout.ms": give_up_ms,
-            }
+            },
+            logger=KAFKA_LOG,
         )
 
     def header(

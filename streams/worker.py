@@ -26,7 +26,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from neural_hive.aggregates.vocabulary import TaskType
 from neural_hive.connectors.artifacts import ArtifactStore
 from neural_hive.connectors.process_executor import Cancellation, Order, ProcessExecutor, Report
-from neural_hive.connectors.publisher import Publisher
+from neural_hive.connectors.publisher import KAFKA_LOG, Publisher
 from neural_hive.schemas.catalogue import registered
 from neural_hive.schemas.codec import BadRecord, decode, schema_id
 from neural_hive.schemas.envelope import Envelope
@@ -134,7 +134,8 @@ class Worker:
                 "enable.partition.eof": True,
                 "session.timeout.ms": 10_000,
                 "heartbeat.interval.ms": 3_000,
-            }
+            },
+            logger=KAFKA_LOG,
         )
         self._ledger = Ledger()
         self._committed: dict[int, int] = {}
