@@ -17,6 +17,7 @@ from neural_hive.connectors.kafka_log import (
 from neural_hive.replay.report import Part
 
 Range = tuple[int, int]  # first offset, and the one that follows the last
+Span = tuple[str, "LogSource", int, int]  # the name of a source, the source, and the range it gives
 
 
 class LogSource(Protocol):
@@ -26,22 +27,22 @@ class LogSource(Protocol):
         """What there is of each partition now. Raises UnreadableLog: the topic is not there."""
         ...
 
-    def batches(self, topic: str, partition: int, first: int, end: int) -> Iterator[list[Record]]:
-        """The records of [first, end), in lists."""
+    def spans(self, topic: str, partition: int, first: int, end: int) -> list[Span]:
+        """Which source gives which part of a range."""
         ...
 
-    @property
-    def parts(self) -> list[Part]:
-        """What was read so far, and where."""
+    def batches(self, topic: str, partition: int, first: int, end: int) -> Iterator[list[Record]]:
+        """The records of [first, end), in lists."""
         ...
 
 
 class KafkaSource:
     """The log itself: committed records, transaction markers and aborted ones left out."""
 
+    name = "kafka"
+
     def __init__(self, config: Mapping[str, Any], stall_s: float = 30.0) -> None:
         self.config = config
-        self.parts: list[Part] = []
         self._stall_s = stall_s
 
     def ranges(self, topic: str) -> dict[int, Range]:
@@ -57,10 +58,65 @@ class KafkaSource:
         begins, ends = begin_offsets(self.config, places), end_offsets(self.config, places)
         return {place[1]: (begins[place], ends[place]) for place in places}
 
+    def spans(self, topic: str, partition: int, first: int, end: int) -> list[Span]:
+        """See LogSource.spans."""
+        return [(self.name, self, first, end)]
+
     def batches(self, topic: str, partition: int, first: int, end: int) -> Iterator[list[Record]]:
         """See LogSource.batches. Raises StalledLog, LostLog, UnreadableLog."""
-        count = 0
-        for batch in CommittedLog(self.config, topic, partition, first, end, self._stall_s).batches():
-            count += len(batch)
-            yield batch
-        self.parts.append(Part("kafka", topic, partition, first, end, count))
+        return CommittedLog(self.config, topic, partition, first, end, self._stall_s).batches()
+
+
+class JoinedSource:
+    """The archive where Kafka has no more, Kafka for the rest."""
+
+    def __init__(self, archive: LogSource, kafka: LogSource) -> None:
+        self._archive, self._kafka = archive, kafka
+        self._begins: dict[tuple[str, int], int] = {}
+
+    def ranges(self, topic: str) -> dict[int, Range]:
+        """See LogSource.ranges."""
+        found: dict[int, Range] = {}
+        for partition, (first, end) in self._kafka.ranges(topic).items():
+            self._begins[topic, partition] = first
+            found[partition] = (first, end)
+        if any(first for first, _ in found.values()):
+            for partition, (first, _) in self._archive.ranges(topic).items():
+                found[partition] = (first, found[partition][1])
+        return found
+
+    def spans(self, topic: str, partition: int, first: int, end: int) -> list[Span]:
+        """See LogSource.spans. Call `ranges` first."""
+        begin = self._begins[topic, partition]
+        spans = [*self._archive.spans(topic, partition, first, min(begin, end))] if first < begin else []
+        return spans + (self._kafka.spans(topic, partition, max(first, begin), end) if begin < end else [])
+
+    def batches(self, topic: str, partition: int, first: int, end: int) -> Iterator[list[Record]]:
+        """See LogSource.batches."""
+        for _, source, start, stop in self.spans(topic, partition, first, end):
+            yield from source.batches(topic, partition, start, stop)
+
+
+class NotedSource:
+    """Another source, with a note of all that was read from it and where."""
+
+    def __init__(self, source: LogSource) -> None:
+        self._source = source
+        self.parts: list[Part] = []
+
+    def ranges(self, topic: str) -> Mapping[int, Range]:
+        """See LogSource.ranges."""
+        return self._source.ranges(topic)
+
+    def spans(self, topic: str, partition: int, first: int, end: int) -> list[Span]:
+        """See LogSource.spans."""
+        return self._source.spans(topic, partition, first, end)
+
+    def batches(self, topic: str, partition: int, first: int, end: int) -> Iterator[list[Record]]:
+        """See LogSource.batches."""
+        for name, source, start, stop in self.spans(topic, partition, first, end):
+            count = 0
+            for batch in source.batches(topic, partition, start, stop):
+                count += len(batch)
+                yield batch
+            self.parts.append(Part(name, topic, partition, start, stop, count))

@@ -5,19 +5,22 @@ Reads one partition after the other and keeps little: see `checks/`.
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from neural_hive.connectors.kafka_log import CALL_TIMEOUT_S, LostLog, Record, StalledLog, UnreadableLog
-from neural_hive.replay.checks.answers import Answers, InputCheck
+from neural_hive.replay.checks.answers import Answers, Input, InputCheck, note_lost
 from neural_hive.replay.checks.chain import PartitionCheck, locate_repeated
 from neural_hive.replay.checks.events import EventStream
-from neural_hive.replay.reader import LogSource, Range
-from neural_hive.replay.report import Check, Findings, Report
+from neural_hive.replay.checks.state import check_partition
+from neural_hive.replay.reader import LogSource, NotedSource, Range
+from neural_hive.replay.report import Check, Findings, Part, Report
 from neural_hive.schemas.catalogue import UnknownSchema
 from neural_hive.schemas.codec import BadRecord, decode
+from neural_hive.streams.kernel.system import System
 
 DEAD_LETTERS: Final = "dead.letters"
 Offsets = Mapping[tuple[str, int], int]
@@ -35,6 +38,16 @@ class Target(msgspec.Struct, frozen=True):
     event_topics: tuple[str, ...]
     input_topics: tuple[str, ...]
     dead_letters: str = DEAD_LETTERS
+    whole: bool = (
+        True  # False: not all its event topics, so `sequence` has gaps and inputs may be answered elsewhere
+    )
+
+
+def target_of(system: System) -> Target:
+    """What a system writes and reads. Foreign topics, whose records are no messages, are left out."""
+    inputs = (topic for topic in system.topics if topic not in system.inputs or not system.inputs[topic].raw)
+    events = sorted({aggregate.topic for aggregate in system.aggregates})
+    return Target(system.name, tuple(events), tuple(inputs))
 
 
 def committed_offsets(config: Mapping[str, Any], group: str, topics: Mapping[str, int]) -> Offsets:
@@ -56,48 +69,69 @@ def committed_offsets(config: Mapping[str, Any], group: str, topics: Mapping[str
 class Verification:
     """One run over one writer's log. Call `run`, then any further checks, then `report`."""
 
-    def __init__(self, target: Target, source: LogSource, committed: Callable[[], Offsets] | None) -> None:
-        self.findings = Findings()
+    def __init__(
+        self,
+        target: Target,
+        source: LogSource,
+        committed: Callable[[], Offsets] | None,
+        system: System | None = None,
+        states: Path | None = None,
+        findings: Findings | None = None,
+    ) -> None:
+        """`system` and `states` (the processors' data folder) let the state be made anew and compared."""
+        self.findings = Findings() if findings is None else findings
+        self.problem = ""
+        self._system, self._states = system, states
         self._target, self._source, self._committed = target, source, committed
-        self._stream = EventStream(source, self.findings)
+        self._noted = NotedSource(source)
+        self._stream = EventStream(self._noted, self.findings)
         self._answers = Answers()
         self._started_at = time.monotonic()
-        self._problem = ""
 
     def run(self) -> None:
         """Reads the whole log. What stops it is in the report, with what was found until then."""
         try:
             self._read()
         except (StalledLog, LostLog, UnreadableLog, NotVerified) as error:
-            self._problem = str(error)
+            self.problem = str(error)
         finally:
             self._answers.close()
 
+    @property
+    def parts(self) -> list[Part]:
+        """What was read of events, inputs and dead letters."""
+        return self._noted.parts
+
     def report(self) -> Report:
         """All that was found."""
-        return self.findings.report(self._source.parts, time.monotonic() - self._started_at, self._problem)
+        return self.findings.report(self.parts, time.monotonic() - self._started_at, self.problem)
 
     def _read(self) -> None:
         target = self._target
         # In this order, since the system may be at work: what was committed first is answered in what is read after.
-        before = self._committed() if self._committed else None
+        before = self._committed() if self._committed and target.whole else None
         ranges: Ranges = {topic: self._source.ranges(topic) for topic in target.event_topics}
         counts = {len(partitions) for partitions in ranges.values()}
         if len(counts) != 1:
             raise NotVerified(f"the event topics of {target.name} differ in their partition counts")
         letters = self._source.ranges(target.dead_letters) if before is not None else {}
-        for partition in sorted(next(iter(ranges.values()))):
-            self._partition(partition, counts.copy().pop(), ranges)
+        partitions = counts.pop()
+        for partition in range(partitions):
+            self._partition(partition, partitions, ranges)
+        silent: list[Input] = []
         if before is None or self._committed is None:
-            self.findings.skip(Check.ANSWERED, "the input offsets are not known here")
-            return
-        self._dead_letters(letters)
-        self._inputs(before)
-        self._causes(self._committed())
+            self.findings.skip(Check.ANSWERED, "it needs all event topics, and Kafka for the input offsets")
+        else:
+            self._dead_letters(letters)
+            silent = self._inputs(before)
+            self._causes(self._committed())
+        if target.whole:
+            self._state(partitions, ranges, silent)
 
     def _partition(self, partition: int, partitions: int, ranges: Ranges) -> None:
         bounds = {topic: ranges[topic][partition] for topic in ranges}
         check = PartitionCheck(self._target.name, partition, partitions, self._answers, self.findings)
+        check.whole = self._target.whole
         for event in self._stream.events(partition, bounds):
             check.take(event)
         repeated = check.finish()
@@ -120,7 +154,35 @@ class Verification:
         except (BadRecord, UnknownSchema, KeyError) as error:
             self.findings.add(Check.DECODE, place, "", "a dead letter", error)
 
-    def _inputs(self, committed: Offsets) -> None:
+    def _state(self, partitions: int, ranges: Ranges, silent: list[Input]) -> None:
+        if self._system is None:
+            for lost in silent:
+                note_lost(lost, self.findings)
+            return
+        if self._states is None:
+            self.findings.skip(Check.STATE, "no processor's data folder is on this machine")
+        target = self._target
+        partitions_of = dict.fromkeys((*target.input_topics, *target.event_topics), partitions)
+        for partition in range(partitions):
+            bounds = {topic: ranges[topic][partition] for topic in ranges}
+            check_partition(
+                self._system,
+                partition,
+                partitions_of,
+                EventStream(self._source, Findings()).events(partition, bounds),
+                [lost for lost in silent if lost.partition == partition],
+                self._one,
+                self._states,
+                self.findings,
+            )
+
+    def _one(self, wanted: Input) -> Record | None:
+        bounds = (wanted.offset, wanted.offset + 1)
+        for batch in self._source.batches(wanted.topic, wanted.partition, *bounds):
+            return batch[0]
+        return None
+
+    def _inputs(self, committed: Offsets) -> list[Input]:
         check = InputCheck(self._answers, self.findings)
         for topic in self._target.input_topics:
             for partition, (first, end) in self._source.ranges(topic).items():
@@ -131,7 +193,7 @@ class Verification:
                         Check.ANSWERED, place, "", f"records up to committed offset {until}", found
                     )
                 check.read(self._records(topic, partition, (first, min(until, end))))
-        check.finish()
+        return check.silent()
 
     def _causes(self, committed: Offsets) -> None:
         for (topic, partition), until in committed.items():
@@ -144,5 +206,5 @@ class Verification:
                 )
 
     def _records(self, topic: str, partition: int, bounds: Range) -> Iterator[Record]:
-        for batch in self._source.batches(topic, partition, *bounds):
+        for batch in self._noted.batches(topic, partition, *bounds):
             yield from batch

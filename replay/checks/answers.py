@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import msgspec
+
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.replay.fingerprints import Fingerprints
 from neural_hive.replay.report import Check, Findings
@@ -11,6 +13,7 @@ from neural_hive.schemas.envelope import Header
 
 _OFFSETS_MAX = 1 << 33  # a bit each: a forged source offset must not take the memory
 _OPEN_MAX = 1_000_000
+SILENT_MAX = 100_000  # inputs that are decided again to see whether they have no effect
 
 
 class Answers:
@@ -52,12 +55,26 @@ class Answers:
         self.causes.close()
 
 
+class Input(msgspec.Struct, frozen=True):
+    """Where an input lies, and the message it holds."""
+
+    topic: str
+    partition: int
+    offset: int
+    message_id: str
+
+    @property
+    def place(self) -> str:
+        return f"{self.topic}:{self.partition}:{self.offset}"
+
+
 class InputCheck:
     """Looks at the input topics after all events and dead letters were read."""
 
     def __init__(self, answers: Answers, findings: Findings) -> None:
         self._answers, self._findings = answers, findings
-        self._open: dict[str, list[str]] = {}  # message id → places that nothing names
+        self._open: dict[str, list[Input]] = {}
+        self._silent: list[Input] = []
 
     def read(self, records: Iterator[Record]) -> None:
         """Notes which of the records nothing names as its cause."""
@@ -70,26 +87,38 @@ class InputCheck:
         self._findings.counts["inputs"] += count
 
     def _unnamed(self, record: Record) -> None:
-        place = f"{record.topic}:{record.partition}:{record.offset}"
         try:
             head = decode(record.value or b"", "message").head
         except (BadRecord, UnknownSchema) as error:
+            place = f"{record.topic}:{record.partition}:{record.offset}"
             self._findings.add(Check.ANSWERED, place, "", "a dead letter", f"none; the record: {error}")
             return
         assert isinstance(head, Header)
         if len(self._open) >= _OPEN_MAX:
-            self.finish()
-        self._open.setdefault(head.message_id, []).append(place)
+            self._sort_out()
+        entry = Input(record.topic, record.partition, record.offset, head.message_id)
+        self._open.setdefault(head.message_id, []).append(entry)
 
-    def finish(self) -> None:
-        """Tells repeats and forwarded records, whose message caused something elsewhere, from lost inputs."""
-        lost = set(self._answers.causes.missing(self._open))
-        for message_id, places in self._open.items():
-            if message_id not in lost:
-                self._findings.counts["repeats"] += len(places)
-                continue
-            for place in places:
-                self._findings.add(
-                    Check.ANSWERED, place, "", "an event or dead letter", f"nothing of message {message_id}"
-                )
+    def _sort_out(self) -> None:
+        """Tells repeats and forwarded records, whose message caused something elsewhere, from silent inputs."""
+        silent = set(self._answers.causes.missing(self._open))
+        for message_id, inputs in self._open.items():
+            if message_id not in silent:
+                self._findings.counts["repeats"] += len(inputs)
+            elif len(self._silent) < SILENT_MAX:
+                self._silent.extend(inputs)
+            else:
+                for each in inputs:
+                    note_lost(each, self._findings)
         self._open.clear()
+
+    def silent(self) -> list[Input]:
+        """The inputs whose message caused nothing anywhere: lost, unless they had no effect."""
+        self._sort_out()
+        return self._silent
+
+
+def note_lost(lost: Input, findings: Findings) -> None:
+    """Notes an input that nothing answers."""
+    found = f"nothing of message {lost.message_id}"
+    findings.add(Check.ANSWERED, lost.place, "", "an event or dead letter", found)

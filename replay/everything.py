@@ -1,0 +1,109 @@
+"""Verifies whole systems: their logs, what was archived of them, the read models, and the processors' state."""
+
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from neural_hive.connectors.clickhouse import ClickHouse, ClickHouseError
+from neural_hive.connectors.kafka_log import LostLog, StalledLog, UnreadableLog
+from neural_hive.projections.store import Store, StoreRefused, StoreUnavailable
+from neural_hive.replay.archive import ArchiveSource
+from neural_hive.replay.checks.archive import check_archive, check_projections
+from neural_hive.replay.reader import JoinedSource, KafkaSource, LogSource
+from neural_hive.replay.report import Check, Findings, Part, Report
+from neural_hive.replay.verify import NotVerified, Target, Verification, committed_offsets, target_of
+from neural_hive.streams.kernel.system import System
+
+_UNDONE = (StalledLog, LostLog, UnreadableLog, NotVerified, ClickHouseError, StoreUnavailable, StoreRefused)
+
+
+class Tables(msgspec.Struct, frozen=True):
+    """The ClickHouse database: as a reader, and as what recomputes read models (it makes shadow tables)."""
+
+    clickhouse: ClickHouse
+    store: Store
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What to verify, and with what."""
+
+    systems: tuple[System, ...]
+    kafka: Mapping[str, Any]
+    tables: Tables | None  # None: archive and read models are left out
+    states: Path | None  # the processors' data folder; None: state is left out
+    from_archive: bool = False  # read the log from the archive alone
+    topics: tuple[str, ...] = ()  # only these event topics; () = all
+    stall_s: float = 30.0
+
+
+def verify_everything(request: Request) -> Report:
+    """One report over all systems. What could not be done is in the report, with what was found until then."""
+    started_at = time.monotonic()
+    findings, parts, problems = Findings(), list[Part](), list[str]()
+    try:
+        kafka = KafkaSource(request.kafka, request.stall_s)
+        source = _source(request, kafka)
+        for system in request.systems:
+            problems += _system(system, source, request, findings, parts)
+        _tables(request, kafka, findings)
+    except _UNDONE as error:
+        problems.append(str(error))
+    return findings.report(parts, time.monotonic() - started_at, "; ".join(problems))
+
+
+def _source(request: Request, kafka: KafkaSource) -> LogSource:
+    if request.tables is None:
+        return kafka
+    archive = ArchiveSource(request.tables.clickhouse)
+    return archive if request.from_archive else JoinedSource(archive, kafka)
+
+
+def _system(
+    system: System, source: LogSource, request: Request, findings: Findings, parts: list[Part]
+) -> list[str]:
+    target = _narrowed(target_of(system), request.topics)
+    if not target.event_topics:
+        return []
+
+    def committed() -> Mapping[tuple[str, int], int]:
+        kafka = KafkaSource(request.kafka)
+        return committed_offsets(
+            request.kafka, system.name, {topic: len(kafka.ranges(topic)) for topic in target.input_topics}
+        )
+
+    verification = Verification(
+        target, source, None if request.from_archive else committed, system, request.states, findings
+    )
+    verification.run()
+    parts += verification.parts
+    return [f"{system.name}: {verification.problem}"] if verification.problem else []
+
+
+def _narrowed(target: Target, topics: tuple[str, ...]) -> Target:
+    if not topics:
+        return target
+    events = tuple(topic for topic in target.event_topics if topic in topics)
+    return msgspec.structs.replace(target, event_topics=events, whole=events == target.event_topics)
+
+
+def _tables(request: Request, kafka: KafkaSource, findings: Findings) -> None:
+    if request.tables is None:
+        for check in (Check.ARCHIVE, Check.PROJECTION):
+            findings.skip(check, "left out")
+        return
+    if request.from_archive:
+        findings.skip(Check.ARCHIVE, "the log was read from the archive itself")
+    else:
+        check_archive(kafka, ArchiveSource(request.tables.clickhouse), _topics(request), findings)
+    check_projections(request.tables.store, findings)
+
+
+def _topics(request: Request) -> Iterable[str]:
+    targets = [_narrowed(target_of(system), request.topics) for system in request.systems]
+    named = {
+        t for target in targets for t in (*target.event_topics, *target.input_topics, target.dead_letters)
+    }
+    return sorted(named)
