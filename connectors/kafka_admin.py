@@ -60,7 +60,8 @@ def ensure_topics(
 
 def topic_id(bootstrap: str, name: str, security: Mapping[str, str] | None = None) -> str:
     """The id that Kafka gave a topic when it was made: one made anew under the same name has another."""
-    futures = _admin(bootstrap, security).describe_topics(TopicCollection([name]), request_timeout=_TIMEOUT_S)
+    admin = _admin(bootstrap, security)  # to be kept until the answer is there
+    futures = admin.describe_topics(TopicCollection([name]), request_timeout=_TIMEOUT_S)
     try:
         return str(futures[name].result().topic_id)
     except KafkaException as error:

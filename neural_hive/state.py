@@ -2,10 +2,10 @@
 
 import contextlib
 import fcntl
-import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 
@@ -13,6 +13,9 @@ STARTING: Final = "starting"
 RUNNING: Final = "running"
 WAITING: Final = "waiting to restart"
 STOPPING: Final = "stopping"
+STOPPED: Final = "stopped"
+_LOCK_TRIES: Final = 5
+_LOCK_PAUSE_S: Final = 0.1
 
 
 class DataInUse(RuntimeError):
@@ -50,23 +53,41 @@ def run_folder(data: Path) -> Path:
 
 def write_state(data: Path, state: State) -> None:
     """Replaces the state; a reader sees the old or the new one, never half of it."""
-    file = run_folder(data) / "state.json"
+    file = _state_file(data)
     draft = file.with_suffix(".new")
     draft.write_bytes(msgspec.json.format(msgspec.json.encode(state)))
     draft.replace(file)
 
 
-def last_state(data: Path) -> State | None:
-    """The state as it was last written, by a system that may be gone."""
+def state_before(data: Path) -> State | None:
+    """The last state of the system that ran before on this data folder, if it did not stop in order."""
+    return _read(_state_before_file(data))
+
+
+def clear_state(data: Path) -> None:
+    """Forgets the state: the system has stopped in order."""
+    _state_file(data).unlink(missing_ok=True)
+    _state_before_file(data).unlink(missing_ok=True)
+
+
+def _state_file(data: Path) -> Path:
+    return run_folder(data) / "state.json"
+
+
+def _state_before_file(data: Path) -> Path:
+    return run_folder(data) / "state-before.json"
+
+
+def _read(file: Path) -> State | None:
     try:
-        return msgspec.json.decode((run_folder(data) / "state.json").read_bytes(), type=State)
+        return msgspec.json.decode(file.read_bytes(), type=State)
     except (OSError, msgspec.MsgspecError):
         return None
 
 
 def running_state(data: Path) -> State | None:
     """The state of the system that runs on this data folder now; None if none does."""
-    return last_state(data) if is_running(data) else None
+    return _read(_state_file(data)) if is_running(data) else None
 
 
 def is_running(data: Path) -> bool:
@@ -86,14 +107,25 @@ def held(data: Path) -> Iterator[None]:
     """Holds the data folder for this supervisor. Raises DataInUse if another one has it."""
     run_folder(data).mkdir(parents=True, exist_ok=True)
     with (run_folder(data) / "lock").open("a+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            other = last_state(data)
+        if not _locked(file):
+            other = _read(_state_file(data))
             who = f" (process {other.pid})" if other else ""
             raise DataInUse(
                 f"a system already runs on {data}{who}. Stop it with `neural-hive down --data {data}`, "
                 "or choose another folder with --data"
-            ) from None
-        os.set_inheritable(file.fileno(), False)
+            )
+        with contextlib.suppress(
+            FileNotFoundError
+        ):  # of a system that was killed: it must not pass for this one's
+            _state_file(data).replace(_state_before_file(data))
         yield
+
+
+def _locked(file: BinaryIO) -> bool:
+    """Takes the lock; tries for a moment, because a look at it (`is_running`) holds it for an instant."""
+    for _ in range(_LOCK_TRIES):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(_LOCK_PAUSE_S)
+    return False

@@ -99,7 +99,8 @@ class Kept:
             self.status = state.STOPPING
             self.child.stop(self.service.stop_timeout_s)
             self.last_exit_code = self.child.exit_code
-            self.child = None
+            self.child, self.created_at = None, None
+        self.status = state.STOPPED
 
     def describe(self) -> state.ProcessState:
         """The process as the state file shows it."""
@@ -203,8 +204,7 @@ class Supervisor:
                 self._write()
                 kept.stop()
                 self._tell(f"{kept.service.name} stopped")
-        with contextlib.suppress(OSError):
-            (state.run_folder(self._data) / "state.json").unlink()
+        state.clear_state(self._data)
         for leftover in state.run_folder(self._data).glob("*.ready"):
             leftover.unlink(missing_ok=True)
 
@@ -234,7 +234,7 @@ def _why(kept: Kept) -> str:
 
 def _end_leftovers(data: Path) -> None:
     """Kills processes of a system before that outlived it, and forgets its ready files."""
-    last = state.last_state(data)
+    last = state.state_before(data)
     left = [process for known in (last.processes if last else []) if (process := _same_process(known))]
     for process in left:
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -36,7 +36,10 @@ def command_line(*arguments: str) -> list[str]:
 
 
 def plan_system(settings: Settings, brokers: int = 1) -> Plan:
-    """Fetches what is missing, chooses ports and lists the processes. `settings` must not come from a running system."""
+    """Fetches what is missing, chooses ports and lists the processes.
+
+    `settings` must not come from a running system. Raises JarsRefused, KafkaFailed, NoFreePort.
+    """
     notes: list[str] = []
     chosen, kafka = _choose(settings, brokers, notes)
     environment = {**os.environ, **chosen.environment()}
