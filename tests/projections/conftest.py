@@ -1,0 +1,32 @@
+"""Fixtures of the projections' tests: a log of the test's own and a database of its own."""
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from neural_hive.connectors.kafka_embedded import EmbeddedKafka
+from neural_hive.projections.http_store import HttpStore
+from tests.conftest import TopicFactory
+from tests.fixtures_clickhouse import ClickHouseServer
+from tests.projections.support import Follower, Log
+
+
+@pytest.fixture
+def log(kafka: EmbeddedKafka, topic_factory: TopicFactory) -> Log:
+    return Log(kafka.bootstrap, topic_factory("tickets", 2), topic_factory("inputs", 2))
+
+
+@pytest.fixture
+def database(clickhouse: ClickHouseServer) -> Iterator[str]:
+    name = f"db_{uuid.uuid4().hex[:8]}"
+    store = HttpStore(clickhouse.host, clickhouse.port, clickhouse.user, clickhouse.password, name)
+    store.create_database()
+    yield name
+    store.command(f"DROP DATABASE {name}")
+
+
+@pytest.fixture
+def follower(log: Log, clickhouse: ClickHouseServer, database: str) -> Callable[..., Follower]:
+    """Makes projectors over the same log and database."""
+    return lambda **options: Follower(log, clickhouse, database, **options)

@@ -1,0 +1,154 @@
+"""Exactly once, whatever is killed with -9, and when."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from neural_hive.connectors.kafka_log import read_committed
+from neural_hive.projections.catalogue import PROJECTIONS
+from neural_hive.projections.positions import Positions, read_standing
+from neural_hive.projections.read_models import compare
+from tests.fixtures_clickhouse import ClickHouseServer
+from tests.projections.support import WAIT_S, Follower, Log, completed, dead_letter, ready, started
+
+Make = Callable[..., Follower]
+STEPS = (
+    "pending",
+    "events",
+    "messages",
+    "workflows_versions",
+    "tickets_versions",
+    "dead_letters_versions",
+    "done",
+)
+
+
+def _write(log: Log, name: str, count: int) -> None:
+    """Events on both partitions and messages, with aborted records between."""
+    for partition in (0, 1):
+        tickets = [f"{name}-{partition}-{n}" for n in range(count)]
+        log.write(log.events, [ready(t) for t in tickets], partition)
+        log.write(log.events, [ready("never")], partition, commit=False)
+        log.write(log.events, [started(t) for t in tickets], partition)
+        log.write(log.inputs, [dead_letter(t.encode()) for t in tickets], partition)
+        log.write(log.events, [completed(t) for t in tickets], partition)
+
+
+def _dying(
+    server: ClickHouseServer, database: str, log: Log, step: str, count: int = 1
+) -> subprocess.Popen[bytes]:
+    told = {
+        "host": server.host,
+        "port": server.port,
+        "user": server.user,
+        "password": server.password,
+        "database": database,
+        "config": log.config,
+        "kinds": {name: kind.value for name, kind in log.kinds.items()},
+        "step": step,
+        "count": count,
+    }
+    return subprocess.Popen([sys.executable, "-m", "tests.projections.dying_projector", json.dumps(told)])
+
+
+def _tables_are_the_log(f: Follower, log: Log) -> None:
+    """Every committed record is there once, and every read model is what the archive gives."""
+    for topic, table in ((log.events, "events"), (log.inputs, "messages")):
+        for partition in (0, 1):
+            expected = [r.offset for r in read_committed(log.config, topic, partition, 0, None)]
+            found = f.store.rows(
+                f"SELECT offset FROM {table} WHERE topic = '{topic}' AND partition = {partition} ORDER BY offset"
+            )
+            assert [offset for (offset,) in found] == expected
+    for projection in PROJECTIONS:
+        assert compare(f.store, projection).equal, projection.name
+
+
+@pytest.mark.slow
+def test_projector_killed_at_every_step(
+    log: Log, clickhouse: ClickHouseServer, database: str, follower: Make
+) -> None:
+    for number, step in enumerate(STEPS):
+        _write(log, f"{number}", 20)
+        assert _dying(clickhouse, database, log, step).wait(WAIT_S) == -9, step
+    _write(log, "last", 5)
+    total = (len(STEPS) * 20 + 5) * 2
+    with follower().running() as f:
+        f.wait_rows("events", total * 3)
+        f.wait_rows("dead_letters", total)
+        f.wait_rows("tickets", total)
+        f.wait(lambda: compare(f.store, PROJECTIONS[1]).rows_expected == total * 3, "positions")
+        _tables_are_the_log(f, log)
+        standing = read_standing(f.store)
+        assert sum(p.archived for p in standing.positions.values()) == total * 4
+
+
+@pytest.mark.slow
+def test_clickhouse_killed_while_batches_are_written(log: Log, clickhouse_server: ClickHouseServer) -> None:
+    server = clickhouse_server
+    f = Follower(log, server, "killed")
+    rounds = 6
+    with f.running():
+        for number in range(rounds):
+            writer = threading.Thread(target=_write, args=(log, f"{number}", 300))
+            writer.start()
+            time.sleep(0.15 + 0.11 * number)
+            server.kill()
+            server.start()
+            writer.join()
+        total = rounds * 300 * 2
+        f.wait(lambda: _answers(f) and f.one("SELECT count() FROM events") >= total * 3, "all events")
+        f.wait(lambda: compare(f.store, PROJECTIONS[1]).rows_expected == total * 3, "positions")
+        f.wait_rows("dead_letters", total)
+        _tables_are_the_log(f, log)
+
+
+def _answers(f: Follower) -> bool:
+    try:
+        return bool(f.store.rows("EXISTS TABLE events")[0][0])
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+def test_stopped_projector_that_wakes_after_a_takeover_writes_nothing(
+    log: Log, clickhouse: ClickHouseServer, database: str, follower: Make
+) -> None:
+    sleeper = _dying(clickhouse, database, log, "never")
+    try:
+        with follower().running() as second:
+            _write(log, "a", 20)
+            second.wait(lambda: sleeper.poll() is not None or second.is_ready, "a projector")
+            sleeper.wait(WAIT_S)  # whoever claims last goes on; the other ends by itself
+            second.wait_rows("events", 120)
+            second.wait(lambda: compare(second.store, PROJECTIONS[1]).rows_expected == 120, "positions")
+            _tables_are_the_log(second, log)
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+def test_claims_of_one_epoch_leave_one_holder(
+    clickhouse: ClickHouseServer, database: str, follower: Make
+) -> None:
+    store = follower().store
+    holders: list[Positions] = [Positions(store) for _ in range(6)]
+    threads = [threading.Thread(target=positions.claim) for positions in holders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(_holds(positions) for positions in holders) == 1
+
+
+def _holds(positions: Positions) -> bool:
+    try:
+        positions.check()
+    except RuntimeError:
+        return False
+    return True
