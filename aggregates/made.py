@@ -7,8 +7,8 @@ import msgspec
 from neural_hive.aggregates.vocabulary import Artifact
 
 OUTPUT_BYTES_MAX: Final = 64 * 1024  # names and values of all outputs of one attempt
-ARTIFACTS_MAX: Final = 1_000
-ARTIFACT_TEXT_BYTES_MAX: Final = 1024 * 1024  # names, URIs and hashes of all artifacts of one attempt
+ARTIFACTS_MAX: Final = 256
+ARTIFACT_TEXT_BYTES_MAX: Final = 128 * 1024  # names, URIs and hashes of all artifacts of one attempt
 
 
 class Made(msgspec.Struct, frozen=True):

@@ -36,6 +36,7 @@ class Filled(msgspec.Struct, frozen=True):
     environment: dict[str, str]
     artifacts: tuple[Artifact, ...]  # those that were referred to
     missing: tuple[str, ...]
+    taken_bytes: int = 0  # of the values that were put in
 
 
 def texts(task: Task) -> Iterator[str]:
@@ -80,7 +81,8 @@ def fill(task: Task, made: Callable[[str], Made], bytes_max: int) -> Filled:
     command = tuple(map(filling.text, task.command))
     parameters = filling.mapping(task.parameters)
     environment = filling.mapping(task.environment)
-    return Filled(command, parameters, environment, tuple(filling.artifacts.values()), tuple(filling.missing))
+    artifacts, missing = tuple(filling.artifacts.values()), tuple(filling.missing)
+    return Filled(command, parameters, environment, artifacts, missing, filling.taken_bytes)
 
 
 class _Filling:
@@ -88,8 +90,8 @@ class _Filling:
 
     def __init__(self, made: Callable[[str], Made], bytes_max: int) -> None:
         self._made = made
-        self._left = bytes_max
         self._bytes_max = bytes_max
+        self.taken_bytes = 0
         self.artifacts: dict[tuple[str, str], Artifact] = {}
         self.missing: dict[str, None] = {}
 
@@ -105,8 +107,8 @@ class _Filling:
         if value is None:
             self.missing[f"task {task_id} made none of its {kind} named {name}"] = None
             return ""
-        self._left -= len(value.encode())
-        if self._left < 0:
+        self.taken_bytes += len(value.encode())
+        if self.taken_bytes > self._bytes_max:
             self.missing[f"what it takes from other tasks is larger than {self._bytes_max:,} bytes"] = None
             return ""
         return value

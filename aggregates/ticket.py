@@ -28,6 +28,8 @@ from neural_hive.aggregates.vocabulary import (
 )
 
 ERROR_CHARS_MAX: Final = 16_384
+REASON_CHARS_MAX: Final = 1_000  # one reason may cancel thousands of tickets
+AGENT_CHARS_MAX: Final = 128
 
 
 class TicketContent(msgspec.Struct, frozen=True):
@@ -424,7 +426,8 @@ def _says_the_same(ticket: Ticket, result: RecordResult) -> bool:
 
 
 def _refuse(ticket: Ticket, command: RecordStart | RecordResult, reason: str) -> list[TicketEvent]:
-    refused = TicketResultRefused(*_ids(ticket), command.attempt, command.agent_id, reason)
+    agent_id = _capped(command.agent_id, AGENT_CHARS_MAX)
+    refused = TicketResultRefused(*_ids(ticket), command.attempt, agent_id, reason)
     return [] if ticket.last_refusal == _refusal_key(refused) else [refused]
 
 
@@ -456,7 +459,7 @@ def _ended(ticket: Ticket, result: RecordResult) -> TicketEvent:
 def _cancel(ticket: Ticket, command: CancelTicket) -> list[TicketEvent]:
     if is_finished(ticket):
         return []
-    return [TicketCancelled(*_ids(ticket), _capped(command.reason), command.cancelled_at)]
+    return [TicketCancelled(*_ids(ticket), _capped(command.reason, REASON_CHARS_MAX), command.cancelled_at)]
 
 
 def _unless_finished(ticket: Ticket, wanted: Status) -> list[TicketEvent]:
@@ -475,8 +478,8 @@ def _ids(ticket: Ticket) -> tuple[str, str]:
     return ticket.created.ticket_id, ticket.created.workflow_id
 
 
-def _capped(text: str) -> str:
-    return text if len(text) <= ERROR_CHARS_MAX else text[: ERROR_CHARS_MAX - 1] + "…"
+def _capped(text: str, chars_max: int = ERROR_CHARS_MAX) -> str:
+    return text if len(text) <= chars_max else text[: chars_max - 1] + "…"
 
 
 def evolve(ticket: Ticket | None, event: TicketEvent) -> Ticket:

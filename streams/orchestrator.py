@@ -45,9 +45,10 @@ from neural_hive.aggregates.workflow import (
 from neural_hive.aggregates.workflow import Status as WorkflowStatus
 from neural_hive.streams.kernel.system import System, Unit
 
-DISPATCH_BYTES_MAX: Final = (
-    1024 * 1024
-)  # what a ticket takes from others: values, and its inputs' names and URIs
+# What a ticket takes from others: values, and its inputs' names and URIs.
+DISPATCH_BYTES_MAX: Final = 1024 * 1024
+# The same, of all tickets that one result sets free: they share a transaction.
+RELEASE_BYTES_MAX: Final = 64 * 1024 * 1024
 
 
 class ReportStart(msgspec.Struct, frozen=True):
@@ -86,7 +87,9 @@ class CancelWorkflow(msgspec.Struct, frozen=True):
 
 def build(agent_id: str) -> System:
     """The system, with the id of the agent that all work is given to."""
-    orchestrator = System("orchestrator", (WORKFLOW, TICKET), (__name__,), repartition="orchestrator.repartition")
+    orchestrator = System(
+        "orchestrator", (WORKFLOW, TICKET), (__name__,), repartition="orchestrator.repartition"
+    )
 
     @orchestrator.on("plans.consensus", DecisionConsolidated)
     def carry_out(unit: Unit, decision: DecisionConsolidated) -> None:
@@ -154,12 +157,14 @@ def _follow(unit: Unit, ticket_id: str, agent_id: str) -> None:
 def _release(unit: Unit, ticket_ids: Iterable[str], agent_id: str) -> None:
     """Makes tickets ready and gives them to the agent, the most urgent first."""
     tickets = [ticket for ticket_id in ticket_ids if not is_finished(ticket := _ticket(unit, ticket_id))]
+    left = RELEASE_BYTES_MAX
     for ticket in sorted(tickets, key=lambda ticket: -ticket.created.priority_score):
         unit.execute(TICKET, ticket.created.ticket_id, ReadyTicket(unit.now))
-        _dispatch(unit, ticket, agent_id)
+        left -= _dispatch(unit, ticket, agent_id, left)
 
 
-def _dispatch(unit: Unit, ticket: Ticket, agent_id: str) -> None:
+def _dispatch(unit: Unit, ticket: Ticket, agent_id: str, bytes_left: int) -> int:
+    """Gives a ticket to the agent, with what it takes from others; how many bytes that is."""
     created = ticket.created
 
     @cache
@@ -169,16 +174,24 @@ def _dispatch(unit: Unit, ticket: Ticket, agent_id: str) -> None:
 
     filled = fill(created.task, made, DISPATCH_BYTES_MAX)
     inputs = _inputs(unit, ticket, filled)
-    missing = list(filled.missing)
-    if artifact_bytes(inputs) > DISPATCH_BYTES_MAX:
-        missing.append(f"names and URIs of its inputs are larger than {DISPATCH_BYTES_MAX:,} bytes")
+    taken = filled.taken_bytes + artifact_bytes(inputs)
+    missing = "; ".join(filled.missing) or _too_much(taken, bytes_left)
     if missing:
-        unit.execute(TICKET, created.ticket_id, GiveUpTicket("; ".join(missing), unit.now))
+        unit.execute(TICKET, created.ticket_id, GiveUpTicket(missing, unit.now))
         _cancel_dependents(unit, _ticket(unit, created.ticket_id))
-        return
+        return 0
     command, parameters, environment = filled.command, filled.parameters, filled.environment
     dispatch = DispatchTicket(agent_id, command, parameters, environment, inputs, unit.now)
     unit.execute(TICKET, created.ticket_id, dispatch)
+    return taken
+
+
+def _too_much(taken: int, bytes_left: int) -> str:
+    if taken > DISPATCH_BYTES_MAX:
+        return f"what it takes from other tasks is larger than {DISPATCH_BYTES_MAX:,} bytes"
+    if taken > bytes_left:
+        return f"what the tasks that became ready with it take from others is larger than {RELEASE_BYTES_MAX:,} bytes"
+    return ""
 
 
 def _inputs(unit: Unit, ticket: Ticket, filled: Filled) -> tuple[Artifact, ...]:

@@ -151,7 +151,7 @@ def test_a_late_start_of_the_same_attempt_is_nothing_new() -> None:
     [
         ({"outputs": {"x": "y" * made.OUTPUT_BYTES_MAX}}, "make a file of them"),
         ({"artifacts": (artifact("w"),) * (made.ARTIFACTS_MAX + 1)}, "make an archive of them"),
-        ({"artifacts": (artifact("w" * 600_000), artifact("v" * 600_000))}, "names and URIs"),
+        ({"artifacts": (artifact("w" * 70_000), artifact("v" * 70_000))}, "names and URIs"),
     ],
 )
 def test_a_result_too_large_for_the_log_fails_the_ticket_and_says_why(
@@ -161,6 +161,13 @@ def test_a_result_too_large_for_the_log_fails_the_ticket_and_says_why(
     assert isinstance(failed, TicketFailed)
     assert reason in failed.error
     assert (failed.outputs, failed.artifacts) == ({}, ())
+
+
+def test_what_a_stranger_writes_is_cut() -> None:
+    (refused,) = given(TICKET, *RUNNING).when(result(agent_id="x" * 100_000)).events
+    assert len(refused.agent_id) == 128
+    (cancelled,) = given(TICKET, *RUNNING).when(CancelTicket("x" * 100_000, NOW)).events
+    assert len(cancelled.reason) == 1_000
 
 
 def test_a_long_error_is_cut() -> None:

@@ -1,5 +1,7 @@
 """The orchestrator's handlers, on a unit of work in memory."""
 
+from collections import Counter
+
 import msgspec
 import pytest
 
@@ -19,6 +21,7 @@ from neural_hive.aggregates.workflow import PlanRejected, WorkflowCancelled, Wor
 from neural_hive.aggregates.workflow import Status as WorkflowStatus
 from neural_hive.schemas.codec import EventEncoder, avro_string, decode, event_context, event_source
 from neural_hive.schemas.topics import TOPICS, Kind
+from neural_hive.streams import orchestrator
 from neural_hive.streams.orchestrator import DISPATCH_BYTES_MAX, ReportResult, build
 from neural_hive.streams.systems import SYSTEMS
 from tests.aggregates.making import AGENT, artifact, decision, task
@@ -191,6 +194,17 @@ def test_what_is_too_large_to_be_passed_on_fails_the_ticket() -> None:
     assert run.statuses["b"] is Status.FAILED
     failed = next(written.event for written in run.unit.log if isinstance(written.event, TicketFailed))
     assert failed.error == "what it takes from other tasks is larger than 1,048,576 bytes"
+
+
+def test_what_many_take_at_once_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orchestrator, "RELEASE_BYTES_MAX", 2_500)
+    run = started(
+        task("a"), *(task(f"b{n}", "a", command=("echo", "${tasks.a.outputs.x}")) for n in range(4))
+    )
+    run.answer(run.waiting[0], outputs={"x": "x" * 1_000})
+    assert Counter(run.statuses.values()) == {Status.COMPLETED: 1, Status.ASSIGNED: 2, Status.FAILED: 2}
+    run.finish()
+    assert run.workflow.status is WorkflowStatus.FAILED
 
 
 def test_a_stop_cancels_all_that_is_not_finished() -> None:
