@@ -5,6 +5,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, Final
 
+import msgspec
 from confluent_kafka import KafkaException
 
 from neural_hive.aggregates.decision import DecisionConsolidated, content_hash
@@ -15,6 +16,7 @@ from neural_hive.schemas.topics import MESSAGE_BYTES_MAX
 from neural_hive.workflow_view import WorkflowView
 
 PLANS: Final = "plans.consensus"
+_SHOW_EVERY_S: Final = 0.1
 _DELIVERY_TIMEOUT_S: Final = 30.0
 
 
@@ -71,10 +73,10 @@ def publish_and_follow(
             if record:
                 view.apply(record)
                 changed = True
-            if changed and (time.monotonic() - shown_at > 0.1 or view.is_over):
+            if changed and (time.monotonic() - shown_at > _SHOW_EVERY_S or view.is_told):
                 show(view)
                 shown_at, changed = time.monotonic(), False
-            if view.is_over:
+            if view.is_told:
                 break
     finally:
         follower.close()
@@ -89,7 +91,5 @@ def exit_code(view: WorkflowView) -> ExitCode:
 
 
 def _payload(decision: DecisionConsolidated) -> dict[str, Any]:
-    from msgspec import to_builtins
-
-    payload: dict[str, Any] = to_builtins(decision)
+    payload: dict[str, Any] = msgspec.to_builtins(decision)
     return payload

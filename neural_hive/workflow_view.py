@@ -41,6 +41,7 @@ _SIGNS: Final = {
     "TIMED_OUT": ("⏱", "bold red"),
     "CANCELLED": ("⊘", "magenta"),
 }
+_TASK_ENDINGS: Final = ("COMPLETED", "FAILED", "TIMED_OUT", "CANCELLED")
 ROWS_MAX: Final = 30
 _SHOWN_FIRST: Final = (
     "FAILED",
@@ -90,6 +91,13 @@ class WorkflowView:
         """Whether the workflow has ended or was refused."""
         return self.status in ENDINGS.values()
 
+    @property
+    def is_told(self) -> bool:
+        """Whether it is over and every task's end was seen: the topics do not arrive in step."""
+        return self.is_over and (
+            self.status == "REJECTED" or all(task.status in _TASK_ENDINGS for task in self.tasks)
+        )
+
     def apply(self, record: Decoded) -> None:
         """Takes note of one event, or of the dead letter that the plan became."""
         name, payload = record.schema.name, record.payload
@@ -124,7 +132,7 @@ class WorkflowView:
 
     def __rich__(self) -> RenderableType:
         counts = self.counts()
-        ended = sum(counts.get(status, 0) for status in ("COMPLETED", "FAILED", "TIMED_OUT", "CANCELLED"))
+        ended = sum(counts.get(status, 0) for status in _TASK_ENDINGS)
         head = Text.assemble((self.plan_id, "bold"), "  ", self.workflow_id, "  ", (self.status, "bold"))
         told = Text("  ".join(f"{_SIGNS[s][0]} {counts[s]} {s.lower()}" for s in _SIGNS if s in counts))
         bar = ProgressBar(total=len(self.tasks), completed=ended, width=60)

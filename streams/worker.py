@@ -218,7 +218,8 @@ class Worker:
     def _end(self, event_type: str, payload: dict[str, Any]) -> None:
         """The log says that a ticket is over: whatever of it waits or runs here is no longer wanted."""
         for work in self._ledger.of_ticket(payload["ticket_id"], payload.get("attempt")):
-            log.info("ticket_over", ticket_id=work.key[0], attempt=work.key[1], event_type=event_type)
+            if event_type not in ("TicketCompleted", "TicketFailed"):  # those are our own words
+                log.info("ticket_over", ticket_id=work.key[0], attempt=work.key[1], event_type=event_type)
             work.cancellation.ask()
             self._ledger.finish(work.key)
 

@@ -46,7 +46,7 @@ def plan(
     try:
         decision = read_plan(file, check=not no_validate)
     except BadPlan as error:
-        _refuse(error.errors, ExitCode.BAD_PLAN, json)
+        refuse(error.errors, ExitCode.BAD_PLAN, json)
     send(decision, wait, json, timeout, data, config)
 
 
@@ -70,9 +70,9 @@ def send(
             raise typer.Exit(_follow(kafka, decision, timeout_s, json))
         publish(kafka, decision)
     except (TooLarge, BadRecord) as error:
-        _refuse([str(error)], ExitCode.BAD_PLAN, json)
+        refuse([str(error)], ExitCode.BAD_PLAN, json)
     except Unreachable as error:
-        _refuse([str(error)], ExitCode.NO_ANSWER, json)
+        refuse([str(error)], ExitCode.NO_ANSWER, json)
     if json:
         typer.echo(orjson.dumps({"workflow_id": decision.decision_id, "status": "PUBLISHED"}))
     else:
@@ -87,10 +87,9 @@ def _follow(kafka: dict[str, object], decision: DecisionConsolidated, timeout_s:
         typer.echo(orjson.dumps(view.document(), option=orjson.OPT_INDENT_2))
         return exit_code(view)
     console = Console()
-    with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
-        view = publish_and_follow(
-            kafka, decision, timeout_s, lambda changed: live.update(changed, refresh=console.is_terminal)
-        )
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        view = publish_and_follow(kafka, decision, timeout_s, lambda now: live.update(now, refresh=True))
+    console.print(view)
     if not view.is_over:
         Console(stderr=True).print(
             f"no end within {timeout_s:g} s: workflow {view.workflow_id} goes on without being watched"
@@ -101,7 +100,8 @@ def _follow(kafka: dict[str, object], decision: DecisionConsolidated, timeout_s:
     return exit_code(view)
 
 
-def _refuse(errors: list[str], code: int, json: bool) -> NoReturn:
+def refuse(errors: list[str], code: int, json: bool) -> NoReturn:
+    """Says what is wrong, and ends with the exit code."""
     if json:
         typer.echo(orjson.dumps({"status": "REFUSED", "errors": errors}))
     else:
