@@ -10,6 +10,7 @@ from neural_hive.schemas.topics import Topic
 
 _TIMEOUT_S: Final = 60.0
 _ENVELOPE_BYTES: Final = 64 * 1024  # key, headers and batch around the largest value
+_WARNINGS: Final = 4  # of syslog's levels
 OFFSETS_RETENTION_MIN: Final = 2147483647
 
 
@@ -82,7 +83,7 @@ def check_brokers(bootstrap: str, security: Mapping[str, str] | None = None) -> 
 
 
 def _admin(bootstrap: str, security: Mapping[str, str] | None) -> AdminClient:
-    return AdminClient({"bootstrap.servers": bootstrap, **(security or {})})
+    return AdminClient({"bootstrap.servers": bootstrap, "log_level": _WARNINGS, **(security or {})})
 
 
 def _metadata(admin: AdminClient, bootstrap: str) -> Any:

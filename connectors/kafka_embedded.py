@@ -178,10 +178,6 @@ class EmbeddedKafka:
         except KafkaException:
             return False
 
-    def all_ready(self) -> bool:
-        """True if every broker answers."""
-        return all(self.is_ready(number) for number in self.numbers)
-
     def wait_ready(self, number: int, timeout_s: float = START_TIMEOUT_S) -> None:
         """Raises KafkaFailed if the broker ends, or does not answer in time."""
         deadline = time.monotonic() + timeout_s

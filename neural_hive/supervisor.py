@@ -38,8 +38,7 @@ class Stopped(Exception):
 class Service(msgspec.Struct, frozen=True):
     """One process to keep running.
 
-    `command` and `is_ready` are asked at every start, the latter with the process's pid. `after` is done once,
-    when the process is ready for the first time.
+    `command` and `is_ready` are asked at every start, the latter with the process's pid.
     """
 
     name: str
@@ -48,7 +47,13 @@ class Service(msgspec.Struct, frozen=True):
     environment: Mapping[str, str]
     log: Path
     stop_timeout_s: float = 20.0
-    after: Callable[[], None] | None = None
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """Services that start together; when all are ready, `then` is done, and the next stage begins."""
+
+    services: Sequence[Service]
+    then: Callable[[], object] = lambda: None
 
 
 class Kept:
@@ -64,6 +69,7 @@ class Kept:
         self._failures = 0  # in a row: what decides the back-off
         self._started_at = 0.0
         self._start_at = 0.0
+        self._stop_by = 0.0
 
     def start(self) -> None:
         """Starts the process."""
@@ -76,7 +82,7 @@ class Kept:
         """Notices death, readiness, and the time to start again."""
         now = time.monotonic()
         if self.child is None:
-            if now >= self._start_at:
+            if self.status == state.WAITING and now >= self._start_at:
                 self.restarts += 1
                 self.start()
         elif not self.child.alive:
@@ -93,11 +99,18 @@ class Kept:
         self._failures += 1
         self.child, self.created_at, self.status = None, None, state.WAITING
 
-    def stop(self) -> None:
-        """Ends the process in order."""
-        if self.child is not None:
-            self.status = state.STOPPING
-            self.child.stop(self.service.stop_timeout_s)
+    def ask_to_stop(self) -> None:
+        """Asks the process to end."""
+        self.status = state.STOPPING if self.child else state.STOPPED
+        self._stop_by = time.monotonic() + self.service.stop_timeout_s
+        if self.child:
+            self.child.terminate()
+
+    def wait_stopped(self) -> None:
+        """Waits for the end of a process that was asked, and kills it when its time is over."""
+        if self.child:
+            self.child.wait(max(self._stop_by - time.monotonic(), 0))
+            self.child.kill()
             self.last_exit_code = self.child.exit_code
             self.child, self.created_at = None, None
         self.status = state.STOPPED
@@ -116,18 +129,19 @@ class Kept:
 
 
 class Supervisor:
-    """Keeps `services` running, in their order; `tell` gets a line for a human about every change."""
+    """Keeps the services of `stages` running; `tell` gets a line for a human about every change."""
 
     def __init__(
         self,
         data: Path,
-        services: Sequence[Service],
+        stages: Sequence[Stage],
         endpoints: Mapping[str, str],
         notes: Sequence[str] = (),
         tell: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._data = data
-        self._kept = [Kept(service) for service in services]
+        self._stages = [(stage, [Kept(service) for service in stage.services]) for stage in stages]
+        self._kept = [kept for _, members in self._stages for kept in members]
         self._endpoints = dict(endpoints)
         self._notes = list(notes)
         self._tell = tell
@@ -156,53 +170,58 @@ class Supervisor:
             self.stop()
 
     def start(self) -> None:
-        """Starts one after the other, each when the one before is ready."""
+        """Starts stage by stage, each when the one before is ready."""
         _end_leftovers(self._data)
-        for number, kept in enumerate(self._kept):
-            began = time.monotonic()
-            kept.start()
-            self._wait_ready(kept, self._kept[: number + 1])
-            if kept.service.after:
-                kept.service.after()
-            self._tell(f"{kept.service.name} ready ({time.monotonic() - began:.1f} s)")
+        for stage, members in self._stages:
+            for kept in members:
+                kept.start()
+            self._wait_ready(members)
+            stage.then()
         self._status = state.RUNNING
         self._write()
 
-    def _wait_ready(self, kept: Kept, started: Sequence[Kept]) -> None:
-        deadline = time.monotonic() + READY_TIMEOUT_S
-        while kept.status != state.RUNNING:
+    def _wait_ready(self, members: Sequence[Kept]) -> None:
+        began = time.monotonic()
+        while waiting := [kept for kept in members if kept.status != state.RUNNING]:
             if self.stopping.is_set():
                 raise Stopped
-            for one in started:
-                one.look()
-            self._write()
-            if kept.restarts >= START_ATTEMPTS or time.monotonic() > deadline:
-                raise StartFailed(_why(kept))
+            self._look()
+            for kept in waiting:
+                if kept.restarts >= START_ATTEMPTS or time.monotonic() > began + READY_TIMEOUT_S:
+                    raise StartFailed(_why(kept))
+                if kept.status == state.RUNNING:
+                    self._tell(f"{kept.service.name} ready ({time.monotonic() - began:.1f} s)")
             time.sleep(_TICK_S / 2)
 
     def keep(self) -> None:
         """Restarts what dies, until told to stop."""
         while not self.stopping.wait(_TICK_S):
-            for kept in self._kept:
-                before = kept.status
-                kept.look()
-                if kept.status != before:
-                    self._tell_change(kept)
-            self._write()
+            self._look()
+
+    def _look(self) -> None:
+        for kept in self._kept:
+            before = kept.status
+            kept.look()
+            if kept.status != before:
+                self._tell_change(kept)
+        self._write()
 
     def _tell_change(self, kept: Kept) -> None:
         if kept.status == state.WAITING:
             self._tell(f"{kept.service.name} ended with {kept.last_exit_code}; starting it again")
-        elif kept.status == state.RUNNING:
+        elif kept.status == state.RUNNING and kept.restarts:
             self._tell(f"{kept.service.name} ready again (restart {kept.restarts})")
 
     def stop(self) -> None:
-        """Stops all, the last started first."""
+        """Stops all, the last stage first."""
         self._status = state.STOPPING
-        for kept in reversed(self._kept):
-            if kept.child is not None:
-                self._write()
-                kept.stop()
+        for _, members in reversed(self._stages):
+            running = [kept for kept in reversed(members) if kept.child is not None]
+            for kept in members:
+                kept.ask_to_stop()
+            self._write()
+            for kept in running:
+                kept.wait_stopped()
                 self._tell(f"{kept.service.name} stopped")
         state.clear_state(self._data)
         for leftover in state.run_folder(self._data).glob("*.ready"):

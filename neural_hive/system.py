@@ -3,7 +3,7 @@
 import os
 import sys
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from neural_hive.connectors.ports import free_port
 from neural_hive.process import ready_file
 from neural_hive.schemas.topics import TOPICS
 from neural_hive.settings import Settings
-from neural_hive.supervisor import Service
+from neural_hive.supervisor import Service, Stage
 
 HOST: Final = "127.0.0.1"
 
@@ -23,7 +23,7 @@ HOST: Final = "127.0.0.1"
 class Plan(msgspec.Struct, frozen=True):
     """What to run, how it is reached, and what the user should know about it."""
 
-    services: list[Service]
+    stages: list[Stage]
     settings: Settings
     endpoints: dict[str, str]
     notes: list[str]
@@ -43,27 +43,24 @@ def plan_system(settings: Settings, brokers: int = 1) -> Plan:
     notes: list[str] = []
     chosen, kafka = _choose(settings, brokers, notes)
     environment = {**os.environ, **chosen.environment()}
-    services: list[Service] = []
-    if kafka:
-        services += _brokers(kafka)
-    if not settings.is_given("schema_registry_url"):
-        services.append(_registry(chosen, environment))
+    base = _brokers(kafka) if kafka else []
     if not settings.is_given("clickhouse_host", "clickhouse_port"):
-        services.append(_ours(chosen, "clickhouse", ["clickhouse"], environment))
-    _after_last(services, lambda: prepare(chosen))
-    services += [
-        _ours(chosen, f"processor-{name}", ["processor", name], environment) for name in chosen.systems
+        base.append(_ours(chosen, "clickhouse", ["clickhouse"], environment))
+    registry = [] if settings.is_given("schema_registry_url") else [_registry(chosen, environment)]
+    ours = [_ours(chosen, f"processor-{name}", ["processor", name], environment) for name in chosen.systems]
+    ours += [_ours(chosen, name, [name], environment) for name in ("projector", "worker")]
+    stages = [
+        Stage(base, lambda: prepare_topics(chosen)),
+        Stage(registry, lambda: register_schemas(chosen)),
+        Stage(ours),
     ]
-    services.append(_ours(chosen, "projector", ["projector"], environment))
-    services.append(_ours(chosen, "worker", ["worker"], environment))
-    return Plan(services, chosen, _endpoints(chosen), notes, kafka)
+    return Plan(stages, chosen, _endpoints(chosen), notes, kafka)
 
 
-def prepare(settings: Settings) -> None:
-    """Creates topics and registers schemas; refuses a cluster that is not as it must be."""
+def register_schemas(settings: Settings) -> None:
+    """Registers every schema of this build; refuses a registry that says something else."""
     from neural_hive.connectors.schema_registry import register_all
 
-    prepare_topics(settings)
     register_all(settings.schema_registry_url)
 
 
@@ -124,14 +121,10 @@ def _brokers(kafka: EmbeddedKafka) -> list[Service]:
 
 
 def _broker(kafka: EmbeddedKafka, number: int) -> Service:
-    def is_ready(_pid: int) -> bool:
-        # Three brokers elect only once two of them run: the first is not waited for.
-        return number < len(kafka.numbers) or kafka.all_ready()
-
     return Service(
         name=f"kafka-{number}",
         command=lambda: kafka.command(number),
-        is_ready=is_ready,
+        is_ready=lambda pid: kafka.is_ready(number),
         environment=dict(os.environ),
         log=kafka.log(number),
         stop_timeout_s=STOP_TIMEOUT_S,
@@ -166,11 +159,3 @@ def _ours(settings: Settings, name: str, arguments: Sequence[str], environment: 
 def log_file(data: Path, name: str) -> Path:
     """Where a process of the system logs."""
     return data / "logs" / f"{name}.log"
-
-
-def _after_last(services: list[Service], do: Callable[[], None]) -> None:
-    """Lets something be done when the last service so far is ready; at once if there is none."""
-    if services:
-        services[-1] = msgspec.structs.replace(services[-1], after=do)
-    else:
-        do()

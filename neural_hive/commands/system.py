@@ -70,7 +70,7 @@ def run_system(data: Path, config: Path | None, brokers: int, tell: Callable[[st
         plan = plan_system(settings, brokers)
         for note in plan.notes:
             tell(note)
-        supervisor = Supervisor(data, plan.services, plan.endpoints, plan.notes, tell)
+        supervisor = Supervisor(data, plan.stages, plan.endpoints, plan.notes, tell)
         supervisor.stop_on_signals()
         try:
             supervisor.run(lambda: tell(f"running after {time.monotonic() - began:.1f} s. Ctrl-C stops it"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from neural_hive.process import ready_file
 from neural_hive.state import held, run_folder
-from neural_hive.supervisor import Service, StartFailed, Supervisor
+from neural_hive.supervisor import Service, Stage, StartFailed, Supervisor
 
 GOOD = """
 import os, pathlib, signal, sys, time
@@ -46,8 +46,8 @@ def main() -> None:
     second = sys.argv[2] if len(sys.argv) > 2 else GOOD
     with held(data):
         assert run_folder(data).is_dir()
-        services = [service(data, "first", GOOD), service(data, "second", second)]
-        supervisor = Supervisor(data, services, {"kafka_bootstrap": "127.0.0.1:1"})
+        stages = [Stage([service(data, "first", GOOD)]), Stage([service(data, "second", second)])]
+        supervisor = Supervisor(data, stages, {"kafka_bootstrap": "127.0.0.1:1"})
         supervisor.stop_on_signals()
         try:
             supervisor.run()
