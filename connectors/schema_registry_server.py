@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from neural_hive.connectors.schema_log import SchemaLog, WriterFenced
+from neural_hive.connectors.schema_log import SchemaLog, SchemaTopicWrong, WriterFenced
 from neural_hive.connectors.schema_subjects import (
     LEVELS,
     MODES,
@@ -51,7 +51,12 @@ class Registry:
     def _folded(self) -> Subjects:
         state = Subjects()
         for key, value in self._log.records():
-            state.apply(key, value)
+            try:
+                state.apply(key, value)
+            except (KeyError, TypeError, ValueError) as error:
+                raise SchemaTopicWrong(
+                    f"record {key} of the schema topic is not a registry's: {error!r}"
+                ) from error
         return state
 
     async def write(self, *records: Record) -> None:
@@ -103,7 +108,7 @@ def application(registry: Registry) -> Starlette:
         for path, methods in _ROUTES.items()
         for method, answer in methods.items()
     ]
-    return Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
+    return Starlette(routes=routes, exception_handlers={HTTPException: _http_error, Exception: _http_error})
 
 
 def _json(content: Any, status: int = 200) -> Response:

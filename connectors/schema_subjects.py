@@ -66,7 +66,14 @@ def canonical(text: object) -> str:
 
 def same(one: str, other: str) -> bool:
     """Whether two texts are the same schema, whatever the order of their attributes."""
-    return one == other or bool(orjson.loads(one) == orjson.loads(other))
+    return one == other or _sorted(one) == _sorted(other)
+
+
+def _sorted(text: str) -> bytes:
+    try:
+        return orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONDecodeError:  # a Protobuf schema, in a topic that another registry wrote before
+        return text.encode()
 
 
 class Subjects:
@@ -75,6 +82,7 @@ class Subjects:
     def __init__(self) -> None:
         self._versions: dict[str, dict[int, Version]] = {}
         self._by_id: dict[int, str] = {}
+        self._ids: dict[bytes, int] = {}
         self._levels: dict[str | None, str] = {}
         self._modes: dict[str | None, str] = {}
         self._count = 0
@@ -107,6 +115,7 @@ class Subjects:
         self._count += version.version not in versions
         versions[version.version] = version
         self._by_id[version.id] = version.schema
+        self._ids.setdefault(_sorted(version.schema), version.id)
 
     def names(self, *, deleted: bool = False) -> list[str]:
         """The subjects that have a version; with `deleted`, also those whose versions are all deleted."""
@@ -240,10 +249,7 @@ class Subjects:
             raise Refused(422, 42205, f"Subject {subject} is not in read-write mode")
 
     def _id_of(self, text: str) -> int:
-        for schema_id, known in self._by_id.items():
-            if same(known, text):
-                return schema_id
-        return max(self.id_max() + 1, OWN_IDS_FROM)
+        return self._ids.get(_sorted(text)) or max(self.id_max() + 1, OWN_IDS_FROM)
 
 
 def config_record(subject: str | None, level: str | None) -> Record:

@@ -276,4 +276,6 @@ def _read(value: bytes, reader: _Reader, wanted: Any = None) -> dict[str, Any]:
         raise BadRecord(f"{reader.row.name} cannot be read: {error}") from error
     except Exception as error:  # text that is not UTF-8; fastavro does not say what else it may raise
         raise BadRecord(f"{reader.row.name} cannot be read: {type(error).__name__}: {error}") from error
+    if stream.tell() != len(value):
+        raise BadRecord(f"{reader.row.name} is read differently by its check and its decoder")
     return record

@@ -83,6 +83,10 @@ def _walk(program: Program, data: bytes, at: int, budget: int) -> tuple[int, int
             continue
         n = data[at]
         at += 1
+        if code == _BOOLEAN:
+            if n > 1:
+                raise NotADatum(f"a boolean that is neither 0 nor 1 before byte {at}")
+            continue
         if n > 0x7F:
             n, at = _varint(data, at - 1)
         if code == _TEXT:
@@ -100,9 +104,6 @@ def _walk(program: Program, data: bytes, at: int, budget: int) -> tuple[int, int
                 at, budget = _walk(detail, data, at, budget)
             elif n:
                 raise NotADatum(f"union branch {_signed(n)} of 2 before byte {at}")
-        elif code == _BOOLEAN:
-            if n > 1:
-                raise NotADatum(f"a boolean that is neither 0 nor 1 before byte {at}")
         else:
             at, budget = _blocks(detail, data, at, budget, n)
     return at, budget

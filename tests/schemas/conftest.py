@@ -6,10 +6,15 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import settings
 
 from neural_hive.schemas import catalogue, codec
 
 Write = Callable[..., Path]
+
+# A machine that does other things too is slow now and then; that is no fault of the example.
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 COLOUR: dict[str, Any] = {
     "type": "enum",

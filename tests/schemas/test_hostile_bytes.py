@@ -113,6 +113,7 @@ TEN = b"\xff" * 9
         ("long", TEN + b"\x02", "more than 64 bits"),
         ("int", b"\x80\x80\x80\x80\x10", "more than 32 bits"),
         ("boolean", b"\x02", "neither 0 nor 1"),
+        ("boolean", b"\x80\0", "neither 0 nor 1"),
         ("double", b"\0" * 7, "1 bytes are missing"),
         (ENUM, b"\x01", "enum symbol -1 of 2"),
         (ENUM, b"\x04", "enum symbol 2 of 2"),
