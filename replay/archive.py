@@ -21,7 +21,7 @@ _RECORD: Final = (
     "SELECT offset::Int64 AS o, toUnixTimestamp64Milli(timestamp) AS t, key AS k, value AS v, "
     "arrayMap(h -> h.1, headers) AS names, arrayMap(h -> h.2, headers) AS contents"
 )
-_BYTES: Final = "SETTINGS output_format_avro_string_column_pattern = ''"
+_BYTES: Final = "SETTINGS output_format_avro_string_column_pattern = '^no column is text$'"
 
 
 class ArchiveSource:

@@ -13,7 +13,7 @@ from neural_hive.connectors.kafka_log import end_offsets
 from neural_hive.replay.verify import Target
 from neural_hive.schemas.codec import decode, encode_event, encode_message
 from neural_hive.schemas.envelope import NO_HASH, Envelope, Header
-from neural_hive.schemas.topics import partition_of
+from neural_hive.schemas.topics import Kind, partition_of
 
 T0 = 1_795_000_000_000_000
 TRACE = "a" * 32
@@ -44,6 +44,7 @@ class Log:
         self.inputs, self.tickets, self.workflows, self.letters = topics
         self.partitions = partitions
         self.name = f"writer-{uuid.uuid4().hex[:8]}"
+        self.kinds: dict[str, Kind] = {}
         self.target = Target(self.name, (self.tickets, self.workflows), (self.inputs,), self.letters)
         self._sequences = [0] * partitions
         self._chains: dict[str, tuple[int, bytes]] = {}

@@ -1,0 +1,136 @@
+"""The archive as a source, and against the log: the same records, or the place where they differ."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from neural_hive.connectors.clickhouse import ClickHouse
+from neural_hive.projections.http_store import HttpStore
+from neural_hive.replay.archive import ArchiveSource
+from neural_hive.replay.checks.archive import check_archive, check_projections
+from neural_hive.replay.history import Moment, NoSuchAggregate, history
+from neural_hive.replay.reader import JoinedSource, KafkaSource
+from neural_hive.replay.report import Check, Finding, Findings
+from neural_hive.replay.verify import Verification
+from neural_hive.schemas.topics import Kind
+from tests.fixtures_clickhouse import ClickHouseServer
+from tests.projections.conftest import database
+from tests.projections.support import Follower
+from tests.replay.conftest import LogFactory
+from tests.replay.written_log import Log
+
+__all__ = ["database"]
+EVENTS = 36
+
+
+class Archived:
+    """A right log, archived, and a client of the database that holds it."""
+
+    def __init__(self, log: Log, server: ClickHouseServer, database: str) -> None:
+        self.log = log
+        self.clickhouse: ClickHouse = server.client(database=database)
+        self.store = HttpStore(server.host, server.port, server.user, server.password, database)
+        self.archive = ArchiveSource(self.clickhouse)
+        self.kafka = KafkaSource(log.config)
+
+    def findings(self) -> list[Finding]:
+        """What comparing the archive with the log finds."""
+        found = Findings()
+        check_archive(
+            self.kafka, self.archive, (self.log.tickets, self.log.workflows, self.log.inputs), found
+        )
+        return found.kept
+
+    def change(self, sql: str) -> None:
+        """ALTER TABLE events …, done when it returns."""
+        self.clickhouse.command(f"ALTER TABLE events {sql} SETTINGS mutations_sync = 2")
+
+
+@pytest.fixture
+def archived(new_log: LogFactory, clickhouse: ClickHouseServer, database: str) -> Iterator[Archived]:
+    log = new_log()
+    log.write(workflows=4, rounds=3)
+    log.kinds = {log.tickets: Kind.EVENT, log.workflows: Kind.EVENT, log.inputs: Kind.INPUT}
+    follower = Follower(log, clickhouse, database)  # type: ignore[arg-type]
+    with follower.running():
+        follower.wait_rows("events", EVENTS)
+        follower.wait_rows("messages", 12)
+    yield (made := Archived(log, clickhouse, database))
+    made.clickhouse.close()
+
+
+def test_the_archive_gives_the_records_of_the_log(archived: Archived) -> None:
+    assert archived.findings() == []
+    for topic in (archived.log.tickets, archived.log.inputs):
+        for partition, (first, end) in archived.kafka.ranges(topic).items():
+            from_log = [r for b in archived.kafka.batches(topic, partition, first, end) for r in b]
+            from_archive = [r for b in archived.archive.batches(topic, partition, first, end) for r in b]
+            assert from_archive == from_log
+            joined = JoinedSource(archived.archive, _Later(archived.kafka, 3))
+            joined.ranges(topic)
+            assert [r for b in joined.batches(topic, partition, 0, end) for r in b] == from_log
+
+
+class _Later(KafkaSource):
+    """A log whose first records have expired."""
+
+    def __init__(self, source: KafkaSource, begin: int) -> None:
+        super().__init__(source.config)
+        self._begin = begin
+
+    def ranges(self, topic: str) -> dict[int, tuple[int, int]]:
+        return {p: (min(self._begin, end), end) for p, (_, end) in super().ranges(topic).items()}
+
+
+def test_an_archived_log_verifies_without_kafka(archived: Archived) -> None:
+    verification = Verification(archived.log.target, archived.archive, None)
+    verification.run()
+    report = verification.report()
+    assert report.findings == ()
+    assert report.counts["events"] == EVENTS
+    assert {part.source for part in report.parts} == {"archive"}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("UPDATE value = concat(value, 'x') WHERE sequence = 1", "value"),
+        ("UPDATE headers = [('traceparent', 'x')] WHERE sequence = 1", "headers"),
+        ("UPDATE key = 'another' WHERE sequence = 1", "key"),
+        ("DELETE WHERE sequence = 1", "none in the archive"),
+    ],
+)
+def test_what_differs_is_named(archived: Archived, change: str, says: str) -> None:
+    wanted = archived.clickhouse.rows(
+        "SELECT topic, partition, offset FROM events WHERE sequence = 1 ORDER BY 1, 2"
+    )
+    archived.change(change)
+    found = archived.findings()
+    assert [f.place for f in found] == [":".join(map(str, row)) for row in wanted]
+    assert all(f.check == Check.ARCHIVE and says in f.found for f in found)
+
+
+def test_a_changed_read_model_is_named(archived: Archived) -> None:
+    findings = Findings()
+    check_projections(archived.store, findings)
+    assert findings.kept == []
+    assert findings.examined[Check.PROJECTION] > 0
+    archived.clickhouse.command(
+        "ALTER TABLE tickets_versions UPDATE workflow_id = 'another' WHERE version = 1 SETTINGS mutations_sync = 2"
+    )
+    check_projections(archived.store, findings)
+    (finding,) = findings.kept
+    assert finding.place == "table tickets_versions"
+
+
+@pytest.mark.parametrize("source", ["kafka", "archive"])
+def test_the_history_of_an_aggregate_ends_at_a_time_or_version(archived: Archived, source: str) -> None:
+    log, read = archived.log, getattr(archived, source)
+    topics = log.target.event_topics
+    whole = history(read, topics, "workflow-1")
+    assert [h.envelope.version for h in whole] == [1, 2, 3]
+    assert whole[1].envelope.prev_hash.hex() == whole[0].hash
+    assert history(read, topics, "workflow-1", Moment(version=2)) == whole[:2]
+    assert history(read, topics, "workflow-1", Moment(at=whole[0].appended_at)) == whole[:1]
+    with pytest.raises(NoSuchAggregate, match="workflow-99"):
+        history(read, topics, "workflow-99")
