@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 from neural_hive.projections.catalogue import PROJECTIONS
 from neural_hive.projections.http_store import HttpStore
 from neural_hive.projections.projection import Projection
-from neural_hive.projections.projector import Projector
+from neural_hive.projections.projector import Projector, persist
 from neural_hive.schemas.codec import encode_event, encode_message
 from neural_hive.schemas.envelope import NO_HASH, Envelope, Header
 from neural_hive.schemas.topics import Kind
@@ -193,8 +193,8 @@ class Follower:
         projections: Sequence[Projection] = PROJECTIONS,
     ) -> None:
         self.store = HttpStore(server.host, server.port, server.user, server.password, database)
-        self.store.create_database()
         self.stopping = threading.Event()
+        assert persist(self.store.create_database, self.stopping)
         self.is_ready = False
         self.failure: BaseException | None = None
         self._projector = Projector(
