@@ -3,6 +3,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from neural_hive.aggregates import decision as module
 from neural_hive.aggregates.decision import (
@@ -13,6 +15,7 @@ from neural_hive.aggregates.decision import (
     is_identified,
     validate,
 )
+from neural_hive.aggregates.ticketing import tickets_of
 from neural_hive.aggregates.vocabulary import Priority, SecurityLevel, Task, TaskType, Vote
 from tests.aggregates.making import decision, task
 
@@ -155,6 +158,68 @@ def _cpu_s(work: Callable[[], object]) -> float:
     start = time.thread_time()
     work()
     return time.thread_time() - start
+
+
+hostile = st.one_of(
+    st.text(max_size=200),
+    st.sampled_from(["", "${tasks.", "${tasks.a.outputs.}", "${tasks.a.outputs.x}", "\0", "t0", "-"]),
+)
+numbers = st.integers(-(2**63), 2**63 - 1)
+ids = st.one_of(hostile, st.sampled_from([f"t{n}" for n in range(6)]))
+any_task = st.builds(
+    Task,
+    task_id=ids,
+    task_type=st.sampled_from(TaskType),
+    timeout_ms=st.one_of(numbers, st.just(1_000)),
+    security_level=st.sampled_from(SecurityLevel),
+    dependencies=st.lists(ids, max_size=4).map(tuple),
+    command=st.lists(hostile, max_size=3).map(tuple),
+    parameters=st.dictionaries(hostile, hostile, max_size=2),
+    environment=st.dictionaries(hostile, hostile, max_size=2),
+    max_retries=st.integers(-(2**31), 2**31 - 1),
+    secrets=st.lists(hostile, max_size=2).map(tuple),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(any_task, max_size=8), ids, st.floats(), numbers)
+def test_whatever_comes_is_answered_in_words(
+    tasks: list[Task], text: str, number: float, deadline_ms: int
+) -> None:
+    vote = Vote(text, number, number, True, number, deadline_ms)
+    plan = decision(*tasks, plan_id=text, confidence=number, deadline_ms=deadline_ms, votes=(vote,))
+    found = validate(plan)
+    assert all(reason and len(reason) <= module.REASON_CHARS_MAX for reason in found)
+    if not found:
+        assert len(tickets_of(plan, 0)) == len(tasks) > 0
+
+
+few = st.sampled_from([f"t{n}" for n in range(4)])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(few, st.lists(few, max_size=3), few), min_size=1, max_size=5))
+def test_a_plan_is_sound_exactly_if_it_can_be_carried_out(rows: list[tuple[str, list[str], str]]) -> None:
+    tasks = [task(name, *needs, command=("x", f"${{tasks.{used}.outputs.x}}")) for name, needs, used in rows]
+    sound = _can_be_carried_out({name: (set(needs), used) for name, needs, used in rows}) and (
+        len({name for name, _, _ in rows}) == len(rows)
+        and all(len(set(needs)) == len(needs) for _, needs, _ in rows)
+    )
+    assert (validate(decision(*tasks)) == []) is sound
+
+
+def _can_be_carried_out(rows: dict[str, tuple[set[str], str]]) -> bool:
+    """By trying: take what can be taken, and remember all that came before each."""
+    before: dict[str, set[str]] = {}
+    while True:
+        free = [name for name, (needs, _) in rows.items() if name not in before and needs <= before.keys()]
+        if not free:
+            return len(before) == len(rows)
+        for name in free:
+            needs, used = rows[name]
+            before[name] = needs.union(*(before[need] for need in needs))
+            if used not in before[name]:
+                return False
 
 
 def test_the_content_hash_tells_decisions_apart_and_ignores_the_order_of_maps() -> None:

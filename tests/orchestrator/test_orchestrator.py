@@ -16,13 +16,27 @@ from neural_hive.aggregates.ticket import (
     TicketResultRefused,
     TicketStarted,
 )
-from neural_hive.aggregates.vocabulary import Outcome
+from neural_hive.aggregates.vocabulary import Outcome, Vote
 from neural_hive.aggregates.workflow import PlanRejected, WorkflowCancelled, WorkflowCompleted, WorkflowFailed
 from neural_hive.aggregates.workflow import Status as WorkflowStatus
-from neural_hive.schemas.codec import EventEncoder, avro_string, decode, event_context, event_source
+from neural_hive.schemas.codec import (
+    EventEncoder,
+    avro_string,
+    decode,
+    encode_message,
+    event_context,
+    event_source,
+)
+from neural_hive.schemas.envelope import Header
 from neural_hive.schemas.topics import TOPICS, Kind
 from neural_hive.streams import orchestrator
-from neural_hive.streams.orchestrator import DISPATCH_BYTES_MAX, ReportResult, build
+from neural_hive.streams.orchestrator import (
+    DISPATCH_BYTES_MAX,
+    CancelWorkflow,
+    ReportResult,
+    ReportStart,
+    build,
+)
 from neural_hive.streams.systems import SYSTEMS
 from tests.aggregates.making import AGENT, artifact, decision, task
 from tests.orchestrator.running import RESULTS, Run
@@ -255,6 +269,19 @@ def test_every_event_has_a_schema_that_keeps_all_of_it() -> None:
         assert msgspec.convert(decode(value, "event").payload, type(entry.event)) == entry.event
     known = {event for aggregate in run.unit._aggregates.values() for event in aggregate.events}
     assert {type(entry.event) for entry in written} == known
+
+
+def test_messages_come_back_from_the_wire_as_they_were() -> None:
+    vote = Vote("security", 0.5, 0.9, True, 0.1, 20)
+    plan = decision(task("a", parameters={"x": "1"}), task("b", "a", secrets=("token",)), votes=(vote,))
+    result = ReportResult("d-1", "t", 1, AGENT, Outcome.FAILED, 1, 2, 3, {"x": "1"}, (artifact("w"),), "no")
+    messages = [plan, result, ReportStart("d-1", "t", 1, AGENT, 1), CancelWorkflow("d-1", "no", "ann")]
+    handled = {name for source in build(AGENT).inputs.values() for name in source.handlers}
+    assert {type(message).__name__ for message in messages} == handled
+    for message in messages:
+        header = Header("m", type(message).__name__, 1, "d-1", "d-1", "", "0" * 32, "0" * 16, "test")
+        value = encode_message(header, msgspec.to_builtins(message))
+        assert msgspec.convert(decode(value, "message").payload, type(message)) == message
 
 
 def test_the_topics_are_declared_as_what_they_are() -> None:
