@@ -1,6 +1,7 @@
 """ClickHouse's client for the whole system: the same code against the embedded engine and a real server."""
 
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -135,6 +136,19 @@ class ClickHouse:
         return bytes(answer)
 
     @contextmanager
+    def raw_stream(
+        self, sql: str, params: Mapping[str, Any] | None = None, output_format: str | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        """The answer as the server formats it, in pieces. An error in the middle is raised, not part of it."""
+        with self._errors():
+            answer = self._client().raw_stream(sql, parameters=_bound(params), fmt=output_format)
+            try:
+                tag = answer.headers.get("X-ClickHouse-Exception-Tag", "")
+                yield _without_error(answer.stream(1 << 16, decode_content=True), tag)
+            finally:
+                answer.close()
+
+    @contextmanager
     def stream(self, sql: str, params: Mapping[str, Any] | None = None) -> Iterator[Iterator[Sequence[Any]]]:
         """Rows as the server sends them, for results that do not fit into memory: `with ch.stream(sql) as rows`."""
         with self._errors(), self._client().query_rows_stream(sql, parameters=_bound(params)) as rows:
@@ -219,7 +233,11 @@ class ClickHouse:
         _, found, said = text.partition("server response: ")
         said = said.rpartition(" (for url ")[0] or said if found else text
         if code == 0 and isinstance(error, OperationalError) and not found:
-            return ClickHouseAway(f"no answer from ClickHouse at {self.url}: is it running? ({text})", 0)
+            reason = re.search(r"\[Errno -?\d+\] ([\w ]+)", text)
+            reason_text = reason.group(1) if reason else text
+            return ClickHouseAway(
+                f"no answer from ClickHouse at {self.url} ({reason_text}): is it running?", 0
+            )
         if code == 0 and isinstance(error, DatabaseError) and "HTTP status 5" in text:
             return ClickHouseAway(
                 f"ClickHouse at {self.url} went away in the middle of a request ({text})", 0
@@ -230,3 +248,26 @@ class ClickHouse:
 
 def _bound(params: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return dict(params) if params else None
+
+
+def _without_error(pieces: Iterator[bytes], tag: str) -> Iterator[bytes]:
+    """Passes pieces on, and raises the error that a server writes behind what it has already sent."""
+    mark = f"\r\n__exception__\r\n{tag}\r\n".encode()
+    held = b""
+    for piece in pieces:
+        held += piece
+        if tag and mark in held:
+            before, _, rest = held.partition(mark)
+            yield before
+            raise _told(rest + b"".join(pieces), tag)
+        ready = len(held) - len(mark)
+        if ready > 0:
+            yield held[:ready]
+            held = held[ready:]
+    yield held
+
+
+def _told(rest: bytes, tag: str) -> ClickHouseError:
+    text = rest.decode(errors="replace").rpartition(f" {tag}\r\n")[0].rpartition("\n")[0].strip()
+    code = re.match(r"Code: (\d+)", text)
+    return ClickHouseError(f"the answer is not complete: {text}", int(code.group(1)) if code else 1002)

@@ -120,6 +120,8 @@ async def _serve(
         asyncio.get_running_loop().add_signal_handler(number, server.stop)
     stopping = asyncio.create_task(_stop_queries(server, engine))
     log.info("clickhouse ready", version=engine.version, port=listener.getsockname()[1], data=str(data))
+    # Now, not when uvicorn gets to it: who sees the ready file may connect.
+    listener.listen(512)
     if ready:
         ready.write_text(f"{listener.getsockname()[1]}\n")
     try:

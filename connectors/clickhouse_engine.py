@@ -40,7 +40,7 @@ class EngineError(Exception):
         text = str(error).removeprefix("Streaming query failed: ")
         # An error inside a pipeline arrives wrapped once more: the inner one is the server's text.
         text = _VERSION.sub("", _REPEATED.sub("", text))
-        text = re.sub(r"(\([A-Z_0-9]+\))\. \([A-Z_0-9]+\)$", r"\1", text)
+        text = re.sub(r"(\([A-Z_0-9]+\))(?:\. \([A-Z_0-9]+\))+$", r"\1", text)
         code = _CODE.search(text)
         return cls(int(code.group(1)) if code else 1001, text)
 
@@ -146,14 +146,15 @@ class Connection:
             sql = f"SELECT name, value FROM system.settings WHERE name IN ({names})"
             rows = self.run(sql, "JSONCompactEachRow", {}).body.splitlines()
             self._lasting.update(msgspec.json.decode(row, type=tuple[str, str]) for row in rows)
+        before = {name: self._lasting[name] for name in settings if name in self._lasting}
         self.set(settings)
         try:
             yield
         finally:
-            self.set({name: self._lasting[name] for name in settings})
+            self.set(before)
 
     def forget_settings(self) -> None:
-        """To be called when a statement may have changed the connection's lasting settings."""
+        """To be called when a statement may change the connection's lasting settings."""
         self._lasting.clear()
 
     def close(self) -> None:

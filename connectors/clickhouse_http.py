@@ -24,6 +24,7 @@ from typing import TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
+import structlog
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -39,6 +40,8 @@ from neural_hive.connectors.clickhouse_sql import (
     output_format,
     parse_insert,
 )
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -343,6 +346,10 @@ class ClickHouseHttp:
             return self._error(EngineError.own(error.code, error.name, str(error)), query_id)
         except ClientDisconnect:
             return PlainTextResponse("", status_code=499)
+        except Exception:
+            log.exception("a request failed in this server, not in the engine", query_id=query_id)
+            reason = "This server failed; its log has the trace"
+            return self._error(EngineError.own(1001, "STD_EXCEPTION", reason), query_id)
 
     async def _answer(self, request: Request, query_id: str) -> Response:
         fields = dict(parse_qsl(request.url.query, keep_blank_values=True, errors="surrogateescape"))
@@ -406,7 +413,7 @@ class ClickHouseHttp:
             size_bytes = await _write(path, bytes(head[insert.data_at :]), pieces, asked.account.lane)
             if size_bytes == 0 and insert.format == "Values":
                 raise EngineError.own(108, "NO_DATA_TO_INSERT", "No data to insert")
-            return _Statement(insert.reading(str(path)), insert.head, path)
+            return _Statement(insert.reading(str(path)), insert.statement, path)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -473,7 +480,7 @@ class ClickHouseHttp:
             with closing(self._engine.connect()) as connection:
                 if database:
                     connection.use(database)
-                connection.set(limits | own | ({"readonly": "1"} if account.reads_only else {}))
+                connection.set(limits | own | _readonly(asked))
                 yield connection
             return
         must_exist = fields.get("session_check") == "1"
@@ -530,6 +537,13 @@ def _content_type(name: str) -> str:
     return next(
         (kind for starts, kind in _CONTENT_TYPES if name.startswith(starts)), "text/plain; charset=UTF-8"
     )
+
+
+def _readonly(asked: _Asked) -> dict[str, str]:
+    """Readers may change no setting; GET changes no data."""
+    if asked.account.reads_only:
+        return {"readonly": "1"}
+    return {"readonly": "2"} if asked.get else {}
 
 
 async def _nothing() -> AsyncIterator[bytes]:

@@ -94,8 +94,10 @@ class Insert:
     data_at: int
 
     @property
-    def head(self) -> str:
-        return self.before + self.after
+    def statement(self) -> str:
+        """The INSERT as it was asked for, without data."""
+        source = "" if self.structure is None else f"input({self.structure})"
+        return f"{self.before}{source}{self.after} FORMAT {self.format}"
 
     def reading(self, path: str) -> str:
         """The same INSERT with its data in the file `path`."""
@@ -123,10 +125,10 @@ class _InsertReader:
         for token in tokens(self._text):
             if before is None and not token.is_word("INSERT"):
                 return None
-            if token.is_word("VALUES") and token.depth == 0 and not self._selects:
-                return self._cut(token.start, "Values", token.end)
             if before and before.is_word("FORMAT") and before.depth == 0 and token.text in formats:
                 return self._cut(before.start, token.text, _data_start(self._text, token.end))
+            if token.is_word("VALUES") and token.depth == 0 and not self._selects:
+                return self._cut(token.start, "Values", token.end)
             self._note(before, token)
             before = token
         return None

@@ -1,0 +1,82 @@
+"""`query`: SQL over everything that the system knows."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neural_hive.settings import load_settings
+
+READER = "default"
+FORMAT = "PrettyCompact"
+
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Data folder [default: .neural-hive]", file_okay=False)
+]
+Config = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML or YAML)", dir_okay=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(query)
+
+
+def query(
+    sql: Annotated[str, typer.Argument(help="One statement that reads; - takes it from standard input")],
+    output_format: Annotated[
+        str, typer.Option("--format", help="Any of ClickHouse's formats: JSON, CSVWithNames, Vertical, …")
+    ] = FORMAT,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", help="name=value for {name:Type} in the query; repeatable")
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(help="ClickHouse user [default: the one of the settings, or one that reads]")
+    ] = None,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Ask ClickHouse in SQL."""
+    from neural_hive.connectors.clickhouse import ClickHouse
+    from neural_hive.connectors.clickhouse_sql import output_format as chosen_format
+
+    params = _params(param or [])
+    text = sys.stdin.read() if sql == "-" else sql
+    text = text.strip().rstrip(";")
+    if not text:
+        raise typer.BadParameter("there is no statement", param_hint="SQL")
+    settings = load_settings(config, data=data)
+    reader = user or (settings.clickhouse_user if settings.is_given("clickhouse_user") else READER)
+    client = ClickHouse(
+        settings.clickhouse_host,
+        settings.clickhouse_port,
+        user=reader,
+        password=settings.password_of(reader),
+        database=settings.clickhouse_database,
+        secure=settings.clickhouse_secure,
+        retry_s=0,
+    )
+    with client, client.raw_stream(text, params, None if chosen_format(text) else output_format) as pieces:
+        _write(pieces)
+
+
+def _params(given: list[str]) -> dict[str, str]:
+    params = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals or not name.isidentifier():
+            raise typer.BadParameter(f"{item!r} is not name=value", param_hint="--param")
+        params[name] = value
+    return params
+
+
+def _write(pieces: Iterator[bytes]) -> None:
+    try:
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # Who reads has enough, as `head` does; nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
