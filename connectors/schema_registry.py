@@ -15,7 +15,7 @@ from neural_hive.connectors.schema_registry_server import Registry, application
 from neural_hive.connectors.schema_subjects import same
 from neural_hive.schemas import catalogue
 from neural_hive.schemas.catalogue import Registered, UnknownSchema
-from neural_hive.schemas.compatibility import full_name, unsafe_problems
+from neural_hive.schemas.shape import full_name, unsafe_problems
 
 LEVEL: Final = "FULL_TRANSITIVE"
 _NOT_FOUND: Final = 404

@@ -21,8 +21,8 @@ from neural_hive.schemas.catalogue import (
     schema_of,
     without_logical_types,
 )
-from neural_hive.schemas.compatibility import full_name
 from neural_hive.schemas.envelope import NAMESPACE, Envelope, Header
+from neural_hive.schemas.shape import full_name
 from neural_hive.schemas.strict import NotADatum, Program, check, compiled
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, TOPICS
 

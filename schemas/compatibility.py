@@ -1,108 +1,18 @@
-"""What a schema may be, and what a new version of it may change.
+"""What a new version of a schema may change.
 
 A version must be FULL_TRANSITIVE: it reads what every earlier version wrote, and every earlier version reads
-what it writes. The Avro library decides that; what is checked beside it are this system's own limits on
-shapes, which keep hostile bytes harmless and every record readable by the SQL engine.
+what it writes. The Avro library decides that; beside it, no place may change its meaning: its type's full name
+or its logical type.
 """
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any
 
-import avro.errors
 import avro.schema
 import orjson
 from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
 
-SCALARS: Final = frozenset({"string", "bytes", "int", "long", "double", "boolean"})
-UNKNOWN: Final = "UNKNOWN"
-_STEPS: Final = {"array": "items", "map": "values"}
-
-
-class Problem(NamedTuple):
-    """What is wrong with a schema; unsafe if its records could do harm or not be checked, else a matter of form."""
-
-    unsafe: bool
-    text: str
-
-
-def shape_problems(schema: Any) -> list[str]:
-    """What this system does not allow in a schema of its own, one sentence each, with the field's path."""
-    return [problem.text for problem in _checked(schema)]
-
-
-def unsafe_problems(schema: Any) -> list[str]:
-    """What makes a schema of others unfit to be read here."""
-    return [problem.text for problem in _checked(schema) if problem.unsafe]
-
-
-def _checked(schema: Any) -> list[Problem]:
-    try:
-        avro.schema.parse(orjson.dumps(schema).decode())
-    except (avro.errors.AvroException, TypeError, KeyError, RecursionError) as error:
-        return [Problem(True, f"not an Avro schema: {error}")]
-    if not isinstance(schema, dict) or schema.get("type") != "record":
-        return [Problem(True, "a schema of this system is a record")]
-    return list(_problems(schema, "", {}, ()))
-
-
-def _problems(node: Any, path: str, named: dict[str, Any], above: tuple[str, ...]) -> Iterator[Problem]:
-    where = path or "the record"
-    if isinstance(node, list):
-        yield from _union_problems(node, path, named, above)
-    elif isinstance(node, str):
-        if node in above:
-            yield Problem(True, f"{where}: {node} contains itself; recursive types are not allowed")
-        elif node not in SCALARS and node not in named:
-            yield Problem(True, f"{where}: type {node} is not allowed")
-    elif not isinstance(node, dict):
-        yield Problem(True, f"{where}: {node!r} is not a type")
-    elif node["type"] in _STEPS:
-        yield from _problems(node[_STEPS[node["type"]]], f"{path}[]", named, above)
-    elif node["type"] == "enum":
-        named[full_name(node)] = node
-        yield from _name_problems(node, where)
-        yield from _enum_problems(node, where)
-    elif node["type"] == "record":
-        yield from _record_problems(node, path, named, above)
-    else:
-        yield from _problems(node["type"], path, named, above)
-
-
-def _union_problems(
-    node: list[Any], path: str, named: dict[str, Any], above: tuple[str, ...]
-) -> Iterator[Problem]:
-    if len(node) != 2 or node[0] != "null":
-        yield Problem(True, f'{path}: only unions of the form ["null", X] are allowed')
-    for branch in node:
-        if branch != "null":
-            yield from _problems(branch, path, named, above)
-
-
-def _name_problems(node: dict[str, Any], where: str) -> Iterator[Problem]:
-    if not node.get("namespace"):
-        text = f"{where}: {node['type']} {node['name']} needs a namespace, or its name depends on its place"
-        yield Problem(False, text)
-
-
-def _enum_problems(node: dict[str, Any], where: str) -> Iterator[Problem]:
-    if node["symbols"][0] != UNKNOWN or node.get("default") != UNKNOWN:
-        text = f"{where}: enum {node['name']} needs {UNKNOWN} as its first symbol and as its default"
-        yield Problem(False, f"{text}, or no symbol can ever be added")
-
-
-def _record_problems(
-    node: dict[str, Any], path: str, named: dict[str, Any], above: tuple[str, ...]
-) -> Iterator[Problem]:
-    name, where = full_name(node), path or "the record"
-    named[name] = node
-    yield from _name_problems(node, where)
-    if not node.get("doc"):
-        text = f"{where}: record {node['name']} has no doc; say what it means to the business"
-        yield Problem(False, text)
-    if not node["fields"]:
-        yield Problem(True, f"{where}: record {node['name']} has no fields; values of zero bytes are refused")
-    for field in node["fields"]:
-        yield from _problems(field["type"], _join(path, field["name"]), named, (*above, name))
+from neural_hive.schemas.shape import STEPS, full_name, joined, named_types
 
 
 def incompatibilities(new: dict[str, Any], old: dict[str, Any]) -> list[str]:
@@ -128,9 +38,7 @@ def unreadable(reader: Any, writer: Any) -> list[str]:
 
 def _named_place(schema: dict[str, Any], location: str) -> str:
     """The library's place (fields/1/type/…) with the fields' names instead of their numbers."""
-    named: dict[str, Any] = {}
-    for _ in _problems(schema, "", named, ()):
-        pass
+    named = named_types(schema)
     node: Any = schema
     path = ""
     steps = [step for step in location.split("/") if step]
@@ -138,7 +46,7 @@ def _named_place(schema: dict[str, Any], location: str) -> str:
         node = named.get(node, node) if isinstance(node, str) else node
         if step.isdigit() and steps[at - 1] == "fields" and isinstance(node, dict):
             field = node["fields"][int(step)]
-            path = _join(path, field["name"])
+            path = joined(path, field["name"])
             node = field["type"]
         elif step in ("items", "values") and isinstance(node, dict):
             node = node.get(step, node)
@@ -166,24 +74,14 @@ def _types(node: Any, path: str, named: dict[str, Any]) -> Iterator[tuple[str, s
                 yield from inner
     elif isinstance(node, str):
         yield path, node
-    elif node["type"] in _STEPS:
+    elif node["type"] in STEPS:
         yield path, node["type"]
-        yield from _types(node[_STEPS[node["type"]]], f"{path}[]", named)
+        yield from _types(node[STEPS[node["type"]]], f"{path}[]", named)
     elif node["type"] in ("record", "enum"):
         named[full_name(node)] = node
         yield path, f"{node['type']} {full_name(node)}"
         for field in node.get("fields", ()):
-            yield from _types(field["type"], _join(path, field["name"]), named)
+            yield from _types(field["type"], joined(path, field["name"]), named)
     else:
         logical = node.get("logicalType")
         yield path, f"{node['type']} ({logical})" if logical else str(node["type"])
-
-
-def full_name(node: dict[str, Any]) -> str:
-    """A named type's name with its namespace."""
-    namespace = node.get("namespace", "")
-    return f"{namespace}.{node['name']}" if namespace else str(node["name"])
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name

@@ -16,8 +16,9 @@ import orjson
 
 from neural_hive.schemas import catalogue
 from neural_hive.schemas.catalogue import RecordKind, Registered
-from neural_hive.schemas.compatibility import incompatibilities, shape_problems
+from neural_hive.schemas.compatibility import incompatibilities
 from neural_hive.schemas.envelope import ENVELOPE_SCHEMA, HEADER_SCHEMA, NAMESPACE
+from neural_hive.schemas.shape import shape_problems
 
 Source = tuple[RecordKind, tuple[str, ...], dict[str, Any]]
 

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from neural_hive.schemas.compatibility import full_name
+from neural_hive.schemas.shape import full_name
 
 _FIXED: Final[dict[str, Any]] = {
     "string": "Grüße → 蜂",

@@ -12,7 +12,7 @@ from aiokafka.partitioner import murmur2 as aiokafka_murmur2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neural_hive.schemas import catalogue, codec, compatibility
+from neural_hive.schemas import catalogue, codec, shape
 from neural_hive.schemas.catalogue import UnknownSchema
 from neural_hive.schemas.codec import BadRecord, EventEncoder
 from neural_hive.schemas.envelope import Envelope, Header
@@ -183,7 +183,7 @@ def test_a_message_under_a_schema_of_others_is_read_as_ours() -> None:
     text = msgspec.json.encode(own).decode().replace('"COMPLETED"', '"PAUSED","COMPLETED"')
     foreign = _undocumented(msgspec.json.decode(text))
     foreign["fields"][1]["type"]["fields"].insert(1, {"name": "mood", "type": "string"})
-    assert compatibility.unsafe_problems(foreign) == []
+    assert shape.unsafe_problems(foreign) == []
     record = samples.fixed(own)
     record["payload"] |= {"mood": "fine", "outcome": "PAUSED"}
     out = io.BytesIO()

@@ -146,6 +146,15 @@ def test_every_earlier_version_counts(folder: Path, write: Write) -> None:
         ([{"name": "x", "type": _inner(["null", "neural_hive.Inner"])}], "contains itself"),
         ([{"name": "x", "type": "Nowhere"}], "not an Avro schema"),
         ([{"name": "x"}], "not an Avro schema"),
+        ([{"name": "x y", "type": "string"}], "'x y' is not a name"),
+        ([{"name": "x", "type": ENUM | {"symbols": ["UNKNOWN", "3"]}}], "enum symbol must be a valid"),
+        ([{"name": "x", "type": "string", "default": 5}], "the default 5 is not a value"),
+        ([{"name": "x", "type": "int", "default": 2**31}], "the default 2147483648 is not"),
+        ([{"name": "x", "type": ENUM, "default": "XL"}], "the default 'XL' is not"),
+        ([{"name": "x", "type": ["null", "string"], "default": ""}], "the default '' is not"),
+        ([{"name": "x", "type": {"type": "array", "items": "long"}, "default": [True]}], r"\[True\] is not"),
+        ([{"name": "x", "type": _inner("int"), "default": {"other": "", "size": ""}}], "is not a value"),
+        ([{"name": "x", "type": {"type": "string", "logicalType": "uuid"}}], "logical type uuid of string"),
     ],
 )
 def test_shapes_that_are_not_allowed(folder: Path, write: Write, fields: list[Any], why: str) -> None:
