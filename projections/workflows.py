@@ -32,7 +32,7 @@ WORKFLOWS: Final = Projection(
         Column("completed_count", "UInt32"),
         Column("failed_count", "UInt32"),
         Column("cancelled_count", "UInt32"),
-        Column("started_at", TIME, sql="if(event_type = 'WorkflowStarted', occurred_at, NULL)"),
+        Column("started_at", TIME),
         Column("deadline_at", TIME),
         Column("finished_at", TIME, sql=f"if(event_type IN ({_ENDS}), occurred_at, NULL)"),
         Column("duration_ms", "Int64"),

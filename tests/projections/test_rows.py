@@ -1,0 +1,163 @@
+"""Which rows follow from which events, for every read model."""
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from neural_hive.projections.archive import EVENTS, INSERT_SETTINGS
+from neural_hive.projections.avro_types import UnsupportedType, column_type, json_ready, quoted
+from neural_hive.projections.catalogue import PROJECTIONS
+from neural_hive.projections.container import Raw, wrap
+from neural_hive.projections.dead_letters import DEAD_LETTERS
+from neural_hive.projections.http_store import HttpStore
+from neural_hive.projections.projection import Projection
+from neural_hive.projections.store import StoreRefused
+from neural_hive.projections.ticket_history import TICKET_HISTORY
+from neural_hive.projections.tickets import TICKETS
+from neural_hive.projections.workflows import WORKFLOWS
+from neural_hive.schemas.catalogue import registered, schema_of
+from neural_hive.schemas.codec import encode_event
+from tests.fixtures_clickhouse import ClickHouseServer
+from tests.projections.grammar import given, record_at
+from tests.projections.support import AT, completed, dead_letter, envelope, failed, ready, started
+
+
+@pytest.fixture
+def store(clickhouse: ClickHouseServer, database: str) -> Iterator[HttpStore]:
+    yield HttpStore(clickhouse.host, clickhouse.port, clickhouse.user, clickhouse.password, database)
+
+
+def _workflow(event_type: str, version: int, **payload: object) -> bytes:
+    head = msgspec.structs.replace(envelope(event_type, "w1", version), aggregate_type="workflow")
+    return encode_event(head, payload)
+
+
+def test_each_ticket_event_is_one_row_of_what_it_says(store: HttpStore) -> None:
+    given(store, ready("t1"), started("t1"), completed("t1"), failed("t2")).then_rows(
+        TICKETS,
+        {
+            "ticket_id": "t1",
+            "version": 1,
+            "status": "READY",
+            "agent_id": None,
+            "exit_code": None,
+            "error": None,
+        },
+        {
+            "ticket_id": "t1",
+            "version": 2,
+            "status": "RUNNING",
+            "agent_id": "agent-1",
+            "exit_code": None,
+            "error": None,
+        },
+        {
+            "ticket_id": "t1",
+            "version": 3,
+            "status": "COMPLETED",
+            "agent_id": "agent-1",
+            "exit_code": 0,
+            "error": None,
+        },
+        {
+            "ticket_id": "t2",
+            "version": 3,
+            "status": "FAILED",
+            "agent_id": "agent-1",
+            "exit_code": 2,
+            "error": "exit code 2",
+        },
+    )
+
+
+def test_ticket_history_names_every_step(store: HttpStore) -> None:
+    refused = encode_event(
+        envelope("TicketResultRefused", "t1", 4),
+        {"ticket_id": "t1", "workflow_id": "w1", "attempt": 2, "agent_id": "a", "reason": "stale"},
+    )
+    given(store, completed("t1"), refused).then_rows(
+        TICKET_HISTORY,
+        {"event_type": "TicketCompleted", "status": "COMPLETED", "attempt": 1, "error": None},
+        {"event_type": "TicketResultRefused", "status": None, "attempt": 2, "error": "stale"},
+    )
+
+
+def test_workflow_from_start_to_end(store: HttpStore) -> None:
+    begun = _workflow(
+        "WorkflowStarted",
+        1,
+        workflow_id="w1",
+        decision_id="w1",
+        plan_id="p1",
+        intent_id="i1",
+        risk_band="low",
+        priority="HIGH",
+        confidence=0.9,
+        task_count=3,
+        deadline_at=AT,
+        started_at=AT,
+        requested_by="somebody",
+    )
+    ended = _workflow("WorkflowCompleted", 2, workflow_id="w1", completed_count=3, duration_ms=17)
+    given(store, begun, ended).then_rows(
+        WORKFLOWS,
+        {"workflow_id": "w1", "status": "RUNNING", "task_count": 3, "priority": "HIGH", "duration_ms": None},
+        {"workflow_id": "w1", "status": "COMPLETED", "task_count": None, "priority": None, "duration_ms": 17},
+    )
+
+
+def test_refused_plan_keeps_its_reasons(store: HttpStore) -> None:
+    refused = _workflow("PlanRejected", 1, decision_id="w1", plan_id="p1", reasons=["cycle a -> b -> a"])
+    given(store, refused).then_rows(
+        WORKFLOWS,
+        {"workflow_id": "w1", "status": "REJECTED", "plan_id": "p1", "reasons": ["cycle a -> b -> a"]},
+    )
+
+
+def test_dead_letter_keeps_its_bytes(store: HttpStore) -> None:
+    given(store, dead_letter(b"plain"), ready("t1")).then_rows(
+        DEAD_LETTERS, {"reason": "no such task", "source_partition": 1, "source_offset": 17, "value": "plain"}
+    )
+
+
+@pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda p: p.name)
+def test_read_model_names_events_and_fields_that_exist(projection: Projection) -> None:
+    schemas = {row.name: schema_of(number) for number, row in registered().items()}
+    fields: set[str] = set()
+    for name in projection.types:
+        payload = schemas[name]["fields"][1]["type"]
+        for field in payload["fields"]:
+            fields.add(field["name"])
+            if isinstance(field["type"], dict) and field["type"]["type"] == "record":
+                fields |= {f"{field['name']}.{inner['name']}" for inner in field["type"]["fields"]}
+    for column in (*projection.key, *projection.columns):
+        assert set(column.fields) <= fields, column.name
+
+
+def test_every_registered_schema_has_column_types() -> None:
+    for number in registered():
+        assert column_type(schema_of(number)).startswith("Tuple(")
+        assert json_ready(schema_of(number), "s")
+
+
+def test_wider_union_is_refused() -> None:
+    with pytest.raises(UnsupportedType, match="null and one type"):
+        column_type(["null", "string", "long"])
+
+
+@pytest.mark.parametrize("damage", [-1, 1])
+def test_datum_of_wrong_length_fails_the_insert_as_a_whole(store: HttpStore, damage: int) -> None:
+    given(store)
+    good = ready("t1")
+    bad = good + b"\0" if damage > 0 else good[:-1]
+    number = int.from_bytes(good[1:5], "big")
+    container = wrap([Raw(record_at(n, value), number) for n, value in enumerate([good, bad, good, good])])
+    with pytest.raises(StoreRefused):
+        store.insert(EVENTS.insert_sql(container, "1"), container.body, INSERT_SETTINGS)
+    assert store.rows("SELECT count() FROM events") == [(0,)]
+
+
+def test_sql_text_is_quoted(store: HttpStore) -> None:
+    text = "it's \\ a 'text'"
+    assert store.rows(f"SELECT {quoted(text)}") == [(text,)]
