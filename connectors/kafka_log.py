@@ -19,6 +19,10 @@ CHUNK_RECORDS: Final = 5_000
 QUEUE_KBYTES: Final = 32 * 1024  # what librdkafka may hold ready for one partition
 CALL_TIMEOUT_S: Final = 30.0
 _POLL_S: Final = 0.02  # a read that finds fewer than a whole chunk waits this long
+_PASSING: Final = (  # a leader is being elected, or has not heard of its topic yet
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+)
 _NO_GROUP: Final = "neural-hive.reader"  # confluent-kafka wants a name; nothing is ever joined or committed
 
 
@@ -216,11 +220,16 @@ def _offsets(
         IsolationLevel.READ_COMMITTED if isolation == "read_committed" else IsolationLevel.READ_UNCOMMITTED
     )
     admin = AdminClient({"log_level": 3, **config})
-    answers = admin.list_offsets(wanted, isolation_level=level, request_timeout=CALL_TIMEOUT_S)
-    found: dict[tuple[str, int], int] = {}
-    for asked, answer in answers.items():
+    deadline = time.monotonic() + CALL_TIMEOUT_S
+    while True:
+        answers = admin.list_offsets(wanted, isolation_level=level, request_timeout=CALL_TIMEOUT_S)
+        found: dict[tuple[str, int], int] = {}
         try:
-            found[asked.topic, asked.partition] = answer.result(CALL_TIMEOUT_S + 1).offset
+            for asked, answer in answers.items():
+                found[asked.topic, asked.partition] = answer.result(CALL_TIMEOUT_S + 1).offset
+            return found
         except KafkaException as error:
-            raise UnreadableLog(f"{asked.topic}:{asked.partition}: {error.args[0].str()}") from error
-    return found
+            reason = error.args[0]
+            if reason.code() not in _PASSING or time.monotonic() > deadline:
+                raise UnreadableLog(f"{asked.topic}:{asked.partition}: {reason.str()}") from error
+        time.sleep(_POLL_S)

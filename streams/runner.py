@@ -17,6 +17,7 @@ from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.versions import code_hash
 
 STALL_S = 30.0
+SESSION_S = 10  # after this time without a heartbeat a worker's partitions go to others
 CALL_TIMEOUT_S = 30.0
 SLOTS_MAX = 256
 log = structlog.get_logger()
@@ -96,11 +97,13 @@ def make_processor(
     config: dict[str, Any],
     data: Path,
     on_ready: Callable[[bool], None] = lambda ready: None,
+    extra_modules: tuple[str, ...] = (),
+    session_s: int = SESSION_S,
 ) -> tuple[Processor, IO[str]]:
     """The processor of a system in a free slot of a data folder, and the lock that holds the slot."""
     slot, folder, lock = take_slot(data, system.name)
     partitions_of, topic_ids = cluster_view(config, system)
-    modules = {f.__module__ for a in system.aggregates for f in (a.decide, a.evolve)}
+    modules = {f.__module__ for a in system.aggregates for f in (a.decide, a.evolve)} | set(extra_modules)
     state_version, logic_version = code_hash(modules), code_hash({*modules, *system.decides})
 
     def place_of(number: int) -> Place:
@@ -115,15 +118,26 @@ def make_processor(
         )
 
     log.info("starting", system=system.name, slot=slot, logic_version=logic_version)
-    processor = Processor(system, config["bootstrap.servers"], folder, slot, place_of, {}, on_ready)
+    processor = Processor(
+        system, config["bootstrap.servers"], folder, slot, place_of, {}, on_ready, session_s
+    )
     return processor, lock
 
 
 def run_system(
-    system: System, config: dict[str, Any], data: Path, on_ready: Callable[[bool], None] = lambda ready: None
+    system: System,
+    config: dict[str, Any],
+    data: Path,
+    on_ready: Callable[[bool], None] = lambda ready: None,
+    extra_modules: tuple[str, ...] = (),
+    session_s: int = SESSION_S,
 ) -> None:
-    """Runs a system until SIGTERM or SIGINT; ends the process on its own when it may not go on."""
-    processor, _lock = make_processor(system, config, data, on_ready)
+    """Runs a system until SIGTERM or SIGINT; ends the process on its own when it may not go on.
+
+    `extra_modules` count into the versions of state and logic although nothing imports them. `session_s` is how
+    long a silent worker keeps its partitions.
+    """
+    processor, _lock = make_processor(system, config, data, on_ready, extra_modules, session_s)
     worker = faust.Worker(
         processor.app,
         loglevel="warning",

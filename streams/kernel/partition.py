@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from neural_hive.aggregates.aggregate import Rejected
 from neural_hive.aggregates.identity import derived_id
-from neural_hive.connectors.kafka_log import begin_offsets
+from neural_hive.connectors.kafka_log import UnreadableLog, begin_offsets
 from neural_hive.schemas.codec import EventEncoder
 from neural_hive.streams.kernel import metrics
 from neural_hive.streams.kernel.fold import NEVER, Fold, Route
@@ -78,8 +78,23 @@ class Partition:
     def open(self) -> None:
         """Fence, read the offsets, recover the state. Also the way back from any error that leaves a doubt.
 
-        Raises BrokenLog, StalledLog; KafkaException: the broker cannot be reached.
+        Waits for a broker that is away. Raises BrokenLog, StalledLog, Fenced.
         """
+        wait_s = 0.1
+        while True:
+            try:
+                self._open()
+                return
+            except KafkaException as error:
+                if _is_fenced(error):
+                    raise Fenced(f"{self.name}: {error.args[0].str()}") from error
+                log.warning("cannot recover yet", partition=self.name, why=error.args[0].str())
+            except UnreadableLog as error:
+                log.warning("cannot recover yet", partition=self.name, why=str(error))
+            time.sleep(wait_s)
+            wait_s = min(wait_s * 2, 5.0)
+
+    def _open(self) -> None:
         started = time.monotonic()
         self.close()
         self._producer = Producer(self._producer_settings())
@@ -157,20 +172,7 @@ class Partition:
                 return
             except _Indefinite as error:
                 log.warning("recovering from the log", partition=self.name, why=str(error))
-                self._reopen()
-
-    def _reopen(self) -> None:
-        wait_s = 0.1
-        while True:
-            try:
                 self.open()
-                return
-            except KafkaException as error:
-                if _is_fenced(error):
-                    raise Fenced(f"{self.name}: {error.args[0].str()}") from error
-                log.warning("cannot recover yet", partition=self.name, why=error.args[0].str())
-                time.sleep(wait_s)
-                wait_s = min(wait_s * 2, 5.0)
 
     def _process(self, batch: Batch) -> None:
         at = self.next[batch.topic]

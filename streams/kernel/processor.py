@@ -120,16 +120,16 @@ class Processor:
         place_of: Callable[[int], Place],
         views: Mapping[str, Any],
         on_ready: Callable[[bool], None] = lambda ready: None,
-        faust_settings: Mapping[str, Any] | None = None,
+        session_s: int = 10,
     ) -> None:
         self.system = system
         self.slots: dict[int, Slot] = {}
         self._place_of, self._views, self._on_ready = place_of, views, on_ready
         self._pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix=system.name)
         self._opening = asyncio.Lock()
-        self.app = self._new_app(bootstrap, folder, slot, dict(faust_settings or {}))
+        self.app = self._new_app(bootstrap, folder, slot, session_s)
 
-    def _new_app(self, bootstrap: str, folder: Path, slot: str, more: dict[str, Any]) -> faust.App:
+    def _new_app(self, bootstrap: str, folder: Path, slot: str, session_s: int) -> faust.App:
         brokers = [yarl.URL(f"kafka://{address}") for address in bootstrap.split(",")]
         app = faust.App(
             self.system.name,
@@ -142,8 +142,8 @@ class Processor:
             topic_disable_leader=True,
             topic_allow_declare=False,
             consumer_group_instance_id=slot,
-            broker_session_timeout=10,
-            broker_heartbeat_interval=3,
+            broker_session_timeout=session_s,
+            broker_heartbeat_interval=session_s / 3.3,
             broker_request_timeout=30,
             broker_max_poll_interval=3600,
             broker_max_poll_records=FETCH_RECORDS_MAX,
@@ -152,7 +152,6 @@ class Processor:
             stream_buffer_maxsize=1_000,
             stream_wait_empty=False,
             stream_recovery_delay=0,
-            **more,
         )
         app.transport = BatchTransport(brokers, app, loop=app.loop)
         app.transport.on_expelled = lambda why: self._fail(Fenced(why))

@@ -1,17 +1,18 @@
-"""The toy system: two inputs, one aggregate, a timer. Runs as `python -m tests.toy.system BOOTSTRAP DATA`."""
+"""The toy system: two inputs, two aggregates, a timer. `python -m tests.toy.system BOOTSTRAP DATA [SUFFIX [VERSION]]`
 
+The suffix keeps the topics of one test apart from those of another; the version stands for a change of the code.
+"""
+
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from prometheus_client import start_http_server
 
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.runner import run_system
-from tests.toy.counter import COUNTER, Close, Raise, Start
-
-toy = System("toy", aggregates=(COUNTER,), decides=(__name__,), repartition="toy.repartition")
+from tests.toy import counter, tally
 
 
 class AddToCounter(msgspec.Struct, frozen=True):
@@ -28,30 +29,40 @@ class StartCountdown(msgspec.Struct, frozen=True):
     delay_ms: int
 
 
-@toy.on("toy.commands", AddToCounter)
-@toy.on("toy.results", AddToCounter)
-def add(unit: Any, message: AddToCounter) -> None:
-    unit.execute(COUNTER, message.counter_id, Raise(message.amount))
+def build(suffix: str = "") -> System:
+    """The system, with its topics and group under a suffix."""
+    counters = msgspec.structs.replace(counter.COUNTER, topic=f"toy.counters{suffix}")
+    tallies = msgspec.structs.replace(tally.TALLY, topic=f"toy.tallies{suffix}")
+    toy = System(f"toy{suffix}", (counters, tallies), (__name__,), repartition=f"toy.repartition{suffix}")
+
+    @toy.on(f"toy.commands{suffix}", AddToCounter)
+    @toy.on(f"toy.results{suffix}", AddToCounter)
+    def add(unit: Any, message: AddToCounter) -> None:
+        events = unit.execute(counters, message.counter_id, counter.Raise(message.amount))
+        if events and message.amount % 2 == 0:
+            unit.execute(tallies, message.counter_id, tally.Note(message.amount))
+
+    @toy.on(f"toy.commands{suffix}", StartCountdown)
+    def start(unit: Any, message: StartCountdown) -> None:
+        unit.execute(counters, message.counter_id, counter.Start(unit.now + message.delay_ms * 1000))
+
+    @toy.on_timer(counters, "countdown")
+    def countdown_over(unit: Any, counter_id: str) -> None:
+        unit.execute(counters, counter_id, counter.Close())
+
+    return toy
 
 
-@toy.on("toy.commands", StartCountdown)
-def start(unit: Any, message: StartCountdown) -> None:
-    unit.execute(COUNTER, message.counter_id, Start(unit.now + message.delay_ms * 1000))
-
-
-@toy.on_timer(COUNTER, "countdown")
-def countdown_over(unit: Any, counter_id: str) -> None:
-    unit.execute(COUNTER, counter_id, Close())
-
-
-def main(bootstrap: str, data: str) -> None:
-    def ready(is_ready: bool) -> None:
-        (Path(data) / "ready").write_text(str(is_ready))
-
-    run_system(toy, {"bootstrap.servers": bootstrap}, Path(data), ready)
+def main(bootstrap: str, data: str, suffix: str = "", version: str = "") -> None:
+    """Runs the system; `version` moves it to another `state_version`, as a change of its code would."""
+    run_system(
+        build(suffix),
+        {"bootstrap.servers": bootstrap},
+        Path(data),
+        extra_modules=("tests.toy.another_version",) if version else (),
+        session_s=int(os.environ.get("TOY_SESSION_S", "10")),
+    )
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 3:
-        start_http_server(int(sys.argv[3]))
-    main(sys.argv[1], sys.argv[2])
+    main(*sys.argv[1:])

@@ -1,0 +1,70 @@
+"""When the log is not what the state was made from, the partition stops and says so."""
+
+import subprocess
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from neural_hive.streams.kernel.processor import EXIT_BROKEN
+from tests.kernel.conftest import ToyFactory
+from tests.toy.harness import Toy
+
+
+def _stops(toy: Toy, reason: str) -> None:
+    toy.start()
+    assert toy.workers[-1].wait(60) == EXIT_BROKEN
+    log = (toy.folder / f"worker-{len(toy.workers) - 1}.log").read_text()
+    assert reason in log
+    assert "Traceback" not in log
+
+
+def _filled(make_toy: ToyFactory) -> Toy:
+    toy = make_toy(1)
+    toy.start()
+    toy.add(100)
+    toy.wait_until_done()
+    toy.stop()
+    return toy
+
+
+def test_events_deleted_with_their_topic(make_toy: ToyFactory) -> None:
+    toy = _filled(make_toy)
+    admin = AdminClient(toy.config)
+    topic = toy.event_topics[0]
+    admin.delete_topics([topic])[topic].result(30)
+    _create_again(admin, topic)
+    _stops(toy, "deleted and made anew")
+
+
+def _create_again(admin: AdminClient, topic: str) -> None:
+    for _ in range(50):
+        try:
+            admin.create_topics([NewTopic(topic, 1, -1)])[topic].result(30)
+            return
+        except Exception as error:
+            if "exists" not in str(error):
+                raise
+            subprocess.run(["sleep", "0.2"], check=True)
+
+
+def test_a_foreign_event_in_the_log(make_toy: ToyFactory) -> None:
+    toy = _filled(make_toy)
+    first = next(iter(toy.events(toy.event_topics[0])))[0]
+    producer = Producer(toy.config)
+    producer.produce(toy.event_topics[0], first.value, first.key, 0)
+    producer.flush()
+    _stops(toy, "two events claim one place")
+
+
+def test_offsets_that_are_gone(make_toy: ToyFactory) -> None:
+    toy = _filled(make_toy)
+    admin = AdminClient(toy.config)
+    for _ in range(100):  # the group must be empty first: its member left without a word
+        try:
+            admin.delete_consumer_groups([toy.system.name])[toy.system.name].result(30)
+            break
+        except Exception as error:
+            if "NON_EMPTY" not in str(error):
+                raise
+            subprocess.run(["sleep", "0.2"], check=True)
+    _stops(toy, "no committed offset")

@@ -1,0 +1,54 @@
+"""Timers survive restarts and never overtake what waits in the inputs."""
+
+import time
+
+from tests.kernel.conftest import ToyFactory
+
+
+def _wait_for(toy: object, kind: str, wait_s: float = 30) -> None:
+    deadline = time.monotonic() + wait_s
+    while time.monotonic() < deadline:
+        if any(e.event_type == kind for _, e, _ in toy.events(toy.event_topics[0])):  # type: ignore[attr-defined]
+            return
+        time.sleep(0.3)
+    raise AssertionError(f"no {kind} after {wait_s} s")
+
+
+def test_a_timer_fires_at_its_due_time(make_toy: ToyFactory) -> None:
+    toy = make_toy()
+    toy.start()
+    toy.send(toy.commands, "StartCountdown", "counter-1", {"delay_ms": 1_000})
+    toy.producer.flush()
+    _wait_for(toy, "CounterClosed")
+    toy.stop()
+    due = [p["due_at"] for _, e, p in toy.events(toy.event_topics[0]) if e.event_type == "CountdownStarted"]
+    (closed,) = [e for _, e, _ in toy.events(toy.event_topics[0]) if e.event_type == "CounterClosed"]
+    assert [closed.occurred_at] == due
+    assert closed.source_topic == ""
+    assert toy.check_state() == toy.partitions
+
+
+def test_after_an_outage_results_come_before_the_time_out(make_toy: ToyFactory) -> None:
+    """What was in the topic before the timer's due time is processed first, however late the worker is."""
+    toy = make_toy()
+    toy.start()
+    toy.send(toy.commands, "StartCountdown", "counter-1", {"delay_ms": 8_000})
+    toy.producer.flush()
+    _wait_for(toy, "CountdownStarted")
+    toy.kill(0)
+    due_s = time.monotonic() + 8
+    for _ in range(500):
+        toy.send(toy.results, "AddToCounter", "counter-1", {"amount": 1})
+    toy.producer.flush()
+    time.sleep(due_s - time.monotonic())
+    toy.start()
+    _wait_for(toy, "CounterClosed")
+    toy.stop()
+    kinds = [e.event_type for _, e, _ in sorted_by_version(toy)]
+    assert kinds == ["CountdownStarted", *["CounterRaised"] * 500, "CounterClosed"]
+    assert toy.dead_letters() == []
+
+
+def sorted_by_version(toy: object) -> list[object]:
+    found = list(toy.events(toy.event_topics[0]))  # type: ignore[attr-defined]
+    return sorted(found, key=lambda item: item[1].version)

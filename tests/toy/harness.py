@@ -1,0 +1,245 @@
+"""Runs the toy system as real processes on a real broker, and says whether the log is what it must be."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from neural_hive.connectors.kafka_log import Record, read_committed
+from neural_hive.schemas.codec import decode, encode_message
+from neural_hive.schemas.envelope import NO_HASH, Envelope, Header
+from neural_hive.streams.kernel.fold import Fold
+from neural_hive.streams.kernel.recovery import recover
+from neural_hive.streams.kernel.state import Store
+from neural_hive.streams.runner import cluster_view
+from tests.toy.system import build
+
+SCHEMAS = Path(__file__).parent / "schemas"
+ROOT = Path(__file__).parents[2]
+WAIT_S = 120
+PASSING = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+)
+UNKNOWN_LAG = 1 << 40  # the group's coordinator is not there yet
+
+
+class Toy:
+    """One toy system with topics of its own."""
+
+    def __init__(self, bootstrap: str, folder: Path, partitions: int = 4) -> None:
+        self.bootstrap, self.folder, self.partitions = bootstrap, folder, partitions
+        self.suffix = f".{uuid.uuid4().hex[:6]}"
+        self.system = build(self.suffix)
+        self.config = {"bootstrap.servers": bootstrap}
+        self.commands, self.results = f"toy.commands{self.suffix}", f"toy.results{self.suffix}"
+        self.event_topics = [f"toy.counters{self.suffix}", f"toy.tallies{self.suffix}"]
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.sent: set[str] = set()
+        self._create_topics()
+        self.producer = Producer(self.config | {"partitioner": "murmur2_random", "linger.ms": 10})
+
+    def _create_topics(self) -> None:
+        admin = AdminClient(self.config)
+        mine = [self.commands, self.results, f"toy.repartition{self.suffix}", *self.event_topics]
+        times = {"message.timestamp.type": "LogAppendTime"}
+        wanted = [NewTopic(topic, self.partitions, -1, config=times) for topic in mine]
+        wanted.append(NewTopic("dead.letters", 3, -1, config=times))
+        for future in admin.create_topics(wanted).values():
+            try:
+                future.result(30)
+            except Exception as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
+
+    def start(self, workers: int = 1, version: str = "") -> None:
+        """Starts workers; each takes a free slot of the data folder."""
+        for _ in range(workers):
+            command = [
+                sys.executable,
+                "-m",
+                "tests.toy.system",
+                self.bootstrap,
+                str(self.folder),
+                self.suffix,
+                version,
+            ]
+            log = (self.folder / f"worker-{len(self.workers)}.log").open("wb")
+            environment = os.environ | {"NEURAL_HIVE_SCHEMAS": str(SCHEMAS), "TOY_SESSION_S": "6"}
+            self.workers.append(
+                subprocess.Popen(
+                    command, cwd=ROOT, stdout=log, stderr=log, env=environment, start_new_session=True
+                )
+            )
+
+    def kill(self, index: int, how: signal.Signals = signal.SIGKILL) -> None:
+        """Sends a signal to a worker; after SIGKILL it is gone."""
+        self.workers[index].send_signal(how)
+        if how == signal.SIGKILL:
+            self.workers[index].wait(10)
+
+    def keep_alive(self, workers: int) -> None:
+        """Starts as many workers as are missing: what a supervisor does."""
+        alive = sum(worker.poll() is None for worker in self.workers)
+        self.start(workers - alive)
+
+    def stop(self) -> None:
+        """Ends all workers in order; those that do not are killed."""
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGCONT)
+                worker.terminate()
+        for worker in self.workers:
+            try:
+                worker.wait(20)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
+
+    def add(self, count: int, keys: int = 500, amount: int = 1) -> None:
+        """Publishes `count` messages over two topics."""
+        for _ in range(count):
+            number = len(self.sent)
+            topic = (self.commands, self.results)[number % 2]
+            self.send(topic, "AddToCounter", f"counter-{number % keys}", {"amount": amount + number % 2})
+        self.producer.flush(60)
+
+    def send(
+        self,
+        topic: str,
+        message_type: str,
+        counter_id: str,
+        payload: dict[str, Any],
+        message_id: str = "",
+        **where: Any,
+    ) -> str:
+        """Publishes one message; `partition=` sends it elsewhere than its key says."""
+        message_id = message_id or f"message-{len(self.sent)}-{uuid.uuid4().hex[:6]}"
+        self.sent.add(message_id)
+        header = Header(message_id, message_type, 1_700_000_000_000_000, counter_id, "", "", "", "", "test")
+        value = encode_message(header, {"counter_id": counter_id, **payload})
+        while True:
+            try:
+                self.producer.produce(topic, value, counter_id, **where)
+                self.producer.poll(0)
+                return message_id
+            except BufferError:
+                self.producer.poll(0.2)
+
+    def events(self, topic: str) -> Iterator[tuple[Record, Envelope, dict[str, Any]]]:
+        """All committed events of a topic, partition by partition."""
+        for partition in range(self.partitions):
+            for message in self._read(topic, partition):
+                decoded = decode(message.value or b"", "event")
+                assert isinstance(decoded.head, Envelope)
+                yield message, decoded.head, decoded.payload
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        """The dead letters that came from this system's topics."""
+        letters = [
+            decode(m.value or b"", "message").payload for p in range(3) for m in self._read("dead.letters", p)
+        ]
+        return [letter for letter in letters if letter["source_topic"].endswith(self.suffix)]
+
+    def _read(self, topic: str, partition: int) -> Iterator[Record]:
+        return read_committed(self.config, topic, partition, 0, None)
+
+    def lag(self) -> int:
+        """Input records (and markers) behind the group's committed offsets."""
+        consumer = Consumer(self.config | {"group.id": self.system.name})
+        tps = [TopicPartition(topic, p) for topic in self.system.topics for p in range(self.partitions)]
+        try:
+            committed = consumer.committed(tps, 20)
+            return sum(consumer.get_watermark_offsets(tp, 20)[1] - max(tp.offset, 0) for tp in committed)
+        except KafkaException as error:
+            if error.args[0].code() in PASSING:
+                return UNKNOWN_LAG
+            raise
+        finally:
+            consumer.close()
+
+    def wait_until_done(self, wait_s: float = WAIT_S) -> float:
+        """Waits until every input is behind the committed offsets. Returns how long it took, s."""
+        started = time.monotonic()
+        while self.lag() > 0:
+            if time.monotonic() - started > wait_s:
+                logs = "\n".join(p.read_text()[-2_000:] for p in sorted(self.folder.glob("worker-*.log")))
+                raise AssertionError(f"lag {self.lag()} after {wait_s} s\n{logs}")
+            time.sleep(0.2)
+        return time.monotonic() - started
+
+    def check(self) -> Counter[str]:
+        """The oracle: one answer to each input, chains and sequences whole, state equal to the fold."""
+        causes: Counter[tuple[str, str]] = Counter()
+        chains: dict[str, tuple[int, bytes]] = {}
+        sequences: dict[int, list[int]] = {}
+        kinds: Counter[str] = Counter()
+        for topic in self.event_topics:
+            for message, envelope, _ in self.events(topic):
+                key = f"{envelope.aggregate_type}/{envelope.aggregate_id}"
+                version, digest = chains.get(key, (0, NO_HASH))
+                assert envelope.version == version + 1, f"{key}: {version} is followed by {envelope.version}"
+                assert envelope.prev_hash == digest, f"{key} version {envelope.version}: broken chain"
+                chains[key] = (envelope.version, sha256(message.value or b"").digest())
+                sequences.setdefault(message.partition, []).append(envelope.sequence)
+                causes[key, envelope.causation_id] += 1
+                kinds[envelope.event_type] += 1
+        for partition, found in sequences.items():
+            assert sorted(found) == list(range(1, len(found) + 1)), f"sequence of partition {partition}"
+        doubled = [cause for cause, count in causes.items() if count > 1]
+        assert not doubled, f"answered twice: {doubled[:3]}"
+        answered = {cause for (_, cause) in causes}
+        lost = self.sent - answered - self._refused()
+        assert not lost, f"{len(lost)} of {len(self.sent)} lost, e.g. {sorted(lost)[:3]}"
+        return kinds
+
+    def _refused(self) -> set[str]:
+        found = set()
+        for letter in self.dead_letters():
+            try:
+                head = decode(letter["value"], "message").head
+            except Exception:  # bytes that are no message have no id
+                continue
+            assert isinstance(head, Header)
+            found.add(head.message_id)
+        return found
+
+    def check_state(self) -> int:
+        """Every partition's RocksDB equals the fold of its log. Call when all workers have stopped."""
+        compared = 0
+        _, topic_ids = cluster_view(self.config, self.system)
+        for partition in range(self.partitions):
+            fresh = Store(self.folder / f"refolded-{partition}-{uuid.uuid4().hex[:6]}")
+            position = recover(
+                Fold(self.system.aggregates, fresh), self.config, partition, topic_ids, "refolded", 10
+            ).position
+            expected = dict(fresh.rows())
+            fresh.close()
+            for kept in self._stores(partition, position.sequence):
+                assert dict(kept.rows()) == expected, (
+                    f"state of partition {partition} is not the fold of its log"
+                )
+                compared += 1
+                kept.close()
+        return compared
+
+    def _stores(self, partition: int, sequence: int) -> Iterator[Store]:
+        """The stores that reach the log's end; those of earlier owners stand still behind it."""
+        for folder in self.folder.glob(f"toy{self.suffix}/worker-*/{partition}/*"):
+            store = Store(folder)
+            position = store.position()
+            if position is not None and position.sequence == sequence:
+                yield store
+            else:
+                store.close()
