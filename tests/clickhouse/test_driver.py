@@ -28,7 +28,8 @@ def driver(clickhouse: ClickHouseServer) -> Iterator[Any]:
 
 def test_insert_and_query_with_typed_parameters(driver: Any) -> None:
     driver.command(
-        "CREATE TEMPORARY TABLE d (a UInt32, b String, c DateTime64(6, 'UTC'), d Nullable(Float64), e Map(String, UInt8))"
+        "CREATE TEMPORARY TABLE d "
+        "(a UInt32, b String, c DateTime64(6, 'UTC'), d Nullable(Float64), e Map(String, UInt8))"
     )
     at = dt.datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=dt.UTC)
     given = [[1, "it's\t\\ é", at, None, {"k": 1}], [2, "", at, 0.5, {}]]
@@ -106,7 +107,7 @@ def test_our_client_streams_what_the_server_formats(clickhouse: ClickHouseServer
 
 
 def test_our_clients_errors_say_what_is_wrong(clickhouse: ClickHouseServer) -> None:
-    with clickhouse.client() as client, pytest.raises(ClickHouseError, match="^Code: 60. ") as caught:
+    with clickhouse.client() as client, pytest.raises(ClickHouseError, match=r"^Code: 60\. ") as caught:
         client.query("SELECT * FROM nowhere")
     assert (caught.value.code, caught.value.is_passing) == (60, False)
     with (
