@@ -1,0 +1,51 @@
+"""`demo`: the whole way of a plan, for real, on a system of its own."""
+
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+NEXT = """\
+What to try next:
+  neural-hive up --detach
+  echo 'tasks: [{task_id: hello, command: [echo, hello]}]' > hello.yaml
+  neural-hive publish plan hello.yaml --wait
+  neural-hive query "SELECT event_type, count() FROM events GROUP BY 1 ORDER BY 2 DESC"
+  neural-hive replay verify
+  neural-hive down"""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(demo)
+
+
+def demo(
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep the data in this folder [default: removed]", file_okay=False)
+    ] = None,
+) -> None:
+    """Start a system, run a real plan to the end and check the outcome. Exit code 0 if all is as it must be."""
+    from neural_hive.demo.system import DemoFailed
+    from neural_hive.demo.tour import run
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
+    console = Console()
+    data = keep.absolute() if keep else Path(tempfile.mkdtemp(prefix="neural-hive-demo-"))
+    data.mkdir(parents=True, exist_ok=True)
+    try:
+        run(data, console)
+    except DemoFailed as failure:
+        Console(stderr=True).print(f"the demo failed: {failure}", style="red", highlight=False, markup=False)
+        raise typer.Exit(1) from None
+    finally:
+        if not keep:
+            shutil.rmtree(data, ignore_errors=True)
+    console.print("[green]✔[/] all is as it must be; nothing is left running")
+    console.print(f"The data is kept in {data}" if keep else "The data was removed; --keep FOLDER keeps it")
+    console.out(NEXT, highlight=False)
