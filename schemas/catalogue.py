@@ -56,11 +56,21 @@ def folders() -> tuple[Path, ...]:
 def _located() -> dict[int, tuple[Registered, Path]]:
     found: dict[int, tuple[Registered, Path]] = {}
     for folder in folders():
-        for row in msgspec.json.decode((folder / "ids.json").read_bytes(), type=list[Registered]):
+        for row in _rows(folder):
             if row.id in found:
                 raise ValueError(f"schema id {row.id} stands in {folder} and in {found[row.id][1]}")
             found[row.id] = (row, folder)
     return found
+
+
+def _rows(folder: Path) -> list[Registered]:
+    try:
+        return msgspec.json.decode((folder / "ids.json").read_bytes(), type=list[Registered])
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"{folder} has no ids.json; run python -m neural_hive.schemas.freeze --folder {folder}, "
+            f"or take it out of {FOLDERS_VARIABLE}"
+        ) from error
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from pathlib import Path
 from typing import Any
 
 import fastavro
@@ -206,3 +207,11 @@ def _undocumented(node: Any) -> Any:
     if isinstance(node, dict):
         return {k: _undocumented(v) for k, v in node.items() if k not in ("doc", "default")}
     return [_undocumented(item) for item in node] if isinstance(node, list) else node
+
+
+def test_a_folder_without_registered_schemas_says_what_to_do(folder: Path, in_force: Any) -> None:
+    in_force()
+    with pytest.raises(
+        ValueError, match=r"has no ids\.json; run python -m neural_hive\.schemas\.freeze --folder"
+    ):
+        catalogue.registered()
