@@ -193,7 +193,7 @@ class Projector:
     def _keep_reading(self, source: Source) -> None:
         lag_at = 0.0
         while not self._stopping.is_set() and self._failure is None:
-            batch = source.batch(self._linger_s)
+            batch = source.batch(self._linger_s, self._batches.empty)
             for place, reason in list(self._stops.items()):
                 source.stop(place, reason)
             if batch.nexts:

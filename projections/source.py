@@ -5,7 +5,7 @@ far as framing, schema id and kind go; ClickHouse decodes the rest.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import structlog
@@ -22,6 +22,7 @@ from neural_hive.schemas.topics import Kind
 ROWS_MAX: Final = 100_000
 BYTES_MAX: Final = 64 * 1024 * 1024
 _CHUNK: Final = 5_000
+_POLL_S: Final = 0.01
 _IDLE_MOVE_S: Final = 10.0
 _GROUP: Final = "neural-hive.projector"  # confluent-kafka wants a name; nothing is ever joined or committed
 _PASSING: Final = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT)
@@ -89,21 +90,23 @@ class Source:
                 found[place] = max(0, high - following) if high >= 0 else 0
         return found
 
-    def batch(self, linger_s: float) -> Batch:
-        """What arrives within `linger_s`, or less when a batch is full; empty when nothing does."""
+    def batch(self, linger_s: float, wanted: Callable[[], bool] = lambda: True) -> Batch:
+        """What arrives within `linger_s`, or longer until it is wanted; less when a batch is full.
+
+        So batches grow while the writer is busy, and stay small while it waits. Empty when nothing arrives.
+        """
         found: dict[Place, list[Raw]] = {}
         rows = size_bytes = 0
         until = time.monotonic() + linger_s
         while rows < ROWS_MAX and size_bytes < BYTES_MAX:
-            messages = self._consumer.consume(
-                min(_CHUNK, ROWS_MAX - rows), max(until - time.monotonic(), 0.0)
-            )
+            pause_s = max(until - time.monotonic(), _POLL_S)
+            messages = self._consumer.consume(min(_CHUNK, ROWS_MAX - rows), pause_s)
             for message in messages:
                 if raw := self._taken(message):
                     found.setdefault((raw.record.topic, raw.record.partition), []).append(raw)
                     rows += 1
                     size_bytes += len(raw.record.value or b"") + 300
-            if time.monotonic() >= until:
+            if time.monotonic() >= until and wanted():
                 break
         nexts = {place: self._nexts[place] for place in {*found, *self._idly_moved()}}
         return Batch(tuple(self._part(place, tuple(raws)) for place, raws in found.items()), nexts)
