@@ -26,7 +26,7 @@ _PASSING: Final = (  # a leader is being elected, or has not heard of its topic 
 _NO_GROUP: Final = "neural-hive.reader"  # confluent-kafka wants a name; nothing is ever joined or committed
 
 
-class StalledLog(RuntimeError):  # noqa: N818  (what happened to the log)
+class StalledLog(RuntimeError):
     """The committed log does not reach its end: an open transaction holds it, and does not end."""
 
     def __init__(self, topic: str, partition: int, at: int, end: int, stall_s: float) -> None:
@@ -38,7 +38,7 @@ class StalledLog(RuntimeError):  # noqa: N818  (what happened to the log)
         )
 
 
-class LostLog(RuntimeError):  # noqa: N818  (what happened to the log)
+class LostLog(RuntimeError):
     """The offset asked for is not in the log: records were deleted, or the log was cut or made anew."""
 
     def __init__(self, topic: str, partition: int, offset: int, why: str) -> None:
@@ -46,7 +46,7 @@ class LostLog(RuntimeError):  # noqa: N818  (what happened to the log)
         super().__init__(f"{topic}:{partition} has no offset {offset}: {why}")
 
 
-class UnreadableLog(RuntimeError):  # noqa: N818  (what happened to the log)
+class UnreadableLog(RuntimeError):
     """The broker refused the read (unknown topic, no right, broken record); the text is the broker's."""
 
 
@@ -197,21 +197,29 @@ def end_offsets(
     config: Config,
     partitions: Iterable[tuple[str, int]],
     isolation: Isolation = "read_uncommitted",
+    admin: AdminClient | None = None,
 ) -> dict[tuple[str, int], int]:
     """The offset that follows the last record.
 
     Of all records (read_uncommitted), or of those before the first open transaction (read_committed).
     """
-    return _offsets(config, partitions, OffsetSpec.latest(), isolation)
+    return _offsets(admin or new_admin(config), partitions, OffsetSpec.latest(), isolation)
 
 
-def begin_offsets(config: Config, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+def begin_offsets(
+    config: Config, partitions: Iterable[tuple[str, int]], admin: AdminClient | None = None
+) -> dict[tuple[str, int], int]:
     """The first offset that the log still has."""
-    return _offsets(config, partitions, OffsetSpec.earliest(), "read_uncommitted")
+    return _offsets(admin or new_admin(config), partitions, OffsetSpec.earliest(), "read_uncommitted")
+
+
+def new_admin(config: Config) -> AdminClient:
+    """A client for questions to the broker. Who asks many keeps one: each new one connects anew."""
+    return AdminClient({"log_level": 3, **config})
 
 
 def _offsets(
-    config: Config, partitions: Iterable[tuple[str, int]], spec: OffsetSpec, isolation: Isolation
+    admin: AdminClient, partitions: Iterable[tuple[str, int]], spec: OffsetSpec, isolation: Isolation
 ) -> dict[tuple[str, int], int]:
     wanted = {TopicPartition(topic, partition): spec for topic, partition in partitions}
     if not wanted:
@@ -219,7 +227,6 @@ def _offsets(
     level = (
         IsolationLevel.READ_COMMITTED if isolation == "read_committed" else IsolationLevel.READ_UNCOMMITTED
     )
-    admin = AdminClient({"log_level": 3, **config})
     deadline = time.monotonic() + CALL_TIMEOUT_S
     while True:
         answers = admin.list_offsets(wanted, isolation_level=level, request_timeout=CALL_TIMEOUT_S)

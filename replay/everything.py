@@ -47,7 +47,7 @@ def verify_everything(request: Request) -> Report:
         kafka = KafkaSource(request.kafka, request.stall_s)
         source = _source(request, kafka)
         for system in request.systems:
-            problems += _system(system, source, request, findings, parts)
+            problems += _system(system, source, kafka, request, findings, parts)
         _tables(request, kafka, findings)
     except _UNDONE as error:
         problems.append(str(error))
@@ -62,14 +62,18 @@ def _source(request: Request, kafka: KafkaSource) -> LogSource:
 
 
 def _system(
-    system: System, source: LogSource, request: Request, findings: Findings, parts: list[Part]
+    system: System,
+    source: LogSource,
+    kafka: KafkaSource,
+    request: Request,
+    findings: Findings,
+    parts: list[Part],
 ) -> list[str]:
     target = _narrowed(target_of(system), request.topics)
     if not target.event_topics:
         return []
 
     def committed() -> Mapping[tuple[str, int], int]:
-        kafka = KafkaSource(request.kafka)
         return committed_offsets(
             request.kafka, system.name, {topic: len(kafka.ranges(topic)) for topic in target.input_topics}
         )

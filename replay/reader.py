@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from neural_hive.connectors.kafka_log import (
     CALL_TIMEOUT_S,
@@ -13,6 +12,7 @@ from neural_hive.connectors.kafka_log import (
     UnreadableLog,
     begin_offsets,
     end_offsets,
+    new_admin,
 )
 from neural_hive.replay.report import Part
 
@@ -44,18 +44,19 @@ class KafkaSource:
     def __init__(self, config: Mapping[str, Any], stall_s: float = 30.0) -> None:
         self.config = config
         self._stall_s = stall_s
+        self._admin = new_admin(config)
 
     def ranges(self, topic: str) -> dict[int, Range]:
         """See LogSource.ranges; the end includes what open transactions hold: reading waits for them."""
-        admin = AdminClient({"log_level": 3, **self.config})
         try:
-            known = admin.list_topics(topic, timeout=CALL_TIMEOUT_S).topics[topic]
+            known = self._admin.list_topics(topic, timeout=CALL_TIMEOUT_S).topics[topic]
         except KafkaException as error:
             raise UnreadableLog(f"{topic}: {error.args[0].str()}") from error
         if known.error is not None:
             raise UnreadableLog(f"{topic}: {known.error.str()}")
         places = [(topic, partition) for partition in sorted(known.partitions)]
-        begins, ends = begin_offsets(self.config, places), end_offsets(self.config, places)
+        begins = begin_offsets(self.config, places, self._admin)
+        ends = end_offsets(self.config, places, admin=self._admin)
         return {place[1]: (begins[place], ends[place]) for place in places}
 
     def spans(self, topic: str, partition: int, first: int, end: int) -> list[Span]:

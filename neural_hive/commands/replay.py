@@ -128,7 +128,9 @@ def history(
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(found, enc_hook=str)))
         return
-    table = Table("version", "occurred at (UTC)", "event", "where", "caused by", "hash")
+    table = Table()
+    for name in ("version", "occurred at (UTC)", "event", "where", "caused by", "hash"):
+        table.add_column(name, overflow="fold")
     for happening in found:
         head = happening.envelope
         cells = (head.event_type, happening.place, head.causation_id, happening.hash[:16])

@@ -5,6 +5,7 @@ Both need the state as it was at some place of the log, so both are looked at in
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -28,9 +29,14 @@ class Kept(msgspec.Struct):
     position: Position
 
 
+@cache
+def _version_of(modules: frozenset[str]) -> str:
+    return code_hash(modules)
+
+
 def state_version(system: System) -> str:
     """The version of the code that makes the system's state; states of other versions are not read."""
-    return code_hash({f.__module__ for a in system.aggregates for f in (a.decide, a.evolve)})
+    return _version_of(frozenset(f.__module__ for a in system.aggregates for f in (a.decide, a.evolve)))
 
 
 def kept_states(root: Path, system: System, partition: int) -> Iterator[Kept]:
