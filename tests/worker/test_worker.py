@@ -1,8 +1,12 @@
 """The worker on the real broker: what it runs, what it reports, and what a crash leaves for the next start."""
 
+import subprocess
+import sys
 import time
 import uuid
 from pathlib import Path
+
+import psutil
 
 from neural_hive.streams.worker import WorkerStopped
 from tests.worker.conftest import Log, StartWorker
@@ -191,3 +195,42 @@ def test_a_second_worker_of_the_same_agent_ends_the_first(log: Log, start_worker
     assert isinstance(first.failure, WorkerStopped)
     assert "another worker runs as agent" in str(first.failure)
     assert log.result(log.dispatch(me, "true")).payload["outcome"] == "COMPLETED"
+
+
+KILLED_WORKER = """
+import sys, threading
+from pathlib import Path
+from neural_hive.connectors.artifacts import ArtifactStore
+from neural_hive.connectors.process_executor import ProcessExecutor
+from neural_hive.streams.worker import Options, Worker
+bootstrap, agent, tickets, results, folder = sys.argv[1:]
+executor = ProcessExecutor(Path(folder) / "attempts", ArtifactStore(Path(folder) / "store"))
+options = Options(agent, frozenset({"EXECUTE"}), tickets=tickets, results=results)
+Worker(options, {"bootstrap.servers": bootstrap}, executor).run(threading.Event(), lambda: None)
+"""
+
+
+def test_kill_9_leaves_no_process_and_the_ticket_runs_again(
+    log: Log, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    me = agent()
+    bootstrap, folder = log.kafka["bootstrap.servers"], str(tmp_path / me)
+    arguments = (bootstrap, me, log.tickets, log.results, folder)
+    killed = subprocess.Popen([sys.executable, "-c", KILLED_WORKER, *arguments])
+    script = f"setsid sleep 300 & echo $! >> {tmp_path}/pids; test $(wc -l < {tmp_path}/pids) = 2 || wait"
+    ticket = log.dispatch(me, "sh", "-c", script)
+    (daemon,) = wait_for_lines(tmp_path / "pids", 1)
+    killed.kill()
+    killed.wait()
+    until = time.monotonic() + 20
+    while psutil.pid_exists(int(daemon)):
+        assert time.monotonic() < until, "what the task had started outlived the worker"
+        time.sleep(0.02)
+    started = time.monotonic()
+    start_worker(me)
+    result = log.result(ticket)
+    assert result.payload["outcome"] == "COMPLETED", result.payload
+    assert time.monotonic() - started < 20  # it need not wait for the dead member's session
+    assert len(log.of(ticket, "ReportResult")) == 1
+    wait_committed(log, me, 1)
+    assert list((tmp_path / me / "attempts").iterdir()) == []
