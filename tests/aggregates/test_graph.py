@@ -1,6 +1,6 @@
 import itertools
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neural_hive.aggregates.graph import Ancestry, cycle, longest_through, topological_order
@@ -20,6 +20,7 @@ def graphs(draw: st.DrawFn, acyclic: bool = True) -> dict[str, tuple[str, ...]]:
     return {name: graph[name] for name in draw(st.permutations(names))}
 
 
+@settings(deadline=None)
 @given(graphs())
 def test_every_node_comes_after_what_it_needs(graph: dict[str, tuple[str, ...]]) -> None:
     order = topological_order(graph)
@@ -29,6 +30,7 @@ def test_every_node_comes_after_what_it_needs(graph: dict[str, tuple[str, ...]])
     assert cycle(graph) == []
 
 
+@settings(deadline=None)
 @given(graphs(acyclic=False))
 def test_a_cycle_is_a_real_one(graph: dict[str, tuple[str, ...]]) -> None:
     path = cycle(graph)
@@ -51,6 +53,7 @@ def test_a_chain_of_thousands_does_not_recurse() -> None:
     assert set(longest_through(CHAIN, list(CHAIN), dict.fromkeys(CHAIN, 1)).values()) == {5_000}
 
 
+@settings(deadline=None)
 @given(graphs())
 def test_ancestry_is_reachability(graph: dict[str, tuple[str, ...]]) -> None:
     def reaches(node: str, earlier: str) -> bool:

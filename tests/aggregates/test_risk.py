@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neural_hive.aggregates.risk import priority_score
@@ -8,6 +8,7 @@ from neural_hive.aggregates.vocabulary import Priority, RiskBand
 shares = st.floats(0, 1)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(RiskBand), st.sampled_from(Priority), shares)
 def test_is_within_0_and_1(risk: RiskBand, priority: Priority, share: float) -> None:
     assert 0 <= priority_score(risk, priority, share) <= 1

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 from hypothesis import given as for_all
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from neural_hive.aggregates import made, tally
@@ -248,6 +249,7 @@ commands: st.SearchStrategy[TicketCommand] = st.one_of(
 WAY: list[TicketCommand] = [CREATE, ReadyTicket(NOW), DISPATCH, RecordStart(1, AGENT, NOW)]
 
 
+@settings(deadline=None)
 @for_all(st.integers(1, len(WAY)), st.lists(commands, max_size=12))
 def test_any_commands_leave_an_allowed_history(steps: int, others: list[TicketCommand]) -> None:
     order = [*WAY[:steps], *others]

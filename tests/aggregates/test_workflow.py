@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 from hypothesis import given as for_all
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from neural_hive.aggregates.aggregate import Rejected, event_of
@@ -94,6 +95,7 @@ commands: st.SearchStrategy[WorkflowCommand] = st.one_of(
 )
 
 
+@settings(deadline=None)
 @for_all(st.lists(commands, max_size=10))
 def test_any_commands_leave_a_history_that_ends_once(order: list[WorkflowCommand]) -> None:
     state: Any = None
