@@ -29,8 +29,10 @@ import structlog
 import uvicorn
 import uvloop
 
-from neural_hive.connectors.clickhouse_engine import Engine, Lane
-from neural_hive.connectors.clickhouse_http import Account, ClickHouseHttp
+from neural_hive.connectors.clickhouse_engine import Engine
+from neural_hive.connectors.clickhouse_http import ClickHouseHttp
+from neural_hive.connectors.clickhouse_lanes import Lane
+from neural_hive.connectors.clickhouse_request import Account
 
 log = structlog.get_logger(__name__)
 

@@ -3,7 +3,7 @@
 import gzip
 import zlib
 
-import lz4.frame
+import lz4.frame  # type: ignore[import-untyped]
 import pytest
 from backports import zstd
 from hypothesis import given

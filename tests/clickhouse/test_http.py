@@ -297,3 +297,11 @@ def test_a_form_as_clients_send_long_parameters(ask: Ask) -> None:
 
     body, kind = encode_multipart_formdata({"query": "SELECT length({x:String})", "param_x": "é" * 20_000})
     assert ask(body, headers={"Content-Type": kind}).data == b"40000\n"
+
+
+def test_a_refusal_reaches_a_client_that_still_sends(ask: Ask) -> None:
+    body = b"INSERT INTO nowhere FORMAT CSV\n" + b"1,x\n" * (4 << 20)
+    assert ask(body).headers["X-ClickHouse-Exception-Code"] == "60"
+    wrong = {"X-ClickHouse-User": "ingest", "X-ClickHouse-Key": "wrong"}
+    assert ask(body, user="default", headers=wrong).headers["X-ClickHouse-Exception-Code"] == "516"
+    assert ask(body, user="default").headers["X-ClickHouse-Exception-Code"] == "164"

@@ -5,8 +5,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import urllib3
@@ -24,9 +26,9 @@ def running(ask: Ask) -> dict[str, int]:
     return counts
 
 
-def wait_until(condition: "threading.Event | object", timeout_s: float = 20) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = 20) -> None:
     deadline = time.monotonic() + timeout_s
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < deadline, "did not happen in time"
         time.sleep(0.05)
 
@@ -69,6 +71,22 @@ def test_a_read_whose_client_has_gone_is_stopped(
     )
 
 
+def test_a_reader_cannot_stop_others_by_taking_their_query_id(
+    clickhouse: ClickHouseServer, ask: Ask, table: str
+) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        sql = f"INSERT INTO {table} SELECT number, toString(sleepEachRow(0.02)) FROM numbers(100)"
+        writing = threads.submit(ask, sql, query_id="taken")
+        wait_until(lambda: running(ask)["ingest"] == 1)
+        with suppress(urllib3.exceptions.TimeoutError):
+            urllib3.PoolManager(retries=False).request(
+                "POST", f"{clickhouse.url}/?query_id=taken", body=ENDLESS, timeout=0.3
+            )
+        wait_until(lambda: running(ask)["users"] == 0)
+        assert writing.result().status == 200
+    assert ask(f"SELECT count() FROM {table}").data == b"100\n"
+
+
 def test_stops_cleanly_and_comes_back(clickhouse_server: ClickHouseServer) -> None:
     with clickhouse_server.client() as client:
         client.command("CREATE TABLE t (a UInt32, b String) ENGINE = MergeTree ORDER BY a")
@@ -99,10 +117,10 @@ def test_one_process_for_a_folder(clickhouse_server: ClickHouseServer) -> None:
     assert b"Traceback" not in second.stderr
 
 
-def test_a_taken_port_is_named(clickhouse: ClickHouseServer, tmp_path: object) -> None:
+def test_a_taken_port_is_named(clickhouse: ClickHouseServer, tmp_path: Path) -> None:
     module = "neural_hive.connectors.clickhouse_embedded"
     second = subprocess.run(
-        [sys.executable, "-m", module, "--data", f"{tmp_path}/x", "--port", str(clickhouse.port)],
+        [sys.executable, "-m", module, "--data", str(tmp_path / "x"), "--port", str(clickhouse.port)],
         capture_output=True,
         timeout=60,
         check=False,
@@ -133,10 +151,10 @@ def test_killed_in_the_middle_of_inserts_whole_blocks_are_left(clickhouse_server
         clickhouse_server.start()
         assert list((clickhouse_server.data / "incoming").iterdir()) == []
         with clickhouse_server.client() as client:
-            count, parts = client.rows("SELECT count(), uniqExact(a) FROM t")[0]
+            count, distinct = client.rows("SELECT count(), uniqExact(a) FROM t")[0]
             assert count % 20_000 == 0
             assert acknowledged <= count // 20_000 <= acknowledged + 1
-            assert parts in (0, 20_000)
+            assert distinct in (0, 20_000)
             client.insert_avro(sql, block, {"insert_deduplication_token": f"block {acknowledged}"})
             acknowledged += 1
             assert client.rows("SELECT count() FROM t") == [(acknowledged * 20_000,)]
@@ -153,8 +171,6 @@ def test_a_broken_part_is_told(clickhouse_server: ClickHouseServer) -> None:
             "SELECT path FROM system.parts WHERE table = 't' AND active ORDER BY name LIMIT 1"
         )[0][0]
     clickhouse_server.kill()
-    from pathlib import Path
-
     (Path(path) / "checksums.txt").write_bytes(b"torn")
     (Path(path) / "count.txt").write_bytes(b"")
     clickhouse_server.start()
