@@ -51,8 +51,7 @@ def ensure_topics(
     admin = _admin(bootstrap, security)
     there = _partition_counts(admin, bootstrap)
     missing = [name for name in wanted if name not in there]
-    for name in missing:
-        _create(admin, wanted[name], counts[name], replication)
+    _create(admin, [wanted[name] for name in missing], counts, replication)
     present = [wanted[name] for name in wanted if name in there]
     _check_counts({topic.name: there[topic.name] for topic in present}, counts)
     _check_configs(admin, {topic.name: topic_config(topic, replication) for topic in present})
@@ -99,19 +98,24 @@ def _partition_counts(admin: AdminClient, bootstrap: str) -> dict[str, int]:
     return {name: len(topic.partitions) for name, topic in _metadata(admin, bootstrap).topics.items()}
 
 
-def _create(admin: AdminClient, topic: Topic, partitions: int, replication: int) -> None:
-    new = NewTopic(
-        topic.name,
-        num_partitions=partitions,
-        replication_factor=replication,
-        config=topic_config(topic, replication),
-    )
-    try:
-        admin.create_topics([new], request_timeout=_TIMEOUT_S)[topic.name].result(_TIMEOUT_S)
-    except KafkaException as error:
-        if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
-            return  # another process was faster, with the same declaration
-        raise WrongTopic(f"cannot create topic {topic.name}: {_reason(error)}") from error
+def _create(admin: AdminClient, topics: list[Topic], counts: Mapping[str, int], replication: int) -> None:
+    new = [
+        NewTopic(
+            topic.name,
+            num_partitions=counts[topic.name],
+            replication_factor=replication,
+            config=topic_config(topic, replication),
+        )
+        for topic in topics
+    ]
+    answers = admin.create_topics(new, request_timeout=_TIMEOUT_S) if new else {}
+    for name, future in answers.items():
+        try:
+            future.result(_TIMEOUT_S)
+        except KafkaException as error:
+            # It may be there by now: another process was faster, with the same declaration.
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise WrongTopic(f"cannot create topic {name}: {_reason(error)}") from error
 
 
 def _check_counts(found: Mapping[str, int], expected: Mapping[str, int]) -> None:

@@ -117,6 +117,8 @@ def load_settings(config: Path | None = None, *, running: bool = True, **overrid
         data = Settings(**chosen).data.expanduser().absolute()
         state = running_state(data) if running else None
         return Settings(**{**(state.endpoints if state else {}), **chosen, "data": data})
+    except BadSettings:
+        raise
     except ValidationError as error:
         raise BadSettings(_explain(error, config)) from None
     except ValueError as error:
