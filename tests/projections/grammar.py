@@ -31,7 +31,8 @@ class Given:
         names = list(expected[0])
         columns = ", ".join(f"`{name}`" for name in names)
         found = self._store.rows(f"SELECT {columns} FROM ({projection.rows_sql('1')}) ORDER BY offset")
-        assert [dict(zip(names, row, strict=True)) for row in found] == list(expected)
+        rows = [dict(zip(names, row, strict=True)) for row in found]
+        assert rows == list(expected), f"found {rows}"
 
     def then_nothing(self, projection: Projection) -> None:
         """No row follows."""

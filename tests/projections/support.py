@@ -198,7 +198,7 @@ class Follower:
         self.is_ready = False
         self.failure: BaseException | None = None
         self._projector = Projector(
-            self.store, log.config, log.kinds, self.stopping, projections, ready=self._told, linger_s=0.05
+            self.store, log.config, log.kinds, self.stopping, projections, self._told, reached, linger_s=0.05
         )
         self._thread = threading.Thread(target=self._run)
 

@@ -91,19 +91,31 @@ def test_projector_killed_at_every_step(
 
 
 @pytest.mark.slow
-def test_clickhouse_killed_while_batches_are_written(log: Log, clickhouse_server: ClickHouseServer) -> None:
+def test_clickhouse_killed_after_every_step_and_in_the_middle(
+    log: Log, clickhouse_server: ClickHouseServer
+) -> None:
     server = clickhouse_server
-    f = Follower(log, server, "killed")
-    rounds = 6
+    left = list(STEPS)
+
+    def reached(step: str) -> None:
+        if left and step == left[0]:
+            left.pop(0)
+            server.kill()
+            server.start()
+
+    f = Follower(log, server, "killed", reached=reached)
     with f.running():
-        for number in range(rounds):
-            writer = threading.Thread(target=_write, args=(log, f"{number}", 300))
+        for number in range(len(STEPS)):
+            _write(log, f"{number}", 20)
+            f.wait(lambda n=number: len(left) < len(STEPS) - n, "the next step")  # type: ignore[misc]
+        for number in range(3):
+            writer = threading.Thread(target=_write, args=(log, f"middle-{number}", 300))
             writer.start()
-            time.sleep(0.15 + 0.11 * number)
+            time.sleep(0.15 + 0.2 * number)
             server.kill()
             server.start()
             writer.join()
-        total = rounds * 300 * 2
+        total = (len(STEPS) * 20 + 3 * 300) * 2
         f.wait(lambda: _answers(f) and f.one("SELECT count() FROM events") >= total * 3, "all events")
         f.wait(lambda: compare(f.store, PROJECTIONS[1]).rows_expected == total * 3, "positions")
         f.wait_rows("dead_letters", total)
