@@ -64,7 +64,12 @@ def send(
     from neural_hive.publishing import ExitCode, publish
     from neural_hive.schemas.codec import BadRecord
 
-    kafka = load_settings(config, data=data).kafka_config()
+    settings = load_settings(config, data=data)
+    if data and not settings.is_given("kafka_bootstrap"):
+        # The default address may be that of another system: a plan must not be carried out there.
+        nobody = f"nothing runs on {settings.data}. Start it with `neural-hive up --data {settings.data}`"
+        refuse([nobody], ExitCode.NO_ANSWER, json)
+    kafka = settings.kafka_config()
     try:
         if wait:
             raise typer.Exit(_follow(kafka, decision, timeout_s, json))

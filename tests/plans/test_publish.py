@@ -194,6 +194,16 @@ def test_an_unreachable_broker_ends_with_3(tmp_path: Path) -> None:
     assert "neural-hive up" in result.stderr
 
 
+def test_a_folder_on_which_nothing_runs_leads_to_no_other_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NEURAL_HIVE_KAFKA_BOOTSTRAP", raising=False)
+    arguments = ["publish", "plan", written(tmp_path, new_id()), "--data", str(tmp_path / "none")]
+    result = CliRunner().invoke(build(arguments), arguments)
+    assert result.exit_code == 3
+    assert f"nothing runs on {tmp_path / 'none'}" in result.stderr
+
+
 def test_import_can_publish_and_wait(hive: Hive, tmp_path: Path) -> None:
     recording = tmp_path / "recording.json"
     task = {"id": "a", "runtimeInSeconds": 1}
