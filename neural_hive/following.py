@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from neural_hive.connectors.publisher import KAFKA_LOG
 from neural_hive.schemas.codec import BadRecord, Decoded, decode
@@ -13,6 +13,11 @@ from neural_hive.schemas.topics import partition_of
 EVENTS: Final = ("execution.tickets", "orchestration.workflows")
 DEAD_LETTERS: Final = "dead.letters"
 _CALL_TIMEOUT_S: Final = 10.0
+_PASSING: Final = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+)
 
 
 class Unreachable(Exception):
@@ -54,7 +59,14 @@ class Follower:
 
     def _end(self, topic: str, number: int) -> int:
         place = TopicPartition(topic, number)
-        return int(self._consumer.get_watermark_offsets(place, timeout=_CALL_TIMEOUT_S)[1])
+        until = time.monotonic() + _CALL_TIMEOUT_S
+        while True:
+            try:
+                return int(self._consumer.get_watermark_offsets(place, timeout=_CALL_TIMEOUT_S)[1])
+            except KafkaException as error:  # a partition without a leader has one again in a moment
+                if time.monotonic() > until or error.args[0].code() not in _PASSING:
+                    raise
+                time.sleep(0.1)
 
     def records(self, timeout_s: float) -> Iterator[Decoded | None]:
         """What is said of the workflow, as it is said, for so many seconds; None when nothing came for a while."""
