@@ -31,6 +31,7 @@ class ArchiveSource:
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
+        self._tables: dict[str, str] = {}
 
     def positions(self) -> dict[tuple[str, int], Position]:
         """How far each partition is archived. Empty if nothing ever was."""
@@ -76,10 +77,11 @@ class ArchiveSource:
         return None if offset is None else offset + 1
 
     def _table(self, topic: str) -> str:
-        rows = self._clickhouse.rows(
-            "SELECT count() FROM events WHERE topic = {topic:String}", {"topic": topic}
-        )
-        return "events" if rows[0][0] else "messages"
+        if topic not in self._tables:
+            sql = "SELECT count() FROM events WHERE topic = {topic:String}"
+            [(count,)] = self._clickhouse.rows(sql, {"topic": topic})
+            self._tables[topic] = "events" if count else "messages"
+        return self._tables[topic]
 
 
 class _Reading:

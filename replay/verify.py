@@ -5,6 +5,7 @@ Reads one partition after the other and keeps little: see `checks/`.
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from neural_hive.connectors.kafka_log import CALL_TIMEOUT_S, LostLog, Record, StalledLog, UnreadableLog
 from neural_hive.replay.checks.answers import Answers, Input, InputCheck, note_lost
-from neural_hive.replay.checks.chain import PartitionCheck, locate_repeated
+from neural_hive.replay.checks.chain import Event, PartitionCheck, locate_repeated
 from neural_hive.replay.checks.events import EventStream
 from neural_hive.replay.checks.state import check_partition
 from neural_hive.replay.reader import LogSource, NotedSource, Range
@@ -46,8 +47,7 @@ class Target(msgspec.Struct, frozen=True):
 def target_of(system: System) -> Target:
     """What a system writes and reads. Foreign topics, whose records are no messages, are left out."""
     inputs = (topic for topic in system.topics if topic not in system.inputs or not system.inputs[topic].raw)
-    events = sorted({aggregate.topic for aggregate in system.aggregates})
-    return Target(system.name, tuple(events), tuple(inputs))
+    return Target(system.name, tuple(system.event_topics), tuple(inputs))
 
 
 def committed_offsets(config: Mapping[str, Any], group: str, topics: Mapping[str, int]) -> Offsets:
@@ -126,7 +126,7 @@ class Verification:
             silent = self._inputs(before)
             self._causes(self._committed())
         if target.whole:
-            self._state(partitions, ranges, silent)
+            self._state(partitions, silent)
         else:
             for check in (Check.SEQUENCE, Check.STATE):
                 self.findings.skip(check, "it needs all event topics")
@@ -153,11 +153,13 @@ class Verification:
         self.findings.counts["dead_letters"] += 1
         try:
             letter = decode(record.value or b"", "message").payload
+            if letter["processor"].rpartition(".")[0] != self._target.name:
+                return  # another system that reads the same input
             self._answers.mark(letter["source_topic"], letter["source_partition"], letter["source_offset"])
         except (BadRecord, UnknownSchema, KeyError) as error:
             self.findings.add(Check.DECODE, place, "", "a dead letter", error)
 
-    def _state(self, partitions: int, ranges: Ranges, silent: list[Input]) -> None:
+    def _state(self, partitions: int, silent: list[Input]) -> None:
         if self._system is None:
             for lost in silent:
                 note_lost(lost, self.findings)
@@ -167,17 +169,20 @@ class Verification:
         target = self._target
         partitions_of = dict.fromkeys((*target.input_topics, *target.event_topics), partitions)
         for partition in range(partitions):
-            bounds = {topic: ranges[topic][partition] for topic in ranges}
             check_partition(
                 self._system,
                 partition,
                 partitions_of,
-                EventStream(self._source, Findings()).events(partition, bounds),
+                partial(self._events_now, partition),
                 [lost for lost in silent if lost.partition == partition],
                 self._one,
                 self._states,
                 self.findings,
             )
+
+    def _events_now(self, partition: int) -> Iterator[Event]:
+        bounds = {topic: self._source.ranges(topic)[partition] for topic in self._target.event_topics}
+        return EventStream(self._source, Findings()).events(partition, bounds)
 
     def _one(self, wanted: Input) -> Record | None:
         bounds = (wanted.offset, wanted.offset + 1)

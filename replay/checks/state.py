@@ -104,13 +104,16 @@ def check_partition(
     system: System,
     partition: int,
     partitions_of: Mapping[str, int],
-    events: Iterator[Event],
+    events: Callable[[], Iterator[Event]],
     silent: list[Input],
     read: Callable[[Input], Record | None],
     root: Path | None,
     findings: Findings,
 ) -> None:
-    """Folds a partition and looks at its states and silent inputs; nothing is read if there are none."""
+    """Folds a partition and looks at its states and silent inputs; nothing is read if there are none.
+
+    `events` is called after the states are open: the log comes first, so it reaches at least as far as they do.
+    """
     kept = list(kept_states(root, system, partition)) if root is not None else []
     if not kept and not silent:
         return
@@ -118,7 +121,7 @@ def check_partition(
         refold = Refold(system, partition, partitions_of, Path(folder))
         try:
             found = StatePass(refold, kept, silent, read, findings)
-            for event in events:
+            for event in events():
                 found.take(event)
             found.finish()
         except (BadRecord, LookupError) as error:
