@@ -20,7 +20,7 @@ class Event(msgspec.Struct, frozen=True):
     """What happened, in the past tense. The class's name is the storage format: never rename one."""
 
 
-class Rejected(Exception):  # noqa: N818  (the domain's word)
+class Rejected(Exception):
     """A command that cannot be obeyed and leaves nothing behind; the text says why and what to do."""
 
 

@@ -91,7 +91,7 @@ def build(agent_id: str) -> System:
         "orchestrator", (WORKFLOW, TICKET), (__name__,), repartition="orchestrator.repartition"
     )
 
-    @orchestrator.on("plans.consensus", DecisionConsolidated)
+    @orchestrator.on("plans.consensus", DecisionConsolidated, route="decision_id")
     def carry_out(unit: Unit, decision: DecisionConsolidated) -> None:
         events = unit.execute(WORKFLOW, decision.decision_id, StartWorkflow(decision, unit.now))
         if not events or isinstance(events[0], PlanRejected):
@@ -101,13 +101,13 @@ def build(agent_id: str) -> System:
             unit.execute(TICKET, ticket.ticket_id, ticket)
         _release(unit, (ticket.ticket_id for ticket in tickets if not ticket.dependencies), agent_id)
 
-    @orchestrator.on("execution.results", ReportStart)
+    @orchestrator.on("execution.results", ReportStart, route="workflow_id")
     def record_start(unit: Unit, report: ReportStart) -> None:
         _reported(unit, report.ticket_id, report.workflow_id)
         start = RecordStart(report.attempt, report.agent_id, report.started_at)
         unit.execute(TICKET, report.ticket_id, start)
 
-    @orchestrator.on("execution.results", ReportResult)
+    @orchestrator.on("execution.results", ReportResult, route="workflow_id")
     def record_result(unit: Unit, report: ReportResult) -> None:
         _reported(unit, report.ticket_id, report.workflow_id)
         events = unit.execute(TICKET, report.ticket_id, _result(report))
@@ -115,7 +115,7 @@ def build(agent_id: str) -> System:
             _follow(unit, report.ticket_id, agent_id)
             _finish(unit, report.workflow_id)
 
-    @orchestrator.on("orchestration.commands", CancelWorkflow)
+    @orchestrator.on("orchestration.commands", CancelWorkflow, route="workflow_id")
     def stop(unit: Unit, command: CancelWorkflow) -> None:
         _stop(unit, command)
 

@@ -4,17 +4,22 @@ import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import faust
+import msgspec
 import structlog
 from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AdminClient
 
+from neural_hive.streams.kernel.broadcast import Broadcast
+from neural_hive.streams.kernel.inbox import DEAD_LETTERS
 from neural_hive.streams.kernel.partition import Place
 from neural_hive.streams.kernel.processor import Processor
+from neural_hive.streams.kernel.reading import Fetch, MessageReader
+from neural_hive.streams.kernel.router import router_of
 from neural_hive.streams.kernel.system import System
-from neural_hive.streams.kernel.versions import code_hash
+from neural_hive.streams.kernel.versions import logic_version, state_version
 
 STALL_S = 30.0
 SESSION_S = 10  # after this time without a heartbeat a worker's partitions go to others
@@ -29,14 +34,6 @@ class WrongCluster(RuntimeError):
 
 class SlotTaken(RuntimeError):
     """Every worker slot of this data folder is in use."""
-
-
-class Connection(Protocol):
-    """What the runner needs of the settings."""
-
-    def kafka_config(self) -> dict[str, Any]:
-        """librdkafka settings of the connection: bootstrap.servers and security."""
-        ...
 
 
 def take_slot(folder: Path, system: str) -> tuple[str, Path, IO[str]]:
@@ -72,56 +69,119 @@ def _identity(folder: Path) -> str:
     return file.read_text()
 
 
-def cluster_view(config: dict[str, Any], system: System) -> tuple[dict[str, int], dict[str, str]]:
-    """Partition counts of all topics, and the topic ids of the system's event topics.
+class Cluster(msgspec.Struct, frozen=True):
+    """What a system finds on its brokers."""
 
-    Raises WrongCluster: a topic is missing, or the system's topics differ in their partition counts.
+    partitions_of: dict[str, int]  # of every topic
+    topic_ids: dict[str, str]  # of the system's event topics
+
+
+def cluster_of(config: dict[str, Any], system: System) -> Cluster:
+    """The cluster as the system needs it.
+
+    Raises WrongCluster: a topic is missing, or the system's own topics differ in their partition counts.
     """
     admin = AdminClient(dict(config))
     metadata = admin.list_topics(timeout=CALL_TIMEOUT_S).topics
     partitions_of = {name: len(topic.partitions) for name, topic in metadata.items()}
-    events = sorted({aggregate.topic for aggregate in system.aggregates})
-    needed = [*system.topics, *events]
-    missing = [topic for topic in (*needed, "dead.letters") if topic not in partitions_of]
+    views = (view.topic for view in system.views.values())
+    needed = [*system.topics, *system.inputs, *system.event_topics, *views, DEAD_LETTERS]
+    missing = sorted({topic for topic in needed if topic not in partitions_of})
     if missing:
         raise WrongCluster(f"topics are missing: {', '.join(missing)}. Create them with `neural-hive topics`")
-    counts = {topic: partitions_of[topic] for topic in needed}
+    own = [*system.event_topics, *([system.repartition] if system.repartition else [])]
+    counts = {topic: partitions_of[topic] for topic in own}
     if len(set(counts.values())) > 1:
         raise WrongCluster(f"all topics of {system.name} must have one partition count, found {counts}")
-    described = admin.describe_topics(TopicCollection(events), request_timeout=CALL_TIMEOUT_S)
-    return partitions_of, {name: str(future.result().topic_id) for name, future in described.items()}
-
-
-def make_processor(
-    system: System,
-    config: dict[str, Any],
-    data: Path,
-    on_ready: Callable[[bool], None] = lambda ready: None,
-    extra_modules: tuple[str, ...] = (),
-    session_s: int = SESSION_S,
-) -> tuple[Processor, IO[str]]:
-    """The processor of a system in a free slot of a data folder, and the lock that holds the slot."""
-    slot, folder, lock = take_slot(data, system.name)
-    partitions_of, topic_ids = cluster_view(config, system)
-    modules = {f.__module__ for a in system.aggregates for f in (a.decide, a.evolve)} | set(extra_modules)
-    state_version, logic_version = code_hash(modules), code_hash({*modules, *system.decides})
-
-    def place_of(number: int) -> Place:
-        return Place(
-            config,
-            folder / str(number),
-            topic_ids,
-            partitions_of,
-            logic_version,
-            state_version,
-            STALL_S,
-        )
-
-    log.info("starting", system=system.name, slot=slot, logic_version=logic_version)
-    processor = Processor(
-        system, config["bootstrap.servers"], folder, slot, place_of, {}, on_ready, session_s
+    described = (
+        admin.describe_topics(TopicCollection(system.event_topics), request_timeout=CALL_TIMEOUT_S)
+        if system.event_topics
+        else {}
     )
-    return processor, lock
+    return Cluster(partitions_of, {name: str(found.result().topic_id) for name, found in described.items()})
+
+
+def with_routers(system: System, cluster: Cluster) -> list[System]:
+    """The system, and a router for each input whose partition count is not the system's.
+
+    Raises WrongCluster: there is such an input, and the system has no repartition topic.
+    """
+    if not system.event_topics:
+        return [system]
+    count = cluster.partitions_of[system.event_topics[0]]
+    other = frozenset(topic for topic in system.inputs if cluster.partitions_of[topic] != count)
+    if other and system.repartition is None:
+        raise WrongCluster(
+            f"{', '.join(sorted(other))} must have {count} partitions, as {system.event_topics[0]} has"
+        )
+    routers = [router_of(system, topic) for topic in sorted(other)]
+    return [msgspec.structs.replace(system, routed=other), *routers]
+
+
+class Runner:
+    """A system and its routers, in one process, in a free slot of a data folder."""
+
+    def __init__(
+        self,
+        system: System,
+        config: dict[str, Any],
+        data: Path,
+        on_ready: Callable[[bool], None] = lambda ready: None,
+        extra_modules: tuple[str, ...] = (),
+        session_s: int = SESSION_S,
+        fetch_schema: Fetch | None = None,
+    ) -> None:
+        self._config, self._on_ready, self._session_s = config, on_ready, session_s
+        self._read = MessageReader(fetch_schema)
+        self._extra_modules = set(extra_modules)
+        self._ready: dict[str, bool] = {}
+        self._locks: list[IO[str]] = []  # held for as long as the process lives
+        cluster = cluster_of(config, system)
+        self.broadcasts = {
+            name: Broadcast(config, view, cluster.partitions_of[view.topic])
+            for name, view in system.views.items()
+        }
+        self.processors = [self._processor(part, cluster, data) for part in with_routers(system, cluster)]
+
+    def _processor(self, system: System, cluster: Cluster, data: Path) -> Processor:
+        slot, folder, lock = take_slot(data, system.name)
+        self._locks.append(lock)
+        self._ready[system.name] = False
+        states = state_version(system, self._extra_modules)
+        logic = logic_version(system, self._extra_modules)
+        topic_ids = cluster.topic_ids if system.aggregates else {}
+
+        def place_of(number: int) -> Place:
+            return Place(
+                self._config,
+                folder / str(number),
+                topic_ids,
+                cluster.partitions_of,
+                logic,
+                states,
+                STALL_S,
+                self._read,
+            )
+
+        def tell(ready: bool) -> None:
+            self._ready[system.name] = ready
+            self._on_ready(all(self._ready.values()))
+
+        log.info("starting", system=system.name, slot=slot, logic_version=logic)
+        return Processor(system, self._config, folder, slot, place_of, self.broadcasts, tell, self._session_s)
+
+    def run(self) -> None:
+        """Works until SIGTERM or SIGINT; ends the process on its own when it may not go on."""
+        for broadcast in self.broadcasts.values():
+            broadcast.start()
+        worker = faust.Worker(
+            *(processor.app for processor in self.processors),
+            loglevel="warning",
+            override_logging=False,
+            redirect_stdouts=False,
+            quiet=True,
+        )
+        worker.execute_from_commandline()
 
 
 def run_system(
@@ -129,20 +189,11 @@ def run_system(
     config: dict[str, Any],
     data: Path,
     on_ready: Callable[[bool], None] = lambda ready: None,
-    extra_modules: tuple[str, ...] = (),
-    session_s: int = SESSION_S,
+    **more: Any,
 ) -> None:
-    """Runs a system until SIGTERM or SIGINT; ends the process on its own when it may not go on.
+    """Runs a system until the process is told to stop.
 
-    `extra_modules` count into the versions of state and logic although nothing imports them. `session_s` is how
-    long a silent worker keeps its partitions.
+    `more`: `fetch_schema` finds schemas that other producers registered; `session_s` is how long a silent worker
+    keeps its partitions; `extra_modules` count into the versions of state and logic although nothing imports them.
     """
-    processor, _lock = make_processor(system, config, data, on_ready, extra_modules, session_s)
-    worker = faust.Worker(
-        processor.app,
-        loglevel="warning",
-        override_logging=False,
-        redirect_stdouts=False,
-        quiet=True,
-    )
-    worker.execute_from_commandline()
+    Runner(system, config, data, on_ready, **more).run()

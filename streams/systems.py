@@ -1,8 +1,9 @@
-"""The systems that a processor can run, by name."""
+"""The systems that a processor can run, by name: the project's own and those of installed packages."""
 
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from neural_hive.schemas.extensions import SYSTEMS_GROUP, declared
 from neural_hive.streams import orchestrator
 from neural_hive.streams.kernel.system import System
 
@@ -16,6 +17,8 @@ class SystemSettings(Protocol):
         ...
 
 
-SYSTEMS: Final[dict[str, Callable[[SystemSettings], System]]] = {
+_OWN: Final[dict[str, Callable[[SystemSettings], System]]] = {
     "orchestrator": lambda settings: orchestrator.build(settings.agent_id),
 }
+
+SYSTEMS: Final[dict[str, Callable[[SystemSettings], System]]] = {**_OWN, **declared(SYSTEMS_GROUP, _OWN)}

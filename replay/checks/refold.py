@@ -17,6 +17,7 @@ from neural_hive.replay.report import Check, Findings
 from neural_hive.schemas.codec import EventEncoder, decode
 from neural_hive.streams.kernel.fold import Fold, Route
 from neural_hive.streams.kernel.inbox import open_mail
+from neural_hive.streams.kernel.reading import MessageReader
 from neural_hive.streams.kernel.state import Position, Store, row_key
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.unit import Work, cause_digest
@@ -47,10 +48,11 @@ class Refold:
         self.last: dict[str, tuple[int, bytes]] = {}  # topic → offset and hash of its last event
         self._system, self._partition, self._partitions_of = system, partition, dict(partitions_of)
         self._store = Store(folder)
-        self._fold = Fold(system.aggregates, self._store)
+        self._read = MessageReader()
+        self._fold = Fold(system.all_aggregates, self._store)
         self._encoders = {
             event.__name__: EventEncoder(event.__name__, aggregate.name, _LOGIC, system.name)
-            for aggregate in system.aggregates
+            for aggregate in system.all_aggregates
             for event in aggregate.events
         }
 
@@ -97,7 +99,7 @@ class Refold:
             self.sequence,
         )
         try:
-            mail = open_mail(self._system, mailed, self._partition, self._partitions_of)
+            mail = open_mail(self._system, self._read, mailed, self._partition, self._partitions_of)
             work.begin(mail.cause)
             mail.handler(work, mail.message)
         except Exception:  # a refusal of any kind would have left a dead letter

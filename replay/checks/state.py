@@ -5,7 +5,6 @@ Both need the state as it was at some place of the log, so both are looked at in
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -18,7 +17,7 @@ from neural_hive.replay.report import Check, Findings
 from neural_hive.schemas.codec import BadRecord
 from neural_hive.streams.kernel.state import Position, Store
 from neural_hive.streams.kernel.system import System
-from neural_hive.streams.kernel.versions import code_hash
+from neural_hive.streams.kernel.versions import state_version
 
 
 class Kept(msgspec.Struct):
@@ -27,16 +26,6 @@ class Kept(msgspec.Struct):
     place: str
     store: Store
     position: Position
-
-
-@cache
-def _version_of(modules: frozenset[str]) -> str:
-    return code_hash(modules)
-
-
-def state_version(system: System) -> str:
-    """The version of the code that makes the system's state; states of other versions are not read."""
-    return _version_of(frozenset(f.__module__ for a in system.aggregates for f in (a.decide, a.evolve)))
 
 
 def kept_states(root: Path, system: System, partition: int) -> Iterator[Kept]:

@@ -8,15 +8,14 @@ import msgspec
 
 from neural_hive.aggregates.identity import derived_id
 from neural_hive.schemas.catalogue import UnknownSchema
-from neural_hive.schemas.codec import BadRecord, decode, encode_message
+from neural_hive.schemas.codec import BadRecord, Decoded, encode_message
 from neural_hive.schemas.envelope import Header
 from neural_hive.schemas.topics import partition_of
 from neural_hive.streams.kernel.fold import Route
 from neural_hive.streams.kernel.system import System
-from neural_hive.streams.kernel.unit import Cause, Output
+from neural_hive.streams.kernel.unit import ORIGIN_HEADER, Cause, Output
 
 DEAD_LETTERS = "dead.letters"
-ORIGIN_HEADER = "origin"  # topic:partition:offset of a forwarded record
 ID_CHARACTERS_MAX = 200
 REASON_CHARACTERS_MAX = 2_000
 _TRACE_DIGITS = 32
@@ -34,20 +33,26 @@ class Mail(msgspec.Struct, frozen=True):
 class Misrouted(Exception):
     """The record belongs to another partition: it is forwarded once, never processed in place."""
 
-    def __init__(self, topic: str, partition: int, routing_id: str) -> None:
-        self.topic, self.partition, self.routing_id = topic, partition, routing_id
-        super().__init__(f"routing id {routing_id} belongs to partition {partition}")
+    def __init__(self, topic: str, routing_id: str) -> None:
+        self.topic, self.routing_id = topic, routing_id
+        super().__init__(f"routing id {routing_id} belongs to another partition")
 
 
-def open_mail(system: System, record: Any, partition: int, partitions_of: dict[str, int]) -> Mail:
+def open_mail(
+    system: System,
+    read: Callable[[bytes], Decoded],
+    record: Any,
+    partition: int,
+    partitions_of: dict[str, int],
+) -> Mail:
     """The record's message, with its handler.
 
-    Raises BadRecord, UnknownSchema: it cannot be read; Misrouted: it belongs to another partition.
+    Raises BadRecord, UnknownSchema: it cannot be read; Misrouted: it belongs to another partition; RegistryAway.
     """
     source = system.inputs.get(record.topic)
     if source is not None and source.raw is not None:
         return _open_raw(record, source.raw)
-    decoded = decode(record.value or b"", "message")
+    decoded = read(record.value or b"")
     header = decoded.head
     assert isinstance(header, Header)
     _check_header(header)
@@ -55,17 +60,21 @@ def open_mail(system: System, record: Any, partition: int, partitions_of: dict[s
     known = system.handler_of(record.topic, header.message_type)
     if known is None:
         raise BadRecord(f"{system.name} does not take {header.message_type} on {record.topic}")
-    message_class, handler = known
     try:
-        message = msgspec.convert(decoded.payload, message_class)
+        message = msgspec.convert(decoded.payload, known.message)
     except msgspec.ValidationError as error:
         raise BadRecord(f"{header.message_type}: {error}") from error
+    if getattr(message, known.route) != header.routing_id:
+        raise BadRecord(
+            f"the routing id must be the {known.route} of {header.message_type}, {getattr(message, known.route)!r}, "
+            f"and is {header.routing_id!r}"
+        )
     trace_id = header.trace_id if _is_trace(header.trace_id) else _trace_of(header.message_id)
     route = Route(header.routing_id, header.correlation_id or header.routing_id, trace_id)
     cause = Cause(
         header.message_id, route, record.timestamp * 1000, record.topic, record.partition, record.offset
     )
-    return Mail(cause, message, handler)
+    return Mail(cause, message, known.handle)
 
 
 def _open_raw(record: Any, handler: Callable[[Any, Any], None]) -> Mail:
@@ -100,15 +109,7 @@ def _check_route(
         raise BadRecord(
             f"routing id {routing_id} belongs to partition {right}, not {partition}: partition by murmur2 of it"
         )
-    raise Misrouted(system.repartition, right, routing_id)
-
-
-def forwarded(record: Any, misrouted: Misrouted) -> Output:
-    """The record as it is, on its way to the right partition; its message id stays the same."""
-    place = f"{record.topic}:{record.partition}:{record.offset}"
-    headers = [*record.headers, (ORIGIN_HEADER, place.encode())]
-    key = misrouted.routing_id.encode()
-    return Output(misrouted.topic, misrouted.partition, key, record.value, headers, None)
+    raise Misrouted(system.repartition, routing_id)
 
 
 def dead_letter(
@@ -155,4 +156,4 @@ def _trace_of(message_id: str) -> str:
     return derived_id(message_id, "trace").replace("-", "")
 
 
-__all__ = ["BadRecord", "Mail", "Misrouted", "UnknownSchema", "dead_letter", "forwarded", "open_mail"]
+__all__ = ["BadRecord", "Mail", "Misrouted", "UnknownSchema", "dead_letter", "open_mail"]

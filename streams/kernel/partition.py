@@ -5,7 +5,7 @@ Step: cut what is done already, decide, commit events with input offsets in one 
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,16 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from neural_hive.aggregates.aggregate import Rejected
 from neural_hive.aggregates.identity import derived_id
+from neural_hive.aggregates.partition import AcceptLog
 from neural_hive.connectors.kafka_log import UnreadableLog, begin_offsets
-from neural_hive.schemas.codec import EventEncoder
+from neural_hive.schemas.codec import Decoded, EventEncoder
 from neural_hive.streams.kernel import metrics
+from neural_hive.streams.kernel.acceptance import accepted_for, forget_accepted, set_aside
+from neural_hive.streams.kernel.broadcast import Broadcast
 from neural_hive.streams.kernel.fold import NEVER, Fold, Route
-from neural_hive.streams.kernel.inbox import Mail, Misrouted, dead_letter, forwarded, open_mail
-from neural_hive.streams.kernel.recovery import BrokenLog, recover
+from neural_hive.streams.kernel.inbox import Mail, Misrouted, dead_letter, open_mail
+from neural_hive.streams.kernel.reading import RegistryAway
+from neural_hive.streams.kernel.recovery import BrokenLog, Recovered, recover
 from neural_hive.streams.kernel.state import Store, Timer, TopicPosition
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.transport import Batch
@@ -53,12 +57,15 @@ class Place(msgspec.Struct, frozen=True):
     logic_version: str
     state_version: str
     stall_s: float
+    read: Callable[[bytes], Decoded]  # decodes a message of an input
 
 
 class Partition:
     """The state and the transactions of one partition."""
 
-    def __init__(self, system: System, number: int, place: Place, views: Mapping[str, Any]) -> None:
+    def __init__(
+        self, system: System, number: int, place: Place, views: Mapping[str, Broadcast[Any]]
+    ) -> None:
         self.system, self.number, self.place, self.views = system, number, place, views
         self.name = f"{system.name}.{number}"
         self.next: dict[str, int] = {}  # per input topic: the offset that comes next
@@ -66,7 +73,7 @@ class Partition:
         self._inputs = system.topics
         self._encoders = {
             event.__name__: EventEncoder(event.__name__, aggregate.name, place.logic_version, system.name)
-            for aggregate in system.aggregates
+            for aggregate in system.all_aggregates
             for event in aggregate.events
         }
         self._producer: Producer | None = None
@@ -101,22 +108,50 @@ class Partition:
         self._producer.init_transactions(CALL_TIMEOUT_S)
         self._group = Consumer({**self.place.kafka, "group.id": self.system.name})
         self._admin = AdminClient(dict(self.place.kafka))
-        self._store = Store(self.place.folder / self.place.state_version)
-        self.fold = Fold(self.system.aggregates, self._store)
-        recovered = recover(
-            self.fold,
-            self.place.kafka,
-            self.number,
-            self.place.topic_ids,
-            self.place.state_version,
-            self.place.stall_s,
-        )
+        recovered, accepted = self._recover()
         self.position = recovered.position
         self._read_offsets()
         self._ends, self._passed_at = None, None
+        if accepted is not None:
+            self._record(accepted)
         took_s = time.monotonic() - started
         self.messages.recovery_seconds.set(took_s)
         log.info("partition open", partition=self.name, folded=recovered.folded, took_s=round(took_s, 3))
+
+    def _recover(self) -> tuple[Recovered, AcceptLog | None]:
+        """The state at the log's end; and what to record first, if somebody accepted a damaged log."""
+        try:
+            return self._fold_log(), None
+        except BrokenLog as error:
+            accepted = accepted_for(self.place.folder)
+            if accepted is None:
+                raise
+            log.warning("going on with the log as it is", partition=self.name, why=str(error))
+            expected = repr(self._store.position() if self._store else None)
+            self.close()
+            set_aside(self.place.folder / self.place.state_version)
+            recovered = self._fold_log()
+            return recovered, AcceptLog(
+                accepted.reason, accepted.requested_by, f"{expected}: {error}", repr(recovered.position)
+            )
+
+    def _fold_log(self) -> Recovered:
+        place = self.place
+        self._store = Store(place.folder / place.state_version)
+        self.fold = Fold(self.system.all_aggregates, self._store)
+        return recover(
+            self.fold, place.kafka, self.number, place.topic_ids, place.state_version, place.stall_s
+        )
+
+    def _record(self, command: AcceptLog) -> None:
+        """Writes that a damaged log was accepted, as the first event after it."""
+        work = self._new_work()
+        message_id = derived_id(self.name, "accept-log", command.found_position)
+        route = Route(self.name, self.name, derived_id(message_id, "trace").replace("-", ""))
+        work.begin(Cause(message_id, route, _now(), "", self.number, 0))
+        work.execute(self.system.all_aggregates[-1], self.name, command)
+        self._commit(work, {})
+        forget_accepted(self.place.folder)
 
     def _producer_settings(self) -> dict[str, Any]:
         return {
@@ -203,7 +238,7 @@ class Partition:
             self.fold,
             self.number,
             self._encoders,
-            self.views,
+            {name: broadcast.snapshot() for name, broadcast in self.views.items()},
             self.place.partitions_of,
             self.system.name,
             self.position.sequence,
@@ -213,10 +248,12 @@ class Partition:
         """One record, to its end: its events, or its forwarding, or its dead letter. It never fails."""
         self.messages.records.inc()
         try:
-            mail = open_mail(self.system, record, self.number, self.place.partitions_of)
+            mail = open_mail(self.system, self.place.read, record, self.number, self.place.partitions_of)
         except Misrouted as error:
-            work.outputs.append(forwarded(record, error))
+            work.forward(error.topic, record, error.routing_id)
             return
+        except RegistryAway as error:
+            raise _Indefinite(str(error)) from error
         except Exception as error:
             self._refuse(work, record, error)
             return

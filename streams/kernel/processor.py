@@ -18,6 +18,8 @@ import yarl
 from faust.types import TP
 
 from neural_hive.connectors.kafka_log import StalledLog
+from neural_hive.streams.kernel.broadcast import Broadcast
+from neural_hive.streams.kernel.credentials import faust_credentials
 from neural_hive.streams.kernel.partition import Fenced, Partition, Place
 from neural_hive.streams.kernel.recovery import BrokenLog
 from neural_hive.streams.kernel.system import System
@@ -114,11 +116,11 @@ class Processor:
     def __init__(
         self,
         system: System,
-        bootstrap: str,
+        config: Mapping[str, Any],
         folder: Path,
         slot: str,
         place_of: Callable[[int], Place],
-        views: Mapping[str, Any],
+        views: Mapping[str, Broadcast[Any]],
         on_ready: Callable[[bool], None] = lambda ready: None,
         session_s: int = 10,
     ) -> None:
@@ -127,13 +129,14 @@ class Processor:
         self._place_of, self._views, self._on_ready = place_of, views, on_ready
         self._pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix=system.name)
         self._opening = asyncio.Lock()
-        self.app = self._new_app(bootstrap, folder, slot, session_s)
+        self.app = self._new_app(config, folder, slot, session_s)
 
-    def _new_app(self, bootstrap: str, folder: Path, slot: str, session_s: int) -> faust.App:
-        brokers = [yarl.URL(f"kafka://{address}") for address in bootstrap.split(",")]
+    def _new_app(self, config: Mapping[str, Any], folder: Path, slot: str, session_s: int) -> faust.App:
+        brokers = [yarl.URL(f"kafka://{address}") for address in config["bootstrap.servers"].split(",")]
         app = faust.App(
             self.system.name,
             broker=brokers,
+            broker_credentials=faust_credentials(config),
             store="memory://",
             datadir=str(folder / "faust"),
             value_serializer="raw",

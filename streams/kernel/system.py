@@ -13,6 +13,8 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from neural_hive.aggregates.aggregate import Aggregate, Command, Event
+from neural_hive.aggregates.partition import partition_aggregate
+from neural_hive.streams.kernel.broadcast import View
 
 S = TypeVar("S")
 M = TypeVar("M")
@@ -42,7 +44,11 @@ class Unit(Protocol):
         ...
 
     def view(self, name: str) -> Any:
-        """A broadcast view as it stood when the batch began."""
+        """The Snapshot of a broadcast view as it stood when the transaction began."""
+        ...
+
+    def forward(self, topic: str, record: Any, routing_id: str) -> None:
+        """The record as it is, to the partition of another topic that its routing id belongs to."""
         ...
 
     def send(self, topic: str, message_type: str, routing_id: str, payload: dict[str, Any]) -> None:
@@ -50,11 +56,19 @@ class Unit(Protocol):
         ...
 
 
+class Handler(msgspec.Struct, frozen=True):
+    """Who takes one type of message."""
+
+    message: type[Any]
+    handle: Callable[[Any, Any], None]
+    route: str  # the field of the message that its routing id must equal
+
+
 class Input(msgspec.Struct, frozen=True):
     """A topic that a system reads, and what it does with each type of message on it."""
 
     topic: str
-    handlers: dict[str, tuple[type[Any], Callable[[Any, Any], None]]]
+    handlers: dict[str, Handler]
     raw: Callable[[Any, Any], None] | None = None  # takes every record as it is: foreign topics
 
 
@@ -67,17 +81,33 @@ class System(msgspec.Struct):
     """Names of the modules whose code decides; with all that they import of ours they make `logic_version`."""
     repartition: str | None = None
     """The topic, read beside the inputs, that takes records that came to the wrong partition."""
+    views: dict[str, View[Any]] = msgspec.field(default_factory=dict)
+    """Topics that every worker reads whole, by the name that handlers ask for."""
     inputs: dict[str, Input] = msgspec.field(default_factory=dict)
     timers: dict[tuple[str, str], Callable[[Any, str], None]] = msgspec.field(default_factory=dict)
 
+    routed: frozenset[str] = frozenset()
+    """Inputs that a router reads, since their partition count is not the system's."""
+
+    @property
+    def all_aggregates(self) -> tuple[Aggregate[Any], ...]:
+        """The system's aggregates, and the one that speaks of its partitions."""
+        if not self.aggregates:
+            return ()
+        return (*self.aggregates, partition_aggregate(self.aggregates[0].topic))
+
+    @property
+    def event_topics(self) -> list[str]:
+        """The topics of its events."""
+        return sorted({aggregate.topic for aggregate in self.aggregates})
+
     @property
     def topics(self) -> tuple[str, ...]:
-        """All topics that the system reads."""
-        return (*self.inputs, *([self.repartition] if self.repartition else []))
+        """All topics that the system's partitions read."""
+        own = (topic for topic in self.inputs if topic not in self.routed)
+        return (*own, *([self.repartition] if self.repartition else []))
 
-    def handler_of(
-        self, topic: str, message_type: str
-    ) -> tuple[type[Any], Callable[[Any, Any], None]] | None:
+    def handler_of(self, topic: str, message_type: str) -> Handler | None:
         """Who takes a type of message on a topic; the repartition topic carries those of all."""
         sources = self.inputs.values() if topic == self.repartition else (self.inputs[topic],)
         for source in sources:
@@ -86,12 +116,17 @@ class System(msgspec.Struct):
         return None
 
     def on(
-        self, topic: str, message: type[M]
+        self, topic: str, message: type[M], route: str
     ) -> Callable[[Callable[[Any, M], None]], Callable[[Any, M], None]]:
-        """Declares the handler of one type of message on one topic."""
+        """Declares the handler of one type of message on one topic.
+
+        `route` names the field that the message's routing id must equal: or it would be in the wrong partition
+        for the aggregate that it speaks of.
+        """
 
         def declare(handler: Callable[[Any, M], None]) -> Callable[[Any, M], None]:
-            self.inputs.setdefault(topic, Input(topic, {})).handlers[message.__name__] = (message, handler)
+            declared = Handler(message, handler, route)
+            self.inputs.setdefault(topic, Input(topic, {})).handlers[message.__name__] = declared
             return handler
 
         return declare

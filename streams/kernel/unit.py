@@ -21,6 +21,7 @@ from neural_hive.streams.kernel.fold import Fold, Route
 from neural_hive.streams.kernel.state import CAUSE_BYTES, counter_key, row_key
 
 S = TypeVar("S")
+ORIGIN_HEADER = "origin"  # topic:partition:offset of a forwarded record
 
 
 class Output(msgspec.Struct, frozen=True):
@@ -156,6 +157,14 @@ class Work:
         )
         self.events += 1
         self.fold.apply(aggregate, aggregate_id, key, event, occurred_at, digest, self._digest, cause.route)
+
+    def forward(self, topic: str, record: Any, routing_id: str) -> None:
+        """See Unit.forward. Its message id stays the same, and a header says where it came from."""
+        place = f"{record.topic}:{record.partition}:{record.offset}"
+        headers = [*record.headers, (ORIGIN_HEADER, place.encode())]
+        key = routing_id.encode()
+        partition = partition_of(key, self._partitions_of[topic])
+        self.outputs.append(Output(topic, partition, key, record.value, headers, None))
 
     def _headers(self, record_type: str, span_id: str) -> list[tuple[str, bytes]]:
         traceparent = f"00-{self._cause.route.trace_id}-{span_id}-01".encode()

@@ -4,14 +4,32 @@ import ast
 import hashlib
 import sys
 from collections.abc import Iterable
+from functools import cache
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
+
+from neural_hive.streams.kernel.system import System
 
 OURS = "neural_hive"
 HASH_DIGITS = 16
 
 
-def code_hash(modules: Iterable[str]) -> str:
+def state_version(system: System, extra_modules: Iterable[str] = ()) -> str:
+    """The version of the code that makes the system's state: a state of another version is folded anew."""
+    return code_hash(frozenset(_folding(system)) | frozenset(extra_modules))
+
+
+def logic_version(system: System, extra_modules: Iterable[str] = ()) -> str:
+    """The version of the code that decides; every event carries it."""
+    return code_hash(frozenset(_folding(system)) | frozenset(system.decides) | frozenset(extra_modules))
+
+
+def _folding(system: System) -> set[str]:
+    return {f.__module__ for a in system.all_aggregates for f in (a.decide, a.evolve)}
+
+
+@cache
+def code_hash(modules: frozenset[str]) -> str:
     """A hash over the source of the named modules and all that they import of this project, 16 hex digits.
 
     Modules from elsewhere (a user's own system) are followed as far as they are named directly.

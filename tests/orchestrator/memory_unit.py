@@ -37,7 +37,7 @@ class MemoryUnit:
 
     def handle(self, topic: str, message: Any, message_id: str) -> list[Event]:
         """One message, whole or not at all; the events that it led to."""
-        _, handler = self._system.inputs[topic].handlers[type(message).__name__]
+        handler = self._system.inputs[topic].handlers[type(message).__name__].handle
         self.now += 1_000_000
         self.message_id = message_id
         self._is_repeat: dict[Key, bool] = {}

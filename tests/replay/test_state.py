@@ -6,11 +6,11 @@ import msgspec
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from neural_hive.connectors.kafka_log import end_offsets
-from neural_hive.replay.checks.state import state_version
 from neural_hive.replay.everything import Request, verify_everything
 from neural_hive.replay.report import Check, Report
 from neural_hive.schemas.topics import partition_of
 from neural_hive.streams.kernel.state import ROW, Store
+from neural_hive.streams.kernel.versions import state_version
 from tests.kernel.conftest import ToyFactory, make_toy, toy_schemas
 from tests.toy.harness import Toy
 
@@ -87,7 +87,9 @@ def test_a_silent_input_is_lost_unless_it_has_no_effect(make_toy: ToyFactory) ->
     toy.producer.flush()
     _skip_to_the_end(toy)
     handlers = toy.system.inputs[toy.commands].handlers
-    handlers["StartCountdown"] = (handlers["StartCountdown"][0], lambda unit, message: None)
+    handlers["StartCountdown"] = msgspec.structs.replace(
+        handlers["StartCountdown"], handle=lambda unit, message: None
+    )
 
     report = _verified(toy)
     assert report.counts["without_effect"] == 1

@@ -21,7 +21,7 @@ from neural_hive.schemas.envelope import NO_HASH, Envelope, Header
 from neural_hive.streams.kernel.fold import Fold
 from neural_hive.streams.kernel.recovery import recover
 from neural_hive.streams.kernel.state import Store
-from neural_hive.streams.runner import cluster_view
+from neural_hive.streams.runner import cluster_of
 from tests.toy.system import build
 
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -218,11 +218,11 @@ class Toy:
     def check_state(self) -> int:
         """Every partition's RocksDB equals the fold of its log. Call when all workers have stopped."""
         compared = 0
-        _, topic_ids = cluster_view(self.config, self.system)
+        topic_ids = cluster_of(self.config, self.system).topic_ids
         for partition in range(self.partitions):
             fresh = Store(self.folder / f"refolded-{partition}-{uuid.uuid4().hex[:6]}")
             position = recover(
-                Fold(self.system.aggregates, fresh), self.config, partition, topic_ids, "refolded", 10
+                Fold(self.system.all_aggregates, fresh), self.config, partition, topic_ids, "refolded", 10
             ).position
             expected = dict(fresh.rows())
             fresh.close()

@@ -35,14 +35,14 @@ def build(suffix: str = "") -> System:
     tallies = msgspec.structs.replace(tally.TALLY, topic=f"toy.tallies{suffix}")
     toy = System(f"toy{suffix}", (counters, tallies), (__name__,), repartition=f"toy.repartition{suffix}")
 
-    @toy.on(f"toy.commands{suffix}", AddToCounter)
-    @toy.on(f"toy.results{suffix}", AddToCounter)
+    @toy.on(f"toy.commands{suffix}", AddToCounter, route="counter_id")
+    @toy.on(f"toy.results{suffix}", AddToCounter, route="counter_id")
     def add(unit: Any, message: AddToCounter) -> None:
         events = unit.execute(counters, message.counter_id, counter.Raise(message.amount))
         if events and message.amount % 2 == 0:
             unit.execute(tallies, message.counter_id, tally.Note(message.amount))
 
-    @toy.on(f"toy.commands{suffix}", StartCountdown)
+    @toy.on(f"toy.commands{suffix}", StartCountdown, route="counter_id")
     def start(unit: Any, message: StartCountdown) -> None:
         unit.execute(counters, message.counter_id, counter.Start(unit.now + message.delay_ms * 1000))
 

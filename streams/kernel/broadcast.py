@@ -1,0 +1,128 @@
+"""Topics that every worker of a system reads whole, beside its partitions: agents, freezes, policies.
+
+A reader thread per topic, outside any group, folds committed records into an immutable value. A transaction sees
+the value as it stood when it began, with the positions that it was made from, so that a decision can say so.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from neural_hive.connectors.kafka_log import UnreadableLog, begin_offsets, end_offsets
+
+V = TypeVar("V")
+POLL_S = 0.1
+PROBE_EVERY_S = 1.0
+CHUNK_RECORDS = 2_000
+log = structlog.get_logger()
+
+
+class View(msgspec.Struct, Generic[V], frozen=True):
+    """What a system says of a topic that it reads whole: `add(value, record)` gives the next value.
+
+    Values must be immutable. A record that `add` cannot take (it raises) is skipped, counted and logged.
+    """
+
+    topic: str
+    empty: V
+    add: Callable[[V, Any], V]
+
+
+class Snapshot(msgspec.Struct, Generic[V], frozen=True):
+    """A broadcast value as a transaction sees it."""
+
+    value: V
+    positions: dict[int, int]  # next offset of each partition
+    age_s: float  # since the reader was last seen at the log's end: silence is not age
+
+
+class Broadcast(Generic[V]):
+    """The reader of one view."""
+
+    def __init__(self, config: dict[str, Any], view: View[V], partitions: int) -> None:
+        self.skipped = 0
+        self._config, self._view = config, view
+        self._partitions = range(partitions)
+        self._state: tuple[V, dict[int, int]] = (view.empty, {})
+        self._fresh_at: float | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"broadcast-{view.topic}", daemon=True)
+
+    def start(self, timeout_s: float = 60.0) -> None:
+        """Begins to read, and returns when the log's end was reached. Raises TimeoutError."""
+        self._thread.start()
+        deadline = time.monotonic() + timeout_s
+        while self._fresh_at is None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self._view.topic} was not read to its end within {timeout_s:g} s")
+            time.sleep(0.02)
+
+    def snapshot(self) -> Snapshot[V]:
+        """The value now."""
+        value, positions = self._state
+        age_s = time.monotonic() - self._fresh_at if self._fresh_at is not None else float("inf")
+        return Snapshot(value, positions, age_s)
+
+    def stop(self) -> None:
+        """Ends the reader."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._read()
+            except (KafkaException, UnreadableLog) as error:
+                log.warning("broadcast interrupted", topic=self._view.topic, why=str(error))
+                self._stopping.wait(1.0)
+
+    def _read(self) -> None:
+        places = [(self._view.topic, partition) for partition in self._partitions]
+        positions = dict(self._state[1]) or {
+            p: o for (_, p), o in begin_offsets(self._config, places).items()
+        }
+        consumer = Consumer(self._settings())
+        try:
+            consumer.assign([TopicPartition(self._view.topic, p, o) for p, o in positions.items()])
+            probed_at = -PROBE_EVERY_S
+            while not self._stopping.is_set():
+                for message in consumer.consume(CHUNK_RECORDS, POLL_S):
+                    self._take(message, positions)
+                self._state = (self._state[0], dict(positions))
+                if time.monotonic() - probed_at > PROBE_EVERY_S or self._fresh_at is None:
+                    probed_at = time.monotonic()
+                    ends = end_offsets(self._config, places, "read_committed")
+                    if all(positions[p] >= end for (_, p), end in ends.items()):
+                        self._fresh_at = probed_at
+        finally:
+            consumer.close()
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            **self._config,
+            "group.id": "neural-hive.broadcast",  # a name only: nothing is joined or committed
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+        }
+
+    def _take(self, message: Any, positions: dict[int, int]) -> None:
+        error = message.error()
+        if error is None:
+            try:
+                self._state = (self._view.add(self._state[0], message), self._state[1])
+            except Exception as reason:
+                self.skipped += 1
+                place = f"{message.topic()}:{message.partition()}:{message.offset()}"
+                log.error("broadcast record skipped", place=place, why=f"{type(reason).__name__}: {reason}")
+            positions[message.partition()] = message.offset() + 1
+        elif error.code() == KafkaError._PARTITION_EOF:
+            positions[message.partition()] = max(positions[message.partition()], message.offset())
+        elif not error.retriable() and error.code() != KafkaError._ALL_BROKERS_DOWN:
+            raise KafkaException(error)

@@ -1,0 +1,59 @@
+"""Reads the messages of inputs: with this build's schemas, else with those that their producers registered."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from neural_hive.schemas.catalogue import UnknownSchema
+from neural_hive.schemas.codec import Decoded, ForeignReader, decode, schema_id
+
+KEPT_MAX = 1_000
+ASK_AGAIN_S = 30.0  # a schema may be registered after its first record was refused
+
+Fetch = Callable[[int], dict[str, Any]]  # the schema under an id; raises UnknownSchema if there is none
+
+
+class RegistryAway(RuntimeError):
+    """The registry cannot be asked: that is not the record's fault."""
+
+
+class MessageReader:
+    """Decodes messages; one for each process. `fetch` None: only this build's schemas."""
+
+    def __init__(self, fetch: Fetch | None = None) -> None:
+        self._fetch = fetch
+        self._readers: dict[int, ForeignReader] = {}
+        self._refused: dict[int, tuple[float, str]] = {}
+
+    def __call__(self, value: bytes) -> Decoded:
+        """One message. Raises BadRecord, UnknownSchema; RegistryAway: try again later."""
+        try:
+            return decode(value, "message")
+        except UnknownSchema:
+            if self._fetch is None:
+                raise
+            return self._reader(self._fetch, schema_id(value)).decode(value)
+
+    def _reader(self, fetch: Fetch, number: int) -> ForeignReader:
+        known = self._readers.get(number)
+        if known is not None:
+            return known
+        at, why = self._refused.get(number, (0.0, ""))
+        if why and time.monotonic() - at < ASK_AGAIN_S:
+            raise UnknownSchema(why)
+        try:
+            reader = ForeignReader(fetch(number))
+        except UnknownSchema as error:
+            _make_room(self._refused)
+            self._refused[number] = (time.monotonic(), str(error))
+            raise
+        except Exception as error:
+            raise RegistryAway(f"schema id {number} cannot be looked up: {error}") from error
+        _make_room(self._readers)
+        self._readers[number] = reader
+        return reader
+
+
+def _make_room(kept: dict[int, Any]) -> None:
+    while len(kept) >= KEPT_MAX:
+        del kept[next(iter(kept))]
