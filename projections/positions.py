@@ -36,6 +36,7 @@ _COLUMNS: Final = (
     "epoch, owner, step, state, topic, partition, topic_id, first, last, records, next, archived"
 )
 _EPOCHS_KEPT: Final = 2
+_CLOCK_STEP_S: Final = 1  # both clocks count whole seconds
 
 
 class TakenOver(RuntimeError):
@@ -69,6 +70,8 @@ class Positions:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._epoch, self._owner, self._step = 0, uuid.uuid4().hex[:12], 0
+        self._server_started_at: int | None = None
+        self.server_restarted = False  # since the claim; who looks after it sets it back
 
     @property
     def fence(self) -> str:
@@ -116,9 +119,16 @@ class Positions:
 
     def _holds(self) -> bool:
         found = self._store.rows(
-            "SELECT epoch, owner FROM projector_claims ORDER BY epoch DESC, owner DESC LIMIT 1"
+            "SELECT epoch, owner, toUnixTimestamp(now()) - uptime() FROM projector_claims "
+            "ORDER BY epoch DESC, owner DESC LIMIT 1"
         )
-        return [(int(e), str(o)) for e, o in found] == [(self._epoch, self._owner)]
+        self._note_start(int(found[0][2]))
+        return [(int(epoch), str(owner)) for epoch, owner, _ in found] == [(self._epoch, self._owner)]
+
+    def _note_start(self, started_at: int) -> None:
+        if self._server_started_at is not None and abs(started_at - self._server_started_at) > _CLOCK_STEP_S:
+            self.server_restarted = True
+        self._server_started_at = started_at
 
     def _copy(self, standing: Standing) -> None:
         """Restates what was found under the own claim, in one insert; then older epochs may go."""

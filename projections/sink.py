@@ -47,7 +47,7 @@ class Sink:
         projections: Sequence[Projection],
         reached: Reached = lambda step: None,
     ) -> None:
-        self._store, self._positions, self._projections, self._reached = (
+        self._store, self.positions, self._projections, self._reached = (
             store,
             positions,
             projections,
@@ -62,16 +62,16 @@ class Sink:
         """
         moved = [self._moved(batch, place) for place in batch.nexts]
         if batch.parts:
-            self._positions.pend(batch.ranges, again)
+            self.positions.pend(batch.ranges, again)
             self._reached("pending")
             self._fill(batch, again)
-        self._positions.done(moved, idle=not batch.parts)
+        self.positions.done(moved, idle=not batch.parts)
         self._reached("done")
         self.standing.update((p.place, p) for p in moved)
 
     def restore(self, archive: Archive, rows: Sequence[Raw]) -> None:
         """Puts records back that the archive had and has lost; read models are not touched."""
-        self._insert(archive, self._sorted_out(archive, rows), f"restored:{self._positions.attempt()}")
+        self._insert(archive, self._sorted_out(archive, rows), f"restored:{self.positions.attempt()}")
 
     def _fill(self, batch: Batch, again: bool) -> None:
         for archive in ARCHIVES:
@@ -102,7 +102,7 @@ class Sink:
                 raise
             self._insert(archive, self._sorted_out(archive, rows), key)
         if again and not self._archived(archive, ranges):  # the token outlived its rows: a part was lost
-            self._insert(archive, self._sorted_out(archive, rows), f"{key}:{self._positions.attempt()}")
+            self._insert(archive, self._sorted_out(archive, rows), f"{key}:{self.positions.attempt()}")
 
     def _archived(self, archive: Archive, ranges: Sequence[Range]) -> bool:
         """Whether the archive has these ranges whole. Raises DamagedTable: it has a part of them."""
@@ -125,7 +125,7 @@ class Sink:
 
     def _insert(self, archive: Archive, rows: Sequence[Raw], key: str, target: str | None = None) -> None:
         container = wrap(rows)
-        sql = archive.insert_sql(container, self._positions.fence, target)
+        sql = archive.insert_sql(container, self.positions.fence, target)
         settings: dict[str, Any] = dict(INSERT_SETTINGS)
         if target is None:
             settings["insert_deduplication_token"] = key
@@ -164,10 +164,10 @@ class Sink:
         key = token(ranges)
         self._project_once(projection, where, key)
         if again and not self._projected(projection, where):
-            self._project_once(projection, where, f"{key}:{self._positions.attempt()}")
+            self._project_once(projection, where, f"{key}:{self.positions.attempt()}")
 
     def _project_once(self, projection: Projection, where: str, key: str) -> None:
-        sql = f"{projection.insert_sql(where)} WHERE {self._positions.fence}"
+        sql = f"{projection.insert_sql(where)} WHERE {self.positions.fence}"
         try:
             self._store.command(sql, {**INSERT_SETTINGS, "insert_deduplication_token": key})
         except StoreRefused as error:

@@ -191,6 +191,7 @@ class Follower:
         server: ClickHouseServer,
         database: str,
         projections: Sequence[Projection] = PROJECTIONS,
+        reached: Callable[[str], None] = lambda step: None,
     ) -> None:
         self.store = HttpStore(server.host, server.port, server.user, server.password, database)
         self.stopping = threading.Event()

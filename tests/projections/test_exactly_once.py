@@ -177,3 +177,21 @@ def _holds(positions: Positions) -> bool:
     except TakenOver:
         return False
     return True
+
+
+@pytest.mark.slow
+def test_rows_lost_in_a_restart_of_clickhouse_come_back_while_the_projector_runs(
+    log: Log, clickhouse_server: ClickHouseServer
+) -> None:
+    f = Follower(log, clickhouse_server, "torn")
+    with f.running():
+        _write(log, "a", 20)
+        f.wait_rows("events", 120)
+        f.wait(lambda: compare(f.store, PROJECTIONS[1]).rows_expected == 120, "positions")
+        f.store.command("DELETE FROM events WHERE offset % 2 = 0 SETTINGS mutations_sync = 2")
+        time.sleep(2.1)  # a start is told apart by its second
+        clickhouse_server.kill()
+        clickhouse_server.start()
+        _write(log, "b", 1)
+        f.wait(lambda: _answers(f) and f.one("SELECT count() FROM events") == 126, "the lost rows")
+        _tables_are_the_log(f, log)
