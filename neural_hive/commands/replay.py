@@ -102,7 +102,7 @@ def state(
     settings = load_settings(config, data=data)
     found = _history(settings, source, aggregate_id, Moment(_micros(at), version))
     last = found[-1]
-    aggregates = [a for system in _systems(settings) for a in system.aggregates]
+    aggregates = [a for system in _systems(settings) for a in system.all_aggregates]
     shown = {
         "aggregate_type": last.envelope.aggregate_type,
         "aggregate_id": aggregate_id,
