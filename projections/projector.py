@@ -10,14 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 import structlog
-from confluent_kafka import TopicCollection
-from confluent_kafka.admin import AdminClient
 
 from neural_hive.connectors.kafka_log import CommittedLog, begin_offsets, end_offsets
 from neural_hive.projections import metrics
 from neural_hive.projections.archive import Archive
 from neural_hive.projections.catalogue import PROJECTIONS
 from neural_hive.projections.http_store import HttpStore
+from neural_hive.projections.layout import check, layout
 from neural_hive.projections.positions import Position, Positions, Standing
 from neural_hive.projections.projection import Projection
 from neural_hive.projections.ranges import Batch, Part, Place, Range
@@ -31,7 +30,6 @@ from neural_hive.schemas.topics import TOPICS, Kind
 LINGER_S: Final = 0.1
 _RETRY_FIRST_S: Final = 0.1
 _RETRY_MAX_S: Final = 5.0
-_CALL_TIMEOUT_S: Final = 30.0
 _LAG_EVERY_S: Final = 1.0
 
 T = TypeVar("T")
@@ -149,7 +147,7 @@ class Projector:
 
     def _located(self, standing: Standing) -> Standing:
         """The standing, checked against the log, with new partitions at their beginning."""
-        ids = _layout(self._config, list(self._archives))
+        ids = layout(self._config, list(self._archives))
         places = [(topic, number) for topic, (_, count) in ids.items() for number in range(count)]
         begins, ends = begin_offsets(self._config, places), end_offsets(self._config, places)
         found = dict(standing.positions)
@@ -158,7 +156,7 @@ class Projector:
             if place not in found:
                 found[place] = Position(*place, topic_id, begins[place], 0)
             else:
-                _check(found[place], topic_id, begins[place], ends[place])
+                check(found[place], topic_id, begins[place], ends[place])
         pending = tuple(r for r in standing.pending if r.topic in self._archives)
         return Standing({place: found[place] for place in places}, pending)
 
@@ -229,8 +227,21 @@ class Projector:
             tried.append(True)
             self._write(sink, batch, again)
 
-        if persist(attempt, self._stopping, self._ready):
+        if persist(attempt, self._stopping, self._ready) and self._looked_after(sink):
             self._ready(not self._stops)
+
+    def _looked_after(self, sink: Sink) -> bool:
+        """After a restart of the server: torn parts may have been detached. False: told to stop before the end."""
+        if not sink.positions.server_restarted:
+            return True
+        standing = Standing(sink.standing, ())
+        mended = persist(
+            lambda: mend(self._store, self._config, self._archives, standing, sink, self._projections),
+            self._stopping,
+            self._ready,
+        )
+        sink.positions.server_restarted = not mended
+        return mended
 
     def _write(self, sink: Sink, batch: Batch, again: bool) -> None:
         batch = _without(batch, self._stops)
@@ -243,39 +254,6 @@ class Projector:
             except UndecodableEvent as error:
                 self._stops[error.place] = f"offset {error.offset}: {error.reason}"
                 batch, again = _cut(batch, error), False
-
-
-def _check(position: Position, topic_id: str, begin: int, end: int) -> None:
-    where = f"{position.topic}:{position.partition}"
-    if position.topic_id != topic_id:
-        raise LogLost(
-            f"topic {position.topic} was made anew (id {topic_id}, archived was {position.topic_id}): its archive "
-            "may be the only copy. Restore the topic, or archive into another database"
-        )
-    if position.next > end:
-        raise LogLost(
-            f"{where} ends at offset {end}, and is archived up to {position.next}: the log has lost committed "
-            "records, and the archive may be the only copy. Restore the log before anything is written to it"
-        )
-    if position.next < begin:
-        raise LogLost(
-            f"{where} begins at offset {begin}, and is archived up to {position.next} only: the records between "
-            "were deleted before they were archived"
-        )
-
-
-def _layout(config: Mapping[str, Any], topics: list[str]) -> dict[str, tuple[str, int]]:
-    """Each topic's id and partition count. Raises LogLost: a topic is not there."""
-    admin = AdminClient({"log_level": 3, **config})
-    asked = admin.describe_topics(TopicCollection(topics), request_timeout=_CALL_TIMEOUT_S)
-    found: dict[str, tuple[str, int]] = {}
-    for name, answer in asked.items():
-        try:
-            told = answer.result(_CALL_TIMEOUT_S + 1)
-        except Exception as error:
-            raise LogLost(f"topic {name} cannot be described: {error}") from error
-        found[name] = (str(told.topic_id), len(told.partitions))
-    return found
 
 
 def _without(batch: Batch, stops: Mapping[Place, str]) -> Batch:
