@@ -6,6 +6,7 @@ far as framing, schema id and kind go; ClickHouse decodes the rest.
 
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Final
 
 import structlog
@@ -15,8 +16,8 @@ from neural_hive.connectors.kafka_log import Record
 from neural_hive.projections.archive import EVENTS, MESSAGES, Archive
 from neural_hive.projections.container import Raw
 from neural_hive.projections.ranges import Batch, Part, Place, Range
-from neural_hive.schemas.catalogue import registered
-from neural_hive.schemas.codec import BadRecord, schema_id
+from neural_hive.schemas.catalogue import RecordKind, registered
+from neural_hive.schemas.codec import FRAME_BYTES, BadRecord, schema_id
 from neural_hive.schemas.topics import Kind
 
 ROWS_MAX: Final = 100_000
@@ -44,6 +45,9 @@ def looked_at(record: Record, archive: Archive) -> Raw:
     value = record.value
     if value is None:
         return Raw(record, 0, "the value is null")
+    known = _frames(archive.kind).get(value[:FRAME_BYTES])
+    if known is not None:
+        return Raw(record, known)
     try:
         number = schema_id(value)
     except BadRecord as error:
@@ -54,6 +58,12 @@ def looked_at(record: Record, archive: Archive) -> Raw:
     if row.kind != archive.kind:
         return Raw(record, number, f"{row.name} is of kind {row.kind}, expected kind: {archive.kind}")
     return Raw(record, number)
+
+
+@cache
+def _frames(kind: RecordKind) -> dict[bytes, int]:
+    """The first bytes of every record of a kind that this build knows, with their schema id."""
+    return {b"\0" + n.to_bytes(4, "big"): n for n, row in registered().items() if row.kind == kind}
 
 
 class Source:

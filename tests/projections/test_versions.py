@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
+from neural_hive.projections import source
 from neural_hive.projections.archive import EVENTS
 from neural_hive.projections.http_store import HttpStore
 from neural_hive.projections.projection import Column, Projection
@@ -85,7 +86,7 @@ def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
 
 
 def _forget() -> None:
-    for module in (catalogue, codec):
+    for module in (catalogue, codec, source):
         for kept in vars(module).values():
             if hasattr(kept, "cache_clear") and getattr(kept, "__module__", "") == module.__name__:
                 kept.cache_clear()
