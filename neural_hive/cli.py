@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "publish": ("publish", "Publish a plan."),
     "query": ("query", "Ask ClickHouse in SQL."),
     "replay": ("replay", "Verify what the log and the tables say."),
+    "recover": ("recover", "Go on with a log that lost or changed committed events."),
     "import": ("import_", "Turn what other tools recorded into plans."),
     "processor": ("processes", "Run one worker of a system's processor."),
     "projector": ("processes", "Bring the log into ClickHouse, exactly once."),

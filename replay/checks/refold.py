@@ -67,6 +67,7 @@ class Refold:
             aggregate_id,
             row_key(aggregate.name, aggregate_id),
             event_of(aggregate, event.lead.event_type, decode(value, "event").payload),
+            rest["version"],
             rest["occurred_at"],
             digest,
             cause_digest(rest["causation_id"]),

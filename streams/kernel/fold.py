@@ -80,6 +80,7 @@ class Fold:
         aggregate_id: str,
         key: bytes,
         event: Event,
+        version: int,
         occurred_at: int,
         digest: bytes,
         cause: bytes,
@@ -88,13 +89,13 @@ class Fold:
         """Adds one event: the aggregate's row, the counters it moves, the timers that its new state implies."""
         row = self.row(aggregate, key)
         if row is None:
-            before, version, recent = None, 0, cause
+            before, recent = None, cause
         else:
-            before, version, recent = row.state, row.version, row.recent
+            before, recent = row.state, row.recent
             if recent[-CAUSE_BYTES:] != cause:
                 recent = (recent + cause)[-_RECENT_BYTES:]
         after = aggregate.evolve(before, event)
-        self._set(key, Row(version + 1, occurred_at, digest, recent, after))
+        self._set(key, Row(version, occurred_at, digest, recent, after))
         for name, change in aggregate.counters(event, before, after):
             counter = counter_key(name)
             self._set(counter, self.count(counter) + change or None)

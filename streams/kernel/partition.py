@@ -25,7 +25,7 @@ from neural_hive.streams.kernel.broadcast import Broadcast
 from neural_hive.streams.kernel.fold import NEVER, Fold, Route
 from neural_hive.streams.kernel.inbox import Mail, Misrouted, dead_letter, open_mail
 from neural_hive.streams.kernel.reading import RegistryAway
-from neural_hive.streams.kernel.recovery import BrokenLog, Recovered, recover
+from neural_hive.streams.kernel.recovery import BrokenLog, Recovered, last_acceptance, recover
 from neural_hive.streams.kernel.state import Store, Timer, TopicPosition
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.transport import Batch
@@ -119,28 +119,39 @@ class Partition:
         log.info("partition open", partition=self.name, folded=recovered.folded, took_s=round(took_s, 3))
 
     def _recover(self) -> tuple[Recovered, AcceptLog | None]:
-        """The state at the log's end; and what to record first, if somebody accepted a damaged log."""
+        """The state at the log's end; and what to record first, if somebody accepts a damaged log now."""
+        place = self.place
+        is_new = not (place.folder / place.state_version).exists()
         try:
             return self._fold_log(), None
         except BrokenLog as error:
-            accepted = accepted_for(self.place.folder)
-            if accepted is None:
+            accepted = accepted_for(place.folder)
+            until = NEVER if accepted else last_acceptance(place.kafka, self.number, place.topic_ids)
+            # A state from before that the log does not explain is evidence: only a person's word sets it aside.
+            if until == 0 or not (accepted or is_new):
                 raise
-            log.warning("going on with the log as it is", partition=self.name, why=str(error))
+            log.warning("passing over an accepted damage", partition=self.name, why=str(error))
             expected = repr(self._store.position() if self._store else None)
-            self.close()
-            set_aside(self.place.folder / self.place.state_version)
-            recovered = self._fold_log()
-            return recovered, AcceptLog(
-                accepted.reason, accepted.requested_by, f"{expected}: {error}", repr(recovered.position)
-            )
+            self._close_store()
+            set_aside(place.folder / place.state_version)
+            recovered = self._fold_log(until)
+            if accepted is None:
+                return recovered, None
+            found = repr(recovered.position)
+            return recovered, AcceptLog(accepted.reason, accepted.requested_by, f"{expected}: {error}", found)
 
-    def _fold_log(self) -> Recovered:
+    def _fold_log(self, accepted_until: int = 0) -> Recovered:
         place = self.place
         self._store = Store(place.folder / place.state_version)
         self.fold = Fold(self.system.all_aggregates, self._store)
         return recover(
-            self.fold, place.kafka, self.number, place.topic_ids, place.state_version, place.stall_s
+            self.fold,
+            place.kafka,
+            self.number,
+            place.topic_ids,
+            place.state_version,
+            place.stall_s,
+            accepted_until,
         )
 
     def _record(self, command: AcceptLog) -> None:
@@ -187,10 +198,13 @@ class Partition:
 
     def close(self) -> None:
         """Lets go of state and producer. What was not committed is gone; the log has the rest."""
+        self._close_store()
+        self._producer = None
+
+    def _close_store(self) -> None:
         if self._store is not None:
             self._store.close()
             self._store = None
-        self._producer = None
 
     def step(self, batches: list[Batch]) -> None:
         """Processes batches in turn, then the timers that are due.

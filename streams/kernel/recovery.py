@@ -3,7 +3,7 @@
 Whatever could mean that committed events were lost, changed or written twice stops the partition here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import Any
 
@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from neural_hive.aggregates.aggregate import Aggregate, event_of
+from neural_hive.aggregates.partition import PartitionLogAccepted
 from neural_hive.connectors.kafka_log import (
     LostLog,
     Record,
@@ -23,7 +24,7 @@ from neural_hive.schemas.codec import decode
 from neural_hive.schemas.envelope import NO_HASH, Envelope
 from neural_hive.streams.kernel.fold import Fold, Route
 from neural_hive.streams.kernel.state import Position, TopicPosition, row_key
-from neural_hive.streams.kernel.unit import cause_digest
+from neural_hive.streams.kernel.unit import EVENT_TYPE_HEADER, cause_digest
 
 FOLDED_BEFORE_WRITE = 50_000  # changed keys that recovery keeps in memory
 log = structlog.get_logger()
@@ -57,9 +58,11 @@ def recover(
     topic_ids: dict[str, str],
     state_version: str,
     stall_s: float,
+    accepted_until: int = 0,
 ) -> Recovered:
     """Folds all events that the state does not contain yet. Call after the fence.
 
+    Up to the sequence `accepted_until` somebody accepted the log as it is: gaps and broken chains are passed over.
     Raises BrokenLog; StalledLog: a foreign transaction holds the log's end.
     """
     stored = fold.store.position() or _beginning(topic_ids, state_version)
@@ -69,7 +72,7 @@ def recover(
         _events(config, topic, partition, stored.topics.get(topic), ends[topic, partition], stall_s)
         for topic in topic_ids
     ]
-    return _fold_all(fold, merged(readers), stored, partition)
+    return _fold_all(fold, merged(readers), stored, accepted_until)
 
 
 def _beginning(topic_ids: dict[str, str], state_version: str) -> Position:
@@ -133,8 +136,23 @@ def _check_unchanged(record: Record, position: TopicPosition) -> None:
         )
 
 
+def last_acceptance(config: dict[str, Any], partition: int, topics: Iterable[str]) -> int:
+    """The sequence of the last event that says that a damaged log was accepted; 0 if there is none."""
+    name = PartitionLogAccepted.__name__.encode()
+    ends = end_offsets(config, [(topic, partition) for topic in topics])
+    begins = begin_offsets(config, ends)
+    last = 0
+    for place, end in ends.items():
+        for record in read_committed(config, *place, begins[place], end):
+            if (EVENT_TYPE_HEADER, name) in record.headers:
+                head = decode(record.value or b"", "event").head
+                assert isinstance(head, Envelope)
+                last = max(last, head.sequence)
+    return last
+
+
 def _fold_all(
-    fold: Fold, events: Iterator[tuple[int, _Event]], stored: Position, partition: int
+    fold: Fold, events: Iterator[tuple[int, _Event]], stored: Position, accepted_until: int
 ) -> Recovered:
     sequence, topics, last_hash = stored.sequence, dict(stored.topics), b""
     folded = skipped = 0
@@ -142,13 +160,14 @@ def _fold_all(
         digest = sha256(event.record.value or b"").digest()
         if number == sequence and digest == last_hash:
             skipped += 1
-        elif number != sequence + 1:
-            raise BrokenLog(
-                f"{_place(event.record)} has sequence {number}, expected {sequence + 1}: "
-                + ("events are missing before it" if number > sequence else "two events claim one place")
-            )
         else:
-            _fold_one(fold, event, digest)
+            accepted = number <= accepted_until
+            if number != sequence + 1 and not (accepted and number > sequence):
+                raise BrokenLog(
+                    f"{_place(event.record)} has sequence {number}, expected {sequence + 1}: "
+                    + ("events are missing before it" if number > sequence else "two events claim one place")
+                )
+            _fold_one(fold, event, digest, accepted)
             sequence, last_hash = number, digest
             folded += 1
         topic_id = topics[event.record.topic].topic_id
@@ -161,13 +180,13 @@ def _fold_all(
     return Recovered(position, folded, skipped)
 
 
-def _fold_one(fold: Fold, event: _Event, digest: bytes) -> None:
+def _fold_one(fold: Fold, event: _Event, digest: bytes, accepted: bool) -> None:
     envelope, record = event.envelope, event.record
     aggregate = _aggregate_of(fold, event)
     key = row_key(aggregate.name, envelope.aggregate_id)
     row = fold.row(aggregate, key)
     version, prev_hash = (row.version, row.hash) if row is not None else (0, NO_HASH)
-    if envelope.version != version + 1 or envelope.prev_hash != prev_hash:
+    if not accepted and (envelope.version != version + 1 or envelope.prev_hash != prev_hash):
         raise BrokenLog(
             f"{_place(record)} is version {envelope.version} of {aggregate.name} {envelope.aggregate_id}, "
             f"expected {version + 1} with the hash of the one before: the aggregate's chain is broken"
@@ -178,6 +197,7 @@ def _fold_one(fold: Fold, event: _Event, digest: bytes) -> None:
         envelope.aggregate_id,
         key,
         event_of(aggregate, envelope.event_type, event.payload),
+        envelope.version,
         envelope.occurred_at,
         digest,
         cause_digest(envelope.causation_id),

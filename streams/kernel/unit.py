@@ -21,6 +21,7 @@ from neural_hive.streams.kernel.fold import Fold, Route
 from neural_hive.streams.kernel.state import CAUSE_BYTES, counter_key, row_key
 
 S = TypeVar("S")
+EVENT_TYPE_HEADER = "event_type"
 ORIGIN_HEADER = "origin"  # topic:partition:offset of a forwarded record
 
 
@@ -156,7 +157,9 @@ class Work:
             )
         )
         self.events += 1
-        self.fold.apply(aggregate, aggregate_id, key, event, occurred_at, digest, self._digest, cause.route)
+        self.fold.apply(
+            aggregate, aggregate_id, key, event, version + 1, occurred_at, digest, self._digest, cause.route
+        )
 
     def forward(self, topic: str, record: Any, routing_id: str) -> None:
         """See Unit.forward. Its message id stays the same, and a header says where it came from."""
@@ -168,7 +171,7 @@ class Work:
 
     def _headers(self, record_type: str, span_id: str) -> list[tuple[str, bytes]]:
         traceparent = f"00-{self._cause.route.trace_id}-{span_id}-01".encode()
-        return [("traceparent", traceparent), ("event_type", record_type.encode())]
+        return [("traceparent", traceparent), (EVENT_TYPE_HEADER, record_type.encode())]
 
     def send(self, topic: str, message_type: str, routing_id: str, payload: dict[str, Any]) -> None:
         """See Unit.send."""

@@ -38,8 +38,10 @@ def make_toy(kafka: EmbeddedKafka, tmp_path: Path) -> Iterator[ToyFactory]:
     """`make_toy(partitions=4, bootstrap=…)`: a toy system whose workers end with the test."""
     made: list[harness.Toy] = []
 
-    def make(partitions: int = 4, bootstrap: str | None = None) -> harness.Toy:
-        toy = harness.Toy(bootstrap or kafka.bootstrap, tmp_path, partitions)
+    def make(
+        partitions: int = 4, bootstrap: str | None = None, results_partitions: int | None = None
+    ) -> harness.Toy:
+        toy = harness.Toy(bootstrap or kafka.bootstrap, tmp_path, partitions, results_partitions)
         made.append(toy)
         return toy
 

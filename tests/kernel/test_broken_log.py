@@ -1,10 +1,12 @@
 """When the log is not what the state was made from, the partition stops and says so."""
 
+import shutil
 import subprocess
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from neural_hive.streams.kernel.acceptance import FILE, Acceptance, accept
 from neural_hive.streams.kernel.processor import EXIT_BROKEN
 from tests.kernel.conftest import ToyFactory
 from tests.toy.harness import Toy
@@ -34,6 +36,39 @@ def test_events_deleted_with_their_topic(make_toy: ToyFactory) -> None:
     admin.delete_topics([topic])[topic].result(30)
     _create_again(admin, topic)
     _stops(toy, "deleted and made anew")
+
+
+def test_a_person_accepts_the_damage(make_toy: ToyFactory) -> None:
+    """The old state is kept aside, the word is the first event after the damage, and it counts for ever."""
+    toy = _filled(make_toy)
+    admin = AdminClient(toy.config)
+    topic = toy.event_topics[0]
+    admin.delete_topics([topic])[topic].result(30)
+    _create_again(admin, topic)
+    _stops(toy, "deleted and made anew")
+    (folder,) = toy.folder.glob("toy*/worker-0/0")
+    accept(folder, Acceptance("the disk was lost", "alice"))
+    before = set(toy.sent)
+    toy.sent.clear()
+    toy.start()
+    toy.add(50)
+    toy.wait_until_done()
+    toy.stop()
+    events = [(e, p) for _, e, p in toy.events(topic)]
+    assert events[0][0].event_type == "PartitionLogAccepted"
+    assert events[0][1]["reason"] == "the disk was lost"
+    assert events[0][1]["requested_by"] == "alice"
+    assert len(list(folder.glob("*.before-1"))) == 1
+    assert not (folder / FILE).exists()
+    for store in folder.iterdir():
+        shutil.rmtree(store)
+    toy.start()  # from nothing: the gap is passed over, for the log says that it was accepted
+    toy.add(50)
+    toy.wait_until_done()
+    toy.stop()
+    raised = {e.causation_id for _, e, _ in toy.events(topic) if e.event_type == "CounterRaised"}
+    assert raised == toy.sent
+    assert before.isdisjoint(toy.sent)
 
 
 def _create_again(admin: AdminClient, topic: str) -> None:

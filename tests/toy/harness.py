@@ -38,7 +38,9 @@ UNKNOWN_LAG = 1 << 40  # the group's coordinator is not there yet
 class Toy:
     """One toy system with topics of its own."""
 
-    def __init__(self, bootstrap: str, folder: Path, partitions: int = 4) -> None:
+    def __init__(
+        self, bootstrap: str, folder: Path, partitions: int = 4, results_partitions: int | None = None
+    ) -> None:
         self.bootstrap, self.folder, self.partitions = bootstrap, folder, partitions
         self.suffix = f".{uuid.uuid4().hex[:6]}"
         self.system = build(self.suffix)
@@ -47,14 +49,19 @@ class Toy:
         self.event_topics = [f"toy.counters{self.suffix}", f"toy.tallies{self.suffix}"]
         self.workers: list[subprocess.Popen[bytes]] = []
         self.sent: set[str] = set()
-        self._create_topics()
+        self.blocks = f"toy.blocks{self.suffix}"
+        self.environment: dict[str, str] = {}
+        self.results_partitions = results_partitions or partitions
+        self._create_topics(self.results_partitions)
         self.producer = Producer(self.config | {"partitioner": "murmur2_random", "linger.ms": 10})
 
-    def _create_topics(self) -> None:
+    def _create_topics(self, results_partitions: int) -> None:
         admin = AdminClient(self.config)
-        mine = [self.commands, self.results, f"toy.repartition{self.suffix}", *self.event_topics]
+        mine = [self.commands, f"toy.repartition{self.suffix}", *self.event_topics]
         times = {"message.timestamp.type": "LogAppendTime"}
         wanted = [NewTopic(topic, self.partitions, -1, config=times) for topic in mine]
+        wanted.append(NewTopic(self.results, results_partitions, -1, config=times))
+        wanted.append(NewTopic(self.blocks, 2, -1, config=times))
         wanted.append(NewTopic("dead.letters", 3, -1, config=times))
         for future in admin.create_topics(wanted).values():
             try:
@@ -76,7 +83,9 @@ class Toy:
                 version,
             ]
             log = (self.folder / f"worker-{len(self.workers)}.log").open("wb")
-            environment = os.environ | {"NEURAL_HIVE_SCHEMAS": str(SCHEMAS), "TOY_SESSION_S": "6"}
+            environment = (
+                os.environ | {"NEURAL_HIVE_SCHEMAS": str(SCHEMAS), "TOY_SESSION_S": "6"} | self.environment
+            )
             self.workers.append(
                 subprocess.Popen(
                     command, cwd=ROOT, stdout=log, stderr=log, env=environment, start_new_session=True
@@ -157,8 +166,19 @@ class Toy:
 
     def lag(self) -> int:
         """Input records (and markers) behind the group's committed offsets."""
-        consumer = Consumer(self.config | {"group.id": self.system.name})
-        tps = [TopicPartition(topic, p) for topic in self.system.topics for p in range(self.partitions)]
+        topics = dict.fromkeys(self.system.topics, self.partitions)
+        routed = self.results_partitions != self.partitions
+        lag = 0
+        if routed:
+            del topics[self.results]
+            lag = self._lag(
+                f"{self.system.name}.router.{self.results}", {self.results: self.results_partitions}
+            )
+        return lag + self._lag(self.system.name, topics)
+
+    def _lag(self, group: str, topics: dict[str, int]) -> int:
+        consumer = Consumer(self.config | {"group.id": group})
+        tps = [TopicPartition(topic, p) for topic, count in topics.items() for p in range(count)]
         try:
             committed = consumer.committed(tps, 20)
             return sum(consumer.get_watermark_offsets(tp, 20)[1] - max(tp.offset, 0) for tp in committed)

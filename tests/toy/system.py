@@ -10,6 +10,9 @@ from typing import Any
 
 import msgspec
 
+from neural_hive.aggregates.aggregate import Rejected
+from neural_hive.connectors.schema_registry import ForeignSchemas
+from neural_hive.streams.kernel.broadcast import View
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.runner import run_system
 from tests.toy import counter, tally
@@ -33,11 +36,22 @@ def build(suffix: str = "") -> System:
     """The system, with its topics and group under a suffix."""
     counters = msgspec.structs.replace(counter.COUNTER, topic=f"toy.counters{suffix}")
     tallies = msgspec.structs.replace(tally.TALLY, topic=f"toy.tallies{suffix}")
-    toy = System(f"toy{suffix}", (counters, tallies), (__name__,), repartition=f"toy.repartition{suffix}")
+    blocks = View(
+        f"toy.blocks{suffix}", frozenset[str](), lambda blocked, record: blocked | {record.key().decode()}
+    )
+    toy = System(
+        f"toy{suffix}",
+        (counters, tallies),
+        (__name__,),
+        repartition=f"toy.repartition{suffix}",
+        views={"blocks": blocks},
+    )
 
     @toy.on(f"toy.commands{suffix}", AddToCounter, route="counter_id")
     @toy.on(f"toy.results{suffix}", AddToCounter, route="counter_id")
     def add(unit: Any, message: AddToCounter) -> None:
+        if message.counter_id in unit.view("blocks").value:
+            raise Rejected(f"{message.counter_id} is blocked")
         events = unit.execute(counters, message.counter_id, counter.Raise(message.amount))
         if events and message.amount % 2 == 0:
             unit.execute(tallies, message.counter_id, tally.Note(message.amount))
@@ -60,6 +74,9 @@ def main(bootstrap: str, data: str, suffix: str = "", version: str = "") -> None
         {"bootstrap.servers": bootstrap},
         Path(data),
         extra_modules=("tests.toy.another_version",) if version else (),
+        fetch_schema=ForeignSchemas(registry).schema
+        if (registry := os.environ.get("TOY_REGISTRY"))
+        else None,
         session_s=int(os.environ.get("TOY_SESSION_S", "10")),
     )
 
