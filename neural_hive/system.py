@@ -13,7 +13,7 @@ from neural_hive.connectors.kafka_admin import check_brokers, ensure_topics
 from neural_hive.connectors.kafka_embedded import STOP_TIMEOUT_S, EmbeddedKafka
 from neural_hive.connectors.ports import free_port
 from neural_hive.process import ready_file
-from neural_hive.schemas.topics import TOPICS
+from neural_hive.schemas.extensions import all_topics
 from neural_hive.settings import Settings
 from neural_hive.supervisor import Service, Stage
 
@@ -69,7 +69,7 @@ def prepare_topics(settings: Settings) -> list[str]:
     security = settings.kafka_security()
     check_brokers(settings.kafka_bootstrap, security)
     return ensure_topics(
-        settings.kafka_bootstrap, TOPICS.values(), settings.partitions, settings.replication, security
+        settings.kafka_bootstrap, all_topics().values(), settings.partitions, settings.replication, security
     )
 
 

@@ -1,4 +1,7 @@
-"""All read models, in the order in which they are filled. A new one is one file and one line here."""
+"""All read models, in the order in which they are filled. A new one is one file and one line here.
+
+Those of installed packages come last: see schemas/extensions.py.
+"""
 
 from typing import Final
 
@@ -7,5 +10,11 @@ from neural_hive.projections.projection import Projection
 from neural_hive.projections.ticket_history import TICKET_HISTORY
 from neural_hive.projections.tickets import TICKETS
 from neural_hive.projections.workflows import WORKFLOWS
+from neural_hive.schemas.extensions import PROJECTIONS_GROUP, declared
 
-PROJECTIONS: Final[tuple[Projection, ...]] = (WORKFLOWS, TICKETS, TICKET_HISTORY, DEAD_LETTERS)
+_OWN: Final = (WORKFLOWS, TICKETS, TICKET_HISTORY, DEAD_LETTERS)
+
+PROJECTIONS: Final[tuple[Projection, ...]] = (
+    *_OWN,
+    *declared(PROJECTIONS_GROUP, (own.name for own in _OWN)).values(),
+)
