@@ -25,7 +25,8 @@ from neural_hive.projections.repair import mend
 from neural_hive.projections.sink import Reached, Sink, UndecodableEvent
 from neural_hive.projections.source import LogLost, Source, archive_of, looked_at, part_of
 from neural_hive.projections.store import Store, StoreRefused, StoreUnavailable
-from neural_hive.schemas.topics import TOPICS, Kind
+from neural_hive.schemas.extensions import all_topics
+from neural_hive.schemas.topics import Kind
 
 LINGER_S: Final = 0.1
 _RETRY_FIRST_S: Final = 0.1
@@ -79,7 +80,7 @@ def run(
         settings.clickhouse_database,
         settings.clickhouse_secure,
     )
-    kinds = {name: topic.kind for name, topic in TOPICS.items()}
+    kinds = {name: topic.kind for name, topic in all_topics().items()}
     try:
         if persist(store.create_database, stopping, ready):
             Projector(store, settings.kafka_config(), kinds, stopping, ready=ready).run()
@@ -191,7 +192,7 @@ class Projector:
     def _keep_reading(self, source: Source) -> None:
         lag_at = 0.0
         while not self._stopping.is_set() and self._failure is None:
-            batch = source.batch(self._linger_s, self._batches.empty)
+            batch = source.batch(self._linger_s, self._is_wanted)
             for place, reason in list(self._stops.items()):
                 source.stop(place, reason)
             if batch.nexts:
@@ -201,6 +202,10 @@ class Projector:
             if time.monotonic() > lag_at:
                 lag_at = time.monotonic() + _LAG_EVERY_S
                 metrics.tell(source.lags(), source.stopped)
+
+    def _is_wanted(self) -> bool:
+        """Whether the batch that is being read should end: the writer waits, or there is none any more."""
+        return self._batches.empty() or self._failure is not None
 
     def _hand_over(self, batch: Batch | None) -> None:
         """Waits for the writer; while ClickHouse is away this is where reading waits too."""
