@@ -196,7 +196,7 @@ class Projector:
             for place, reason in list(self._stops.items()):
                 source.stop(place, reason)
             if batch.nexts:
-                self._hand_over(batch)
+                self._hand_over(batch.with_containers())
             elif self._batches.empty():
                 self._ready(not source.stopped)
             if time.monotonic() > lag_at:
@@ -204,8 +204,8 @@ class Projector:
                 metrics.tell(source.lags(), source.stopped)
 
     def _is_wanted(self) -> bool:
-        """Whether the batch that is being read should end: the writer waits, or there is none any more."""
-        return self._batches.empty() or self._failure is not None
+        """Whether the batch that is being read should end: the writer waits, or will take no more."""
+        return self._batches.empty() or self._failure is not None or self._stopping.is_set()
 
     def _hand_over(self, batch: Batch | None) -> None:
         """Waits for the writer; while ClickHouse is away this is where reading waits too."""

@@ -7,7 +7,7 @@ import msgspec
 
 from neural_hive.projections.archive import Archive
 from neural_hive.projections.avro_types import quoted
-from neural_hive.projections.container import Raw
+from neural_hive.projections.container import Container, Raw, wrap
 
 Place = tuple[str, int]  # topic, partition
 
@@ -50,13 +50,26 @@ class Batch(msgspec.Struct, frozen=True):
 
     parts: tuple[Part, ...]
     nexts: dict[Place, int]  # where reading goes on, past markers; for the batch's partitions and idle ones
+    wrapped: dict[str, Container] = {}  # by archive table, where the reader has done it already
 
     @property
     def ranges(self) -> tuple[Range, ...]:
         return tuple(part.range for part in self.parts)
 
+    def with_containers(self) -> "Batch":
+        """The same batch, wrapped: done by the reader, while the writer waits for the server."""
+        tables = {part.archive.table: part.archive for part in self.parts}
+        return msgspec.structs.replace(
+            self, wrapped={name: wrap(rows_of(self.of(archive))) for name, archive in tables.items()}
+        )
+
     def of(self, archive: Archive) -> tuple[Part, ...]:
         return tuple(part for part in self.parts if part.archive.table == archive.table)
+
+
+def rows_of(parts: Sequence[Part]) -> list[Raw]:
+    """The records of several parts, in order."""
+    return [row for part in parts for row in part.rows]
 
 
 def condition(ranges: Sequence[Range]) -> str:

@@ -11,10 +11,10 @@ from typing import Any, Final
 import msgspec
 
 from neural_hive.projections.archive import ARCHIVES, EVENTS, INSERT_SETTINGS, MESSAGES, Archive
-from neural_hive.projections.container import Raw, wrap
+from neural_hive.projections.container import Container, Raw, wrap
 from neural_hive.projections.positions import TAKEN_OVER, Position, Positions, TakenOver
 from neural_hive.projections.projection import Projection
-from neural_hive.projections.ranges import Batch, Part, Place, Range, condition, token
+from neural_hive.projections.ranges import Batch, Part, Place, Range, condition, rows_of, token
 from neural_hive.projections.store import Store, StoreRefused
 from neural_hive.schemas.catalogue import UnknownSchema
 from neural_hive.schemas.codec import BadRecord, decode
@@ -76,7 +76,7 @@ class Sink:
     def _fill(self, batch: Batch, again: bool) -> None:
         for archive in ARCHIVES:
             if parts := batch.of(archive):
-                self._archive(archive, parts, again)
+                self._archive(archive, parts, batch.wrapped.get(archive.table), again)
                 self._reached(archive.table)
         for projection in self._projections:
             if parts := batch.of(projection.source):
@@ -88,14 +88,16 @@ class Sink:
         new = sum(part.range.records for part in batch.parts if part.range.place == place)
         return msgspec.structs.replace(before, next=batch.nexts[place], archived=before.archived + new)
 
-    def _archive(self, archive: Archive, parts: Sequence[Part], again: bool) -> None:
+    def _archive(
+        self, archive: Archive, parts: Sequence[Part], wrapped: Container | None, again: bool
+    ) -> None:
         ranges = [part.range for part in parts]
         if again and self._archived(archive, ranges):
             return
-        rows = [row for part in parts for row in part.rows]
+        rows = rows_of(parts)
         key = token(ranges)
         try:
-            self._insert(archive, rows, key)
+            self._send(archive, wrapped or wrap(rows), key)
         except StoreRefused as error:
             self._raise_if_taken(error)
             if not error.is_about_data:
@@ -124,7 +126,9 @@ class Sink:
         return True
 
     def _insert(self, archive: Archive, rows: Sequence[Raw], key: str, target: str | None = None) -> None:
-        container = wrap(rows)
+        self._send(archive, wrap(rows), key, target)
+
+    def _send(self, archive: Archive, container: Container, key: str, target: str | None = None) -> None:
         sql = archive.insert_sql(container, self.positions.fence, target)
         settings: dict[str, Any] = dict(INSERT_SETTINGS)
         if target is None:
