@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 from neural_hive.state import running_state
 
 PREFIX = "NEURAL_HIVE_"
+ADDRESSES = frozenset({"kafka_bootstrap", "clickhouse_host", "clickhouse_port"})
 
 
 class BadSettings(ValueError):
@@ -109,13 +110,19 @@ class Settings(BaseSettings):
 def load_settings(config: Path | None = None, *, running: bool = True, **overrides: Any) -> Settings:
     """The settings that hold: overrides (None is no override), environment, file, running system, defaults.
 
-    With `running`, a system that runs on the data folder tells its addresses. Raises BadSettings.
+    With `running`, a system that runs on the data folder tells its addresses, and without one they must be given.
+    Raises BadSettings.
     """
     try:
         given = {name: value for name, value in overrides.items() if value is not None}
         chosen = {**_read_file(config), **EnvSettingsSource(Settings)(), **given}
         data = Settings(**chosen).data.expanduser().absolute()
         state = running_state(data) if running else None
+        if running and state is None and not ADDRESSES & chosen.keys():
+            raise BadSettings(
+                f"nothing runs on {data}: start it with `neural-hive up`, give --data of a system that runs, or name "
+                f"servers in the settings, such as {PREFIX}KAFKA_BOOTSTRAP"
+            )
         return Settings(**{**(state.endpoints if state else {}), **chosen, "data": data})
     except BadSettings:
         raise

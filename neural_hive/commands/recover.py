@@ -41,7 +41,7 @@ def recover(
 
     if not accept_log.strip():
         raise typer.BadParameter("give a reason", param_hint="--accept-log")
-    root = load_settings(config, data=data).data / "processors" / system
+    root = load_settings(config, running=False, data=data).data / "processors" / system
     folders = [f for f in _partition_folders(root) if not partition or int(f.name) in partition]
     if not folders:
         raise NothingToRecover(f"no partition of {system} has a state in {root}")

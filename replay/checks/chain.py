@@ -158,12 +158,12 @@ class PartitionCheck:
         cause: str = rest["causation_id"]
         if cause != self._cause:
             self._begin_cause(event, cause)
-        owner = event.lead.aggregate_type + rest["aggregate_id"]
-        index = self._indexes.get(owner, 0)
-        self._indexes[owner] = index + 1
+        aggregate_id: str = rest["aggregate_id"]
+        index = self._indexes.get(aggregate_id, 0)
+        self._indexes[aggregate_id] = index + 1
         event_id: str = rest["event_id"]
         self.ids.add(event_id)
-        expected = derived_id(cause, rest["aggregate_id"], str(index))
+        expected = derived_id(cause, aggregate_id, str(index))
         if event_id != expected:
             self._findings.add(Check.IDENTITY, event.place, event.aggregate, f"event id {expected}", event_id)
 

@@ -86,7 +86,8 @@ class Work:
         self._context = event_context(route.correlation_id, cause.message_id, route.trace_id)
         self._source = event_source(cause.topic, cause.partition, cause.offset)
         self._key = route.routing_id.encode()
-        self._touched: dict[bytes, int] = {}  # events of this cause so far, by aggregate; -1: a repeat
+        self._repeated: dict[bytes, bool] = {}  # aggregates touched by this cause: had they seen it before?
+        self._indexes: dict[str, int] = {}  # events of this cause so far, by aggregate id
         self._sent: dict[str, int] = {}
         self.now = cause.now
         self.message_id = cause.message_id
@@ -114,12 +115,11 @@ class Work:
         """See Unit.execute."""
         key = row_key(aggregate.name, aggregate_id)
         row = self.fold.row(aggregate, key)
-        touched = self._touched.get(key)
-        if touched is None:
-            touched = -1 if row is not None and self._digest in row.recent else 0
-            self._touched[key] = touched
-            self.repeats += touched < 0
-        if touched < 0:
+        repeated = self._repeated.get(key)
+        if repeated is None:
+            repeated = self._repeated[key] = row is not None and self._digest in row.recent
+            self.repeats += repeated
+        if repeated:
             return []
         events: list[Event] = aggregate.decide(row.state if row is not None else None, command)
         for event in events:
@@ -131,8 +131,8 @@ class Work:
         version, last_at, prev_hash = (
             (row.version, row.occurred_at, row.hash) if row is not None else (0, 0, NO_HASH)
         )
-        cause, index = self._cause, self._touched[key]
-        self._touched[key] = index + 1
+        cause, index = self._cause, self._indexes.get(aggregate_id, 0)
+        self._indexes[aggregate_id] = index + 1
         event_type = type(event).__name__
         event_id = derived_id(cause.message_id, aggregate_id, str(index))
         span_id = event_id[:8] + event_id[9:13] + event_id[14:18]

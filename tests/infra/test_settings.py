@@ -12,14 +12,14 @@ def test_overrides_win_over_environment_over_file(tmp_path: Path, monkeypatch: p
     file.write_text('agent_id = "file"\npartitions = 12\nreplication = 3\n')
     monkeypatch.setenv("NEURAL_HIVE_AGENT_ID", "environment")
     monkeypatch.setenv("NEURAL_HIVE_PARTITIONS", "6")
-    settings = load_settings(file, agent_id="option", data=tmp_path)
+    settings = load_settings(file, agent_id="option", data=tmp_path, running=False)
     assert (settings.agent_id, settings.partitions, settings.replication) == ("option", 6, 3)
 
 
 def test_yaml_files_are_read_too(tmp_path: Path) -> None:
     file = tmp_path / "settings.yaml"
     file.write_text("partitions: 12\nsystems: [orchestrator]\n")
-    assert load_settings(file, data=tmp_path).partitions == 12
+    assert load_settings(file, data=tmp_path, running=False).partitions == 12
 
 
 @pytest.mark.parametrize(
@@ -50,16 +50,23 @@ def test_a_child_process_gets_the_same_settings(tmp_path: Path, monkeypatch: pyt
     )
     for name, value in settings.environment().items():
         monkeypatch.setenv(name, value)
-    again = load_settings()
+    again = load_settings(running=False)
     assert again == settings
     assert again.kafka_config()["sasl.password"] == "s3cret"
     assert "s3cret" not in repr(again)
 
 
 def test_the_embedded_engines_passwords_are_found(tmp_path: Path) -> None:
-    settings = load_settings(data=tmp_path)
+    settings = load_settings(data=tmp_path, running=False)
     assert settings.password_of("ingest") == ""
     settings.clickhouse_folder.mkdir()
     (settings.clickhouse_folder / "ingest.password").write_text("kept\n")
     assert settings.password_of("ingest") == "kept"
-    assert load_settings(data=tmp_path, clickhouse_password="given").password_of("ingest") == "given"
+    assert load_settings(data=tmp_path, clickhouse_password="given", running=False).password_of("ingest") == "given"
+
+
+def test_a_client_is_not_sent_to_a_system_that_it_did_not_name(tmp_path: Path) -> None:
+    """A default address would reach whatever else listens there."""
+    with pytest.raises(BadSettings, match="nothing runs on"):
+        load_settings(data=tmp_path)
+    assert load_settings(data=tmp_path, kafka_bootstrap="elsewhere:9092").kafka_bootstrap == "elsewhere:9092"
