@@ -4,6 +4,7 @@ Open: fence (nobody with our transactional id can commit any more), then read of
 Step: cut what is done already, decide, commit events with input offsets in one transaction, then write the state.
 """
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,6 +33,8 @@ from neural_hive.streams.kernel.transport import Batch
 from neural_hive.streams.kernel.unit import Cause, Output, Work
 
 CALL_TIMEOUT_S = 30.0
+OFFSETS_TIMEOUT_S = 5.0
+ABANDONED_MAX = 5  # producers that never came back from a call; above it the process starts anew
 TRANSACTION_OUTPUTS_MAX = 20_000
 TRANSACTION_BYTES_MAX = 64 << 20
 IDLE_COMMIT_S = 1.0  # how long a position that passed only markers may wait for its commit
@@ -77,6 +80,7 @@ class Partition:
             for event in aggregate.events
         }
         self._producer: Producer | None = None
+        self._abandoned = 0
         self._store: Store | None = None
         self._ends: tuple[int, dict[str, int]] | None = None  # when asked (µs), end of each input then
         self._stuck_timers: set[Timer] = set()
@@ -321,7 +325,7 @@ class Partition:
                 watch = delivered if last.get(output.topic) is output else None
                 self._produce(producer, output, watch)
             tps = [TopicPartition(topic, self.number, offset) for topic, offset in offsets.items()]
-            producer.send_offsets_to_transaction(tps, self._group.consumer_group_metadata(), CALL_TIMEOUT_S)
+            self._send_offsets(producer, tps)
             producer.commit_transaction(CALL_TIMEOUT_S)
         except KafkaException as error:
             if _is_fenced(error):
@@ -333,6 +337,33 @@ class Partition:
             topic: TopicPosition(self.place.topic_ids[topic], landed[topic], output.hash or b"")
             for topic, output in last.items()
         }
+
+    def _send_offsets(self, producer: Producer, tps: list[TopicPartition]) -> None:
+        """Adds the input offsets to the transaction. Raises _Indefinite: no answer in time.
+
+        When the broker was killed, librdkafka may wait for ever and forget its own time-out (confluentinc/librdkafka
+        5456), so the call has a thread of its own, which can be left behind: the next producer fences this one.
+        """
+        failed: list[BaseException] = []
+
+        def send() -> None:
+            try:
+                producer.send_offsets_to_transaction(
+                    tps, self._group.consumer_group_metadata(), OFFSETS_TIMEOUT_S
+                )
+            except BaseException as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=send, name=f"{self.name}-offsets", daemon=True)
+        thread.start()
+        thread.join(OFFSETS_TIMEOUT_S * 1.2)  # its own time-out first, where it keeps to it
+        if thread.is_alive():
+            self._abandoned += 1
+            if self._abandoned > ABANDONED_MAX:
+                raise Fenced(f"{self.name}: {self._abandoned} producers never came back from a call")
+            raise _Indefinite(f"no answer to the offsets in {OFFSETS_TIMEOUT_S:g} s")
+        if failed:
+            raise failed[0]
 
     @staticmethod
     def _produce(producer: Producer, output: Output, watch: Any) -> None:
