@@ -17,7 +17,9 @@ TOUR_END = "neural-hive down"
 
 def reader_in(folder: Path, **more: str) -> Reader:
     """A reader with the command of this environment in the path, and no settings but those given."""
-    for name in [name for name in os.environ if name.startswith("NEURAL_HIVE_") and name != "NEURAL_HIVE_CACHE"]:
+    for name in [
+        name for name in os.environ if name.startswith("NEURAL_HIVE_") and name != "NEURAL_HIVE_CACHE"
+    ]:
         raise AssertionError(f"unset {name}: the pages say nothing of it")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return Reader(folder, {"PATH": path, "COLUMNS": "140", "PYTHONUNBUFFERED": "1", **more})

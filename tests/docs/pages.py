@@ -1,11 +1,11 @@
 """Runs what the pages of the documentation show: files under their captions, commands with what they print, SQL.
 
-    **`plan.yaml`**              a caption: the next block is that file
-    ```console
-    $ command  # exit code 2    run in one shell for the whole page; without a comment the exit code must be 0
-    words … more words          must stand in what it prints, in this order; … is anything
-    ```
-    <!-- not run: why -->        before a block that is only read
+**`plan.yaml`**              a caption: the next block is that file
+```console
+$ command  # exit code 2    run in one shell for the whole page; without a comment the exit code must be 0
+words … more words          must stand in what it prints, in this order; … is anything
+```
+<!-- not run: why -->        before a block that is only read
 """
 
 import os
@@ -153,7 +153,9 @@ class Reader:
             try:
                 line = self._lines.get(timeout=max(deadline - time.monotonic(), 0.01))
             except Empty:
-                raise AssertionError(f"no end after {COMMAND_TIMEOUT_S:g} s: {command}\n{''.join(output)}") from None
+                raise AssertionError(
+                    f"no end after {COMMAND_TIMEOUT_S:g} s: {command}\n{''.join(output)}"
+                ) from None
             before, mark, after = line.partition(end)
             if mark:
                 return "".join([*output, before]), int(after)

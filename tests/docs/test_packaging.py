@@ -10,6 +10,15 @@ import pytest
 from tests.docs.pages import ROOT
 
 FOLDERS = ("schemas", "aggregates", "connectors", "projections", "streams", "replay")
+MODULES = (
+    "cli",
+    "schemas.codec",
+    "aggregates.ticket",
+    "connectors.publisher",
+    "projections.catalogue",
+    "streams.systems",
+    "replay.verify",
+)
 BUILD_TIMEOUT_S = 120
 
 
@@ -44,8 +53,7 @@ def test_it_lives_beside_packages_of_the_same_names(wheel: Path, tmp_path: Path)
     for folder in FOLDERS:
         (site / folder).mkdir()
         (site / folder / "__init__.py").write_text("raise RuntimeError('another package')\n")
-    modules = "cli schemas.codec aggregates.ticket connectors.publisher projections.catalogue streams.systems replay.verify"
-    imports = "; ".join(f"import neural_hive.{module}" for module in modules.split())
+    imports = "; ".join(f"import neural_hive.{module}" for module in MODULES)
     script = (
         f"import sys; sys.path.insert(0, {str(site)!r}); {imports}; "
         "from neural_hive.schemas.catalogue import registered; assert registered(); "
@@ -53,7 +61,12 @@ def test_it_lives_beside_packages_of_the_same_names(wheel: Path, tmp_path: Path)
         "print(neural_hive.__file__)"
     )
     done = subprocess.run(
-        [sys.executable, "-P", "-c", script], cwd=site, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-P", "-c", script],
+        cwd=site,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(site / "neural_hive" / "__init__.py")

@@ -14,8 +14,9 @@ PAGE = ROOT / "docs" / "tutorial-add-a-system.md"
 
 def install(folder: Path, site: Path) -> None:
     """Installs the reader's package as pip would, into a folder of its own."""
-    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--offline", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "--python", sys.executable, "--target", str(site), str(folder)], check=True, timeout=120)
+    install = ["uv", "pip", "install", "--quiet", "--offline", "--no-deps", "--no-build-isolation"]
+    where = ["--python", sys.executable, "--target", str(site)]
+    subprocess.run([sys.executable, "-m", *install, *where, str(folder)], check=True, timeout=120)
 
 
 @pytest.mark.slow
