@@ -15,14 +15,19 @@ DEFAULT_PORTS = {"kafka_bootstrap": "19092", "clickhouse_port": "18123", "schema
 TOUR_END = "neural-hive down"
 
 
+def clean_environment() -> dict[str, str]:
+    """The environment without settings: the pages say nothing of any, and other tests may have set some."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name == "NEURAL_HIVE_CACHE" or not name.startswith("NEURAL_HIVE_")
+    }
+
+
 def reader_in(folder: Path, **more: str) -> Reader:
     """A reader with the command of this environment in the path, and no settings but those given."""
-    for name in [
-        name for name in os.environ if name.startswith("NEURAL_HIVE_") and name != "NEURAL_HIVE_CACHE"
-    ]:
-        raise AssertionError(f"unset {name}: the pages say nothing of it")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return Reader(folder, {"PATH": path, "COLUMNS": "140", "PYTHONUNBUFFERED": "1", **more})
+    return Reader(folder, {**clean_environment(), "PATH": path, "COLUMNS": "140", **more})
 
 
 def learn_ports(reader: Reader) -> None:
@@ -36,7 +41,7 @@ def learn_ports(reader: Reader) -> None:
 def stop_all(folder: Path) -> None:
     """Ends what a page may have left running."""
     command = [sys.executable, "-m", "neural_hive.cli", "down"]
-    subprocess.run(command, cwd=folder, check=True, timeout=200, capture_output=True)
+    subprocess.run(command, cwd=folder, env=clean_environment(), check=True, timeout=200, capture_output=True)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ words … more words          must stand in what it prints, in this order; … i
 <!-- not run: why -->        before a block that is only read
 """
 
-import os
 import re
 import subprocess
 import threading
@@ -89,7 +88,7 @@ class Reader:
         self._shell = subprocess.Popen(
             ["bash", "--norc", "--noprofile"],
             cwd=folder,
-            env={**os.environ, **environment},
+            env=dict(environment),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
