@@ -1,5 +1,6 @@
 """Does what docs/tutorial-add-a-system.md says, file by file and command by command, on a system of its own."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,7 @@ def install(folder: Path, site: Path) -> None:
 def test_a_reader_adds_a_system(tmp_path: Path) -> None:
     folder, site = tmp_path / "mine", tmp_path / "site"
     folder.mkdir()
-    reader = reader_in(folder, PYTHONPATH=f"{site}")
+    reader = reader_in(folder, PYTHONPATH=os.pathsep.join((str(site), os.environ.get("PYTHONPATH", ""))))
     shown = [command for block in blocks(PAGE) if block.language == "console" for command in commands(block)]
     try:
         ran = reader.follow(PAGE, until="export NEURAL_HIVE_SYSTEMS")
