@@ -48,6 +48,10 @@ def avro_long(n: int) -> bytes:
     n <<= 1
     if n < 0x80:
         return bytes((n,))
+    if n < 0x4000:
+        return bytes((n & 0x7F | 0x80, n >> 7))
+    if n < 0x200000:
+        return bytes((n & 0x7F | 0x80, n >> 7 & 0x7F | 0x80, n >> 14))
     out = bytearray()
     while n > 0x7F:
         out.append(n & 0x7F | 0x80)
@@ -62,9 +66,9 @@ def avro_bytes(data: bytes) -> bytes:
     return (_SHORT[length] if length < 64 else avro_long(length)) + data
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=1_000)
 def avro_string(text: str) -> bytes:
-    """An Avro string; kept for texts that return, as topics, correlation and trace ids do."""
+    """An Avro string; kept, for texts that return, as topics and names do."""
     return avro_bytes(text.encode())
 
 
@@ -76,13 +80,15 @@ class EventEncoder:
     them together.
     """
 
-    __slots__ = ("_bytes_max", "_lead", "_payload_program", "_payload_schema", "event_type")
+    __slots__ = ("_bytes_max", "_check", "_lead", "_payload_schema", "event_type")
 
     def __init__(self, event_type: str, aggregate_type: str, logic_version: str, producer: str) -> None:
         row = current(event_type)
         self.event_type = event_type
         self._payload_schema = parsed_payload(row.id)
-        self._payload_program = compiled(schema_of(row.id)["fields"][1]["type"])
+        payload = schema_of(row.id)["fields"][1]["type"]
+        # fastavro checks all that it writes but the range of an int.
+        self._check = compiled(payload) if _has_int(payload) else None
         self._bytes_max = _bytes_max(row)
         self._lead = (
             _frame(row)
@@ -95,12 +101,12 @@ class EventEncoder:
 
     def encode(
         self,
-        event_id: str,
+        event_id: bytes,
         aggregate_id: bytes,
         version: int,
-        occurred_at: int,
+        occurred_at: bytes,
         context: bytes,
-        span_id: str,
+        span_id: bytes,
         sequence: int,
         source: bytes,
         prev_hash: bytes,
@@ -108,29 +114,30 @@ class EventEncoder:
     ) -> bytes:
         """The event's bytes.
 
-        `aggregate_id`, `context` (correlation, causation, trace) and `source` (topic, partition, offset) are
-        Avro already (see `avro_string`, `event_context` and `event_source`): they are shared by all events of
-        one record. Raises BadRecord: the payload does not fit its schema, or the event is larger than a topic
-        allows.
+        `aggregate_id`, `occurred_at`, `context` (correlation, causation, trace) and `source` (topic, partition,
+        offset) are Avro already (see `avro_bytes`, `avro_long`, `event_context` and `event_source`): they are
+        shared by many events. `event_id` and `span_id` are ASCII. Raises BadRecord: the payload does not fit its
+        schema, or the event is larger than a topic allows.
         """
         out = io.BytesIO()
         try:
             fastavro.schemaless_writer(out, self._payload_schema, payload)
             body = out.getvalue()
-            check(self._payload_program, body, 0)
+            if self._check is not None:
+                check(self._check, body, 0)
         except Exception as error:
             raise BadRecord(f"{self.event_type} does not fit its schema: {error}") from error
         value = b"".join(
             (
                 self._lead,
                 b"\x48",  # event_id: 36 characters
-                event_id.encode(),
+                event_id,
                 aggregate_id,
                 avro_long(version),
-                avro_long(occurred_at),
+                occurred_at,
                 context,
                 b"\x20",  # span_id: 16 characters
-                span_id.encode(),
+                span_id,
                 avro_long(sequence),
                 source,
                 b"\x40",  # prev_hash: 32 bytes
@@ -143,9 +150,21 @@ class EventEncoder:
         return value
 
 
+def _has_int(schema: Any) -> bool:
+    if isinstance(schema, dict):
+        return any(_has_int(part) for key, part in schema.items() if key not in ("name", "doc", "default"))
+    if isinstance(schema, list):
+        return any(_has_int(branch) for branch in schema)
+    return bool(schema == "int")
+
+
 def event_context(correlation_id: str, causation_id: str, trace_id: str) -> bytes:
     """The part of an envelope that all events of one cause share, as Avro."""
-    return avro_string(correlation_id) + avro_bytes(causation_id.encode()) + avro_string(trace_id)
+    return (
+        avro_bytes(correlation_id.encode())
+        + avro_bytes(causation_id.encode())
+        + avro_bytes(trace_id.encode())
+    )
 
 
 def event_source(topic: str, partition: int, offset: int) -> bytes:

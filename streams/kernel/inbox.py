@@ -13,12 +13,13 @@ from neural_hive.schemas.envelope import Header
 from neural_hive.schemas.topics import partition_of
 from neural_hive.streams.kernel.fold import Route
 from neural_hive.streams.kernel.system import System
-from neural_hive.streams.kernel.unit import ORIGIN_HEADER, Cause, Output
+from neural_hive.streams.kernel.unit import ORIGIN_HEADER, Cause, Output, cause_digest
 
 DEAD_LETTERS = "dead.letters"
 ID_CHARACTERS_MAX = 200
 REASON_CHARACTERS_MAX = 2_000
 _TRACE_DIGITS = 32
+_HEX_DIGITS = frozenset("0123456789abcdef")
 _cached_partition_of = lru_cache(maxsize=100_000)(partition_of)
 
 
@@ -69,10 +70,17 @@ def open_mail(
             f"the routing id must be the {known.route} of {header.message_type}, {getattr(message, known.route)!r}, "
             f"and is {header.routing_id!r}"
         )
-    trace_id = header.trace_id if _is_trace(header.trace_id) else _trace_of(header.message_id)
+    digest = cause_digest(header.message_id)
+    trace_id = header.trace_id if _is_trace(header.trace_id) else digest.hex()
     route = Route(header.routing_id, header.correlation_id or header.routing_id, trace_id)
     cause = Cause(
-        header.message_id, route, record.timestamp * 1000, record.topic, record.partition, record.offset
+        header.message_id,
+        digest,
+        route,
+        record.timestamp * 1000,
+        record.topic,
+        record.partition,
+        record.offset,
     )
     return Mail(cause, message, known.handle)
 
@@ -81,8 +89,11 @@ def _open_raw(record: Any, handler: Callable[[Any, Any], None]) -> Mail:
     """A foreign record: its place is its id, its key the route."""
     message_id = f"{record.topic}:{record.partition}:{record.offset}"
     routing_id = (record.key or b"").decode(errors="replace")
-    route = Route(routing_id, routing_id, _trace_of(message_id))
-    cause = Cause(message_id, route, record.timestamp * 1000, record.topic, record.partition, record.offset)
+    digest = cause_digest(message_id)
+    route = Route(routing_id, routing_id, digest.hex())
+    cause = Cause(
+        message_id, digest, route, record.timestamp * 1000, record.topic, record.partition, record.offset
+    )
     return Mail(cause, record, handler)
 
 
@@ -126,7 +137,7 @@ def dead_letter(
         routing_id=routing_id,
         correlation_id=mail.cause.route.correlation_id if mail else "",
         causation_id=mail.cause.message_id if mail else "",
-        trace_id=mail.cause.route.trace_id if mail else _trace_of(message_id),
+        trace_id=mail.cause.route.trace_id if mail else cause_digest(message_id).hex(),
         span_id=message_id.replace("-", "")[:16],
         producer=processor,
     )
@@ -148,12 +159,7 @@ def dead_letter(
 
 
 def _is_trace(trace_id: str) -> bool:
-    return len(trace_id) == _TRACE_DIGITS and all(digit in "0123456789abcdef" for digit in trace_id)
-
-
-def _trace_of(message_id: str) -> str:
-    """A trace id for a message that came without one: the same for the same message."""
-    return derived_id(message_id, "trace").replace("-", "")
+    return len(trace_id) == _TRACE_DIGITS and _HEX_DIGITS.issuperset(trace_id)
 
 
 __all__ = ["BadRecord", "Mail", "Misrouted", "UnknownSchema", "dead_letter", "open_mail"]

@@ -30,7 +30,7 @@ from neural_hive.streams.kernel.recovery import BrokenLog, Recovered, last_accep
 from neural_hive.streams.kernel.state import Store, Timer, TopicPosition
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.transport import Batch
-from neural_hive.streams.kernel.unit import Cause, Output, Work
+from neural_hive.streams.kernel.unit import Cause, Output, Work, cause_digest
 
 CALL_TIMEOUT_S = 30.0
 OFFSETS_TIMEOUT_S = 5.0
@@ -162,8 +162,9 @@ class Partition:
         """Writes that a damaged log was accepted, as the first event after it."""
         work = self._new_work()
         message_id = derived_id(self.name, "accept-log", command.found_position)
-        route = Route(self.name, self.name, derived_id(message_id, "trace").replace("-", ""))
-        work.begin(Cause(message_id, route, _now(), "", self.number, 0))
+        digest = cause_digest(message_id)
+        route = Route(self.name, self.name, digest.hex())
+        work.begin(Cause(message_id, digest, route, _now(), "", self.number, 0))
         work.execute(self.system.all_aggregates[-1], self.name, command)
         self._commit(work, {})
         forget_accepted(self.place.folder)
@@ -234,6 +235,7 @@ class Partition:
                 f"{batch.topic}:{batch.partition} continues at offset {batch.first}, expected {at}: "
                 "records expired before they were processed, or the group's offsets were moved"
             )
+        self.messages.records.inc(len(batch.records))
         work = self._new_work()
         size = 0
         for record in batch.records:
@@ -264,7 +266,6 @@ class Partition:
 
     def _handle(self, work: Work, record: Any) -> None:
         """One record, to its end: its events, or its forwarding, or its dead letter. It never fails."""
-        self.messages.records.inc()
         try:
             mail = open_mail(self.system, self.place.read, record, self.number, self.place.partitions_of)
         except Misrouted as error:
@@ -425,7 +426,7 @@ class Partition:
             return  # an earlier timer of this batch changed the aggregate
         message_id = derived_id(timer.aggregate_id, timer.name, str(timer.due))
         route = Route(timer.routing_id, timer.correlation_id, timer.trace_id)
-        work.begin(Cause(message_id, route, timer.due, "", self.number, 0))
+        work.begin(Cause(message_id, cause_digest(message_id), route, timer.due, "", self.number, 0))
         try:
             self.system.timers[timer.aggregate, timer.name](work, timer.aggregate_id)
             if self.fold.is_set(timer):

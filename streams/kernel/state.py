@@ -19,7 +19,7 @@ ROW, COUNTER, TIMER = b"a", b"c", b"t"
 CACHE_BYTES = 32 << 20
 WRITE_BUFFER_BYTES = 32 << 20
 RECENT_CAUSES = 16  # how many causing messages an aggregate remembers, to know a repeat
-CAUSE_BYTES = 12
+CAUSE_BYTES = 16
 
 
 class Row(msgspec.Struct, Generic[S], frozen=True, array_like=True):

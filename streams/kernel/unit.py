@@ -10,7 +10,8 @@ from neural_hive.aggregates.aggregate import Aggregate, Command, Event
 from neural_hive.aggregates.identity import derived_id
 from neural_hive.schemas.codec import (
     EventEncoder,
-    avro_string,
+    avro_bytes,
+    avro_long,
     encode_message,
     event_context,
     event_source,
@@ -40,6 +41,7 @@ class Cause(msgspec.Struct, frozen=True):
     """The record or timer that is being handled."""
 
     message_id: str
+    digest: bytes  # see cause_digest
     route: Route
     now: int  # append time of the record, due time of the timer, µs
     topic: str  # "" for a timer
@@ -71,6 +73,7 @@ class Work:
         self.outputs: list[Output] = []
         self.repeats = 0
         self.events = 0
+        self._last_at, self._last_at_avro = 0, avro_long(0)  # many events have one time
         self._encoders = encoders
         self._views = views
         self._partitions_of = partitions_of
@@ -81,11 +84,12 @@ class Work:
         self.fold.keep()
         self._mark = (len(self.outputs), self.sequence, self.events)
         self._cause = cause
-        self._digest = cause_digest(cause.message_id)
+        self._digest = cause.digest
         route = cause.route
         self._context = event_context(route.correlation_id, cause.message_id, route.trace_id)
         self._source = event_source(cause.topic, cause.partition, cause.offset)
         self._key = route.routing_id.encode()
+        self._trace = route.trace_id.encode()
         self._repeated: dict[bytes, bool] = {}  # aggregates touched by this cause: had they seen it before?
         self._indexes: dict[str, int] = {}  # events of this cause so far, by aggregate id
         self._sent: dict[str, int] = {}
@@ -134,15 +138,17 @@ class Work:
         cause, index = self._cause, self._indexes.get(aggregate_id, 0)
         self._indexes[aggregate_id] = index + 1
         event_type = type(event).__name__
-        event_id = derived_id(cause.message_id, aggregate_id, str(index))
+        event_id = derived_id(cause.message_id, aggregate_id, str(index)).encode()
         span_id = event_id[:8] + event_id[9:13] + event_id[14:18]
-        occurred_at = max(cause.now, last_at)
+        occurred_at = max(last_at, cause.now)
+        if occurred_at != self._last_at:
+            self._last_at, self._last_at_avro = occurred_at, avro_long(occurred_at)
         self.sequence += 1
         value = self._encoders[event_type].encode(
             event_id,
-            avro_string(aggregate_id),
+            avro_bytes(aggregate_id.encode()),
             version + 1,
-            occurred_at,
+            self._last_at_avro,
             self._context,
             span_id,
             self.sequence,
@@ -169,8 +175,8 @@ class Work:
         partition = partition_of(key, self._partitions_of[topic])
         self.outputs.append(Output(topic, partition, key, record.value, headers, None))
 
-    def _headers(self, record_type: str, span_id: str) -> list[tuple[str, bytes]]:
-        traceparent = f"00-{self._cause.route.trace_id}-{span_id}-01".encode()
+    def _headers(self, record_type: str, span_id: bytes) -> list[tuple[str, bytes]]:
+        traceparent = b"00-%b-%b-01" % (self._trace, span_id)
         return [("traceparent", traceparent), (EVENT_TYPE_HEADER, record_type.encode())]
 
     def send(self, topic: str, message_type: str, routing_id: str, payload: dict[str, Any]) -> None:
@@ -193,4 +199,6 @@ class Work:
         key = routing_id.encode()
         partition = partition_of(key, self._partitions_of[topic])
         value = encode_message(header, payload)
-        self.outputs.append(Output(topic, partition, key, value, self._headers(message_type, span_id), None))
+        self.outputs.append(
+            Output(topic, partition, key, value, self._headers(message_type, span_id.encode()), None)
+        )

@@ -21,6 +21,7 @@ from neural_hive.aggregates.workflow import PlanRejected, WorkflowCancelled, Wor
 from neural_hive.aggregates.workflow import Status as WorkflowStatus
 from neural_hive.schemas.codec import (
     EventEncoder,
+    avro_long,
     avro_string,
     decode,
     encode_message,
@@ -264,7 +265,7 @@ def test_every_event_has_a_schema_that_keeps_all_of_it() -> None:
         encoder = EventEncoder(type(entry.event).__name__, entry.aggregate, "v", "p")
         source, context = event_source("t", 0, 0), event_context("c", "c", "0" * 32)
         value = encoder.encode(
-            "0" * 36, avro_string("x"), 1, 1, context, "0" * 16, 1, source, bytes(32), payload
+            b"0" * 36, avro_string("x"), 1, avro_long(1), context, b"0" * 16, 1, source, bytes(32), payload
         )
         assert msgspec.convert(decode(value, "event").payload, type(entry.event)) == entry.event
     known = {event for aggregate in run.unit._aggregates.values() for event in aggregate.events}

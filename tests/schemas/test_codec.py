@@ -58,12 +58,12 @@ def envelopes(draw: st.DrawFn, name: str) -> Envelope:
 def by_hand(head: Envelope, payload: dict[str, Any]) -> bytes:
     encoder = EventEncoder(head.event_type, head.aggregate_type, head.logic_version, head.producer)
     return encoder.encode(
-        head.event_id,
+        head.event_id.encode(),
         codec.avro_string(head.aggregate_id),
         head.version,
-        head.occurred_at,
+        codec.avro_long(head.occurred_at),
         codec.event_context(head.correlation_id, head.causation_id, head.trace_id),
-        head.span_id,
+        head.span_id.encode(),
         head.sequence,
         codec.event_source(head.source_topic, head.source_partition, head.source_offset),
         head.prev_hash,
