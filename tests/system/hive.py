@@ -50,7 +50,10 @@ class Hive:
 
     def up(self) -> State:
         """Starts it, and gives its state when all runs."""
-        done = self.run("up", "--detach", "--brokers", str(self._brokers))
+        for _ in range(3):
+            done = self.run("up", "--detach", "--brokers", str(self._brokers))
+            if "Address already in use" not in done.stdout:
+                break  # else: another system took the port just after it was chosen
         assert done.returncode == 0, done.stdout + done.stderr
         state = running_state(self.data)
         assert state is not None
