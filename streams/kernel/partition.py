@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 import structlog
@@ -231,10 +231,7 @@ class Partition:
     def _process(self, batch: Batch) -> None:
         at = self.next[batch.topic]
         if batch.first > at:
-            raise BrokenLog(
-                f"{batch.topic}:{batch.partition} continues at offset {batch.first}, expected {at}: "
-                "records expired before they were processed, or the group's offsets were moved"
-            )
+            self._stop_at_gap(batch, at)
         self.messages.records.inc(len(batch.records))
         work = self._new_work()
         size = 0
@@ -252,6 +249,13 @@ class Partition:
             else:
                 self.next[batch.topic] = batch.next
                 self._passed_at = self._passed_at or time.monotonic()
+
+    def _stop_at_gap(self, batch: Batch, at: int) -> NoReturn:
+        where = f"{batch.topic}:{batch.partition} continues at offset {batch.first}, expected {at}"
+        place = (batch.topic, batch.partition)
+        if begin_offsets(self.place.kafka, [place])[place] > at:
+            raise BrokenLog(f"{where}: records expired before they were processed")
+        raise Fenced(f"{where}: batches were dropped on their way in a rebalance, and are fetched again")
 
     def _new_work(self) -> Work:
         return Work(

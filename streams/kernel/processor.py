@@ -6,6 +6,7 @@ it in a rebalance, so a transaction must not live there.
 
 import asyncio
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,8 @@ from neural_hive.streams.kernel.transport import Batch, BatchTransport
 QUEUED_RECORDS_MAX = 20_000  # per partition; above it the partition is not fetched
 QUEUED_BYTES_MAX = 64 << 20
 FETCH_RECORDS_MAX = 5_000
+WATCH_EVERY_S = 5.0
+STILL_MAX_S = 120.0
 EXIT_FENCED = 13  # another process has the partition: start anew
 EXIT_BROKEN = 14  # the log is not what it should be: look before you start again
 log = structlog.get_logger()
@@ -164,6 +167,7 @@ class Processor:
         # acks=False: Faust commits nothing, offsets are committed in the transactions.
         topic = app.topic(*self.system.topics, key_type=bytes, value_type=bytes, acks=False)
         app.agent(topic, name=f"{self.system.name}.batches")(self._take)
+        app.task(self._watch)
         return app
 
     async def _take(self, stream: Any) -> None:
@@ -171,6 +175,19 @@ class Processor:
             slot = self.slots.get(batch.partition)
             if slot is not None:  # else: fetched before a rebalance took the partition away
                 slot.offer(batch)
+
+    async def _watch(self) -> None:
+        """Ends the process when nothing flows any more: Faust's recovery can end in silence, for instance when a
+        seek times out, and would leave its partitions assigned and still."""
+        still_since: float | None = None
+        while not self.app.should_stop:
+            await asyncio.sleep(WATCH_EVERY_S)
+            if self.app.consumer.flow_active:
+                still_since = None
+                continue
+            still_since = still_since or time.monotonic()
+            if self.slots and time.monotonic() - still_since > STILL_MAX_S:
+                self._fail(Fenced(f"nothing was fetched for {STILL_MAX_S:g} s after a rebalance"))
 
     def _hold(self, partition: int, hold: bool) -> None:
         tps = {TP(topic, partition) for topic in self.system.topics}
