@@ -5,6 +5,9 @@ import msgspec
 from neural_hive.aggregates.aggregate import Aggregate, Command, Event
 
 
+PARTITION = "partition"
+
+
 class AcceptLog(Command, frozen=True):
     """Goes on with the log as it was found, although it is not what the state was made from."""
 
@@ -45,4 +48,4 @@ def evolve(state: PartitionHistory | None, event: PartitionLogAccepted) -> Parti
 
 def partition_aggregate(topic: str) -> Aggregate[PartitionHistory]:
     """The aggregate of a system's partitions, whose events stand in one of its event topics."""
-    return Aggregate("partition", topic, PartitionHistory, (PartitionLogAccepted,), decide, evolve)
+    return Aggregate(PARTITION, topic, PartitionHistory, (PartitionLogAccepted,), decide, evolve)

@@ -40,6 +40,10 @@ class Column(msgspec.Struct, frozen=True):
     """
     sql: str = ""
 
+    def __post_init__(self) -> None:
+        if self.sql and self.paths:
+            raise ValueError(f"column {self.name} takes its value from paths or from sql, not from both")
+
     @property
     def stored_type(self) -> str:
         return f"LowCardinality({self.read_type})" if self.type == WORD else self.read_type

@@ -114,8 +114,8 @@ class EventEncoder:
     ) -> bytes:
         """The event's bytes.
 
-        `aggregate_id`, `occurred_at`, `context` (correlation, causation, trace) and `source` (topic, partition,
-        offset) are Avro already (see `avro_bytes`, `avro_long`, `event_context` and `event_source`): they are
+        `aggregate_id`, `occurred_at`, `context` (correlation, causation, trace) and `source` (topic and partition,
+        then the offset) are Avro already (see `avro_bytes`, `avro_long`, `event_context` and `event_source`): they are
         shared by many events. `event_id` and `span_id` are ASCII. Raises BadRecord: the payload does not fit its
         schema, or the event is larger than a topic allows.
         """
@@ -160,16 +160,18 @@ def _has_int(schema: Any) -> bool:
 
 def event_context(correlation_id: str, causation_id: str, trace_id: str) -> bytes:
     """The part of an envelope that all events of one cause share, as Avro."""
-    return (
-        avro_bytes(correlation_id.encode())
-        + avro_bytes(causation_id.encode())
-        + avro_bytes(trace_id.encode())
-    )
+    correlation, causation, trace = correlation_id.encode(), causation_id.encode(), trace_id.encode()
+    lengths = len(correlation), len(causation), len(trace)
+    if max(lengths) < 64:
+        first, second, third = lengths
+        return b"".join((_SHORT[first], correlation, _SHORT[second], causation, _SHORT[third], trace))
+    return avro_bytes(correlation) + avro_bytes(causation) + avro_bytes(trace)
 
 
-def event_source(topic: str, partition: int, offset: int) -> bytes:
-    """Where the cause was read, as Avro."""
-    return avro_string(topic) + avro_long(partition) + avro_long(offset)
+@lru_cache(maxsize=1_000)
+def event_source(topic: str, partition: int) -> bytes:
+    """Where the cause was read, as Avro; its offset follows."""
+    return avro_string(topic) + avro_long(partition)
 
 
 def encode_event(envelope: Envelope, payload: dict[str, Any]) -> bytes:

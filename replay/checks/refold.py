@@ -62,10 +62,12 @@ class Refold:
         aggregate = self._fold.aggregates[event.lead.aggregate_type]
         digest = sha256(value).digest()
         aggregate_id = rest["aggregate_id"]
+        key = row_key(aggregate.name, aggregate_id)
         self._fold.apply(
             aggregate,
             aggregate_id,
-            row_key(aggregate.name, aggregate_id),
+            key,
+            self._fold.row(aggregate, key),
             event_of(aggregate, event.lead.event_type, decode(value, "event").payload),
             rest["version"],
             rest["occurred_at"],

@@ -79,15 +79,18 @@ class Fold:
         aggregate: Aggregate[Any],
         aggregate_id: str,
         key: bytes,
+        row: Row[Any] | None,
         event: Event,
         version: int,
         occurred_at: int,
         digest: bytes,
         cause: bytes,
         route: Route,
-    ) -> None:
-        """Adds one event: the aggregate's row, the counters it moves, the timers that its new state implies."""
-        row = self.row(aggregate, key)
+    ) -> Row[Any]:
+        """Adds one event to `row`, which is the aggregate's row so far, and gives the next one.
+
+        Moves the counters that the event moves, and the timers that the new state implies.
+        """
         if row is None:
             before, recent = None, cause
         else:
@@ -95,12 +98,14 @@ class Fold:
             if recent[-CAUSE_BYTES:] != cause:
                 recent = (recent + cause)[-_RECENT_BYTES:]
         after = aggregate.evolve(before, event)
-        self._set(key, Row(version, occurred_at, digest, recent, after))
+        changed = Row(version, occurred_at, digest, recent, after)
+        self._set(key, changed)
         for name, change in aggregate.counters(event, before, after):
             counter = counter_key(name)
             self._set(counter, self.count(counter) + change or None)
         if aggregate.has_timers:
             self._move_timers(aggregate, aggregate_id, before, after, route)
+        return changed
 
     def _move_timers(
         self, aggregate: Aggregate[Any], aggregate_id: str, before: Any, after: Any, route: Route

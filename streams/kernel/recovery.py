@@ -196,6 +196,7 @@ def _fold_one(fold: Fold, event: _Event, digest: bytes, accepted: bool) -> None:
         aggregate,
         envelope.aggregate_id,
         key,
+        row,
         event_of(aggregate, envelope.event_type, event.payload),
         envelope.version,
         envelope.occurred_at,

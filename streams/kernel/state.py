@@ -62,7 +62,7 @@ class Timer(msgspec.Struct, frozen=True, array_like=True):
 
 def row_key(aggregate: str, aggregate_id: str) -> bytes:
     """Where the row of an aggregate stands."""
-    return ROW + aggregate.encode() + b"\0" + aggregate_id.encode()
+    return f"a{aggregate}\0{aggregate_id}".encode()
 
 
 def counter_key(key: str) -> bytes:

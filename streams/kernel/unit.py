@@ -19,7 +19,7 @@ from neural_hive.schemas.codec import (
 from neural_hive.schemas.envelope import NO_HASH, Header
 from neural_hive.schemas.topics import partition_of
 from neural_hive.streams.kernel.fold import Fold, Route
-from neural_hive.streams.kernel.state import CAUSE_BYTES, counter_key, row_key
+from neural_hive.streams.kernel.state import CAUSE_BYTES, Row, counter_key, row_key
 
 S = TypeVar("S")
 EVENT_TYPE_HEADER = "event_type"
@@ -87,7 +87,7 @@ class Work:
         self._digest = cause.digest
         route = cause.route
         self._context = event_context(route.correlation_id, cause.message_id, route.trace_id)
-        self._source = event_source(cause.topic, cause.partition, cause.offset)
+        self._source = event_source(cause.topic, cause.partition) + avro_long(cause.offset)
         self._key = route.routing_id.encode()
         self._trace = route.trace_id.encode()
         self._repeated: dict[bytes, bool] = {}  # aggregates touched by this cause: had they seen it before?
@@ -127,13 +127,14 @@ class Work:
             return []
         events: list[Event] = aggregate.decide(row.state if row is not None else None, command)
         for event in events:
-            self._append(aggregate, aggregate_id, key, event)
+            row = self._append(aggregate, aggregate_id, key, row, event)
         return events
 
-    def _append(self, aggregate: Aggregate[Any], aggregate_id: str, key: bytes, event: Event) -> None:
-        row = self.fold.row(aggregate, key)
+    def _append(
+        self, aggregate: Aggregate[Any], aggregate_id: str, key: bytes, row: Row[Any] | None, event: Event
+    ) -> Row[Any]:
         version, last_at, prev_hash = (
-            (row.version, row.occurred_at, row.hash) if row is not None else (0, 0, NO_HASH)
+            (row.version + 1, row.occurred_at, row.hash) if row is not None else (1, 0, NO_HASH)
         )
         cause, index = self._cause, self._indexes.get(aggregate_id, 0)
         self._indexes[aggregate_id] = index + 1
@@ -147,7 +148,7 @@ class Work:
         value = self._encoders[event_type].encode(
             event_id,
             avro_bytes(aggregate_id.encode()),
-            version + 1,
+            version,
             self._last_at_avro,
             self._context,
             span_id,
@@ -157,14 +158,11 @@ class Work:
             msgspec.to_builtins(event, builtin_types=(bytes,)),
         )
         digest = sha256(value).digest()
-        self.outputs.append(
-            Output(
-                aggregate.topic, self.partition, self._key, value, self._headers(event_type, span_id), digest
-            )
-        )
+        headers = self._headers(event_type, span_id)
+        self.outputs.append(Output(aggregate.topic, self.partition, self._key, value, headers, digest))
         self.events += 1
-        self.fold.apply(
-            aggregate, aggregate_id, key, event, version + 1, occurred_at, digest, self._digest, cause.route
+        return self.fold.apply(
+            aggregate, aggregate_id, key, row, event, version, occurred_at, digest, self._digest, cause.route
         )
 
     def forward(self, topic: str, record: Any, routing_id: str) -> None:

@@ -30,10 +30,10 @@ def _folding(system: System) -> set[str]:
 
 @cache
 def code_hash(modules: frozenset[str]) -> str:
-    """A hash over the source of the named modules and all that they import of this project, 16 hex digits.
-
-    Modules from elsewhere (a user's own system) are followed as far as they are named directly.
+    """A hash over the source of the named modules, 16 hex digits, and of all that they import, directly or not, of
+    this project and of the packages that they stand in. Other libraries do not count.
     """
+    packages = frozenset({OURS, *(name.split(".")[0] for name in modules)})
     seen: dict[str, bytes] = {}
     waiting = list(modules)
     while waiting:
@@ -44,7 +44,7 @@ def code_hash(modules: frozenset[str]) -> str:
         if path is None:
             continue
         seen[name] = path.read_bytes()
-        waiting.extend(sorted(_imports(name, seen[name])))
+        waiting.extend(sorted(_imports(name, seen[name], packages)))
     digest = hashlib.sha256()
     for name in sorted(seen):
         digest.update(name.encode() + b"\0" + hashlib.sha256(seen[name]).digest())
@@ -60,7 +60,7 @@ def _source(name: str) -> Path | None:
     return Path(origin) if origin and origin.endswith(".py") else None
 
 
-def _imports(name: str, source: bytes) -> set[str]:
+def _imports(name: str, source: bytes, packages: frozenset[str]) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -68,13 +68,11 @@ def _imports(name: str, source: bytes) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             base = resolve_name("." * node.level + (node.module or ""), name.rpartition(".")[0] or name)
             found.add(base)
-            found.update(f"{base}.{alias.name}" for alias in node.names if _is_module(f"{base}.{alias.name}"))
-    return {module for module in found if module.split(".")[0] == OURS}
+            found.update(f"{base}.{alias.name}" for alias in node.names)
+    return {name for name in found if name.split(".")[0] in packages and _is_module(name)}
 
 
 def _is_module(name: str) -> bool:
-    if name.split(".")[0] != OURS:
-        return False
     try:
         return find_spec(name) is not None
     except ModuleNotFoundError:

@@ -46,7 +46,11 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_child_process_gets_the_same_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings(
-        data=tmp_path, kafka_sasl_password="s3cret", systems=("a", "b"), kafka_security_protocol="SASL_SSL"
+        data=tmp_path,
+        running=False,
+        kafka_sasl_password="s3cret",
+        systems=("a", "b"),
+        kafka_security_protocol="SASL_SSL",
     )
     for name, value in settings.environment().items():
         monkeypatch.setenv(name, value)
@@ -62,7 +66,10 @@ def test_the_embedded_engines_passwords_are_found(tmp_path: Path) -> None:
     settings.clickhouse_folder.mkdir()
     (settings.clickhouse_folder / "ingest.password").write_text("kept\n")
     assert settings.password_of("ingest") == "kept"
-    assert load_settings(data=tmp_path, clickhouse_password="given", running=False).password_of("ingest") == "given"
+    assert (
+        load_settings(data=tmp_path, clickhouse_password="given", running=False).password_of("ingest")
+        == "given"
+    )
 
 
 def test_a_client_is_not_sent_to_a_system_that_it_did_not_name(tmp_path: Path) -> None:

@@ -263,7 +263,7 @@ def test_every_event_has_a_schema_that_keeps_all_of_it() -> None:
     for entry in written:
         payload = msgspec.to_builtins(entry.event)
         encoder = EventEncoder(type(entry.event).__name__, entry.aggregate, "v", "p")
-        source, context = event_source("t", 0, 0), event_context("c", "c", "0" * 32)
+        source, context = event_source("t", 0) + avro_long(0), event_context("c", "c", "0" * 32)
         value = encoder.encode(
             b"0" * 36, avro_string("x"), 1, avro_long(1), context, b"0" * 16, 1, source, bytes(32), payload
         )

@@ -65,7 +65,7 @@ def by_hand(head: Envelope, payload: dict[str, Any]) -> bytes:
         codec.event_context(head.correlation_id, head.causation_id, head.trace_id),
         head.span_id.encode(),
         head.sequence,
-        codec.event_source(head.source_topic, head.source_partition, head.source_offset),
+        codec.event_source(head.source_topic, head.source_partition) + codec.avro_long(head.source_offset),
         head.prev_hash,
         payload,
     )
