@@ -156,7 +156,7 @@ def test_the_same_schema_under_another_id_is_refused(server: Server) -> None:
 
 def test_a_start_that_was_killed_leaves_no_import_mode(server: Server) -> None:
     register_all(server.url)
-    subject = catalogue.registered()[1].subjects[0]
+    subject = next(iter(catalogue.registered().values())).subjects[0]
     server.ask("PUT", f"/mode/{subject}?force=true", {"mode": "IMPORT"})
     assert register_all(server.url) == []
     assert server.ask("GET", f"/mode/{subject}") == (404, 40409)
