@@ -18,6 +18,10 @@ class BadSettings(ValueError):
     """A setting is wrong; the text names it, where it came from, and what it must be."""
 
 
+class NothingRuns(BadSettings):
+    """No system runs on the data folder, and no address is given: a default one could be another system's."""
+
+
 class Settings(BaseSettings):
     """All settings. A service whose address is given is used as it is; the others are started here."""
 
@@ -119,7 +123,7 @@ def load_settings(config: Path | None = None, *, running: bool = True, **overrid
         data = Settings(**chosen).data.expanduser().absolute()
         state = running_state(data) if running else None
         if running and state is None and not ADDRESSES & chosen.keys():
-            raise BadSettings(
+            raise NothingRuns(
                 f"nothing runs on {data}: start it with `neural-hive up`, give --data of a system that runs, or name "
                 f"servers in the settings, such as {PREFIX}KAFKA_BOOTSTRAP"
             )

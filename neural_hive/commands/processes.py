@@ -30,18 +30,20 @@ def processor(
     config: Config = None,
 ) -> None:
     """Run one worker of a system's processor. Start more of them to share its partitions."""
+    from neural_hive.streams.systems import SYSTEMS
+
+    if name not in SYSTEMS:
+        raise BadSettings(f"there is no system {name}; there are: {', '.join(sorted(SYSTEMS))}")
     settings = load_settings(config, data=data)
     with process(settings.data, f"processor-{name}", settings.log_level) as ready:
         run_processor(settings, name, ready)
 
 
 def run_processor(settings: Settings, name: str, ready: Readiness) -> None:
-    """Runs a system by its name until the process is told to stop. Raises BadSettings if there is none."""
+    """Runs a system by its name until the process is told to stop."""
     from neural_hive.streams.runner import run_system
     from neural_hive.streams.systems import SYSTEMS
 
-    if name not in SYSTEMS:
-        raise BadSettings(f"there is no system {name}; there are: {', '.join(sorted(SYSTEMS))}")
     run_system(SYSTEMS[name](settings), settings.kafka_config(), settings.data / "processors", ready)
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 
 from neural_hive.aggregates.decision import DecisionConsolidated
-from neural_hive.settings import load_settings
+from neural_hive.settings import NothingRuns, load_settings
 
 Data = Annotated[Path | None, typer.Option("--data", help="Data folder of a running system", file_okay=False)]
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML or YAML)", dir_okay=False)]
@@ -64,11 +64,10 @@ def send(
     from neural_hive.publishing import ExitCode, publish
     from neural_hive.schemas.codec import BadRecord
 
-    settings = load_settings(config, data=data)
-    if data and not settings.is_given("kafka_bootstrap"):
-        # The default address may be that of another system: a plan must not be carried out there.
-        nobody = f"nothing runs on {settings.data}. Start it with `neural-hive up --data {settings.data}`"
-        refuse([nobody], ExitCode.NO_ANSWER, json)
+    try:
+        settings = load_settings(config, data=data)
+    except NothingRuns as error:
+        refuse([str(error)], ExitCode.NO_ANSWER, json)
     kafka = settings.kafka_config()
     try:
         if wait:
