@@ -2,9 +2,12 @@
 
 Protects: no ticket is worked on before what it depends on is complete, or by two attempts at once; every attempt
 ends once; what has ended never changes. A result that cannot be true is put aside, and says why.
+
+An attempt that went wrong is tried again, up to the task's `max_retries`, after a wait (`backoff.py`) and before the
+deadline; never if its delivery is AT_MOST_ONCE: nobody knows how far it came.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from hashlib import sha256
 from typing import Final, assert_never
@@ -13,6 +16,7 @@ import msgspec
 
 from neural_hive.aggregates import tally
 from neural_hive.aggregates.aggregate import Aggregate, Command, Event, Rejected, members
+from neural_hive.aggregates.backoff import backoff_ms
 from neural_hive.aggregates.made import Made, excess
 from neural_hive.aggregates.vocabulary import (
     Artifact,
@@ -30,6 +34,7 @@ from neural_hive.aggregates.vocabulary import (
 ERROR_CHARS_MAX: Final = 16_384
 REASON_CHARS_MAX: Final = 1_000  # one reason may cancel thousands of tickets
 AGENT_CHARS_MAX: Final = 128
+RETRY_TIMER: Final = "retry"
 
 
 class TicketContent(msgspec.Struct, frozen=True):
@@ -89,7 +94,7 @@ class RecordStart(Command, frozen=True):
 
 
 class RecordResult(Command, frozen=True):
-    """An agent says how an attempt ended."""
+    """An agent says how an attempt ended; `recorded_at` is when the log heard of it."""
 
     attempt: int
     agent_id: str
@@ -100,6 +105,7 @@ class RecordResult(Command, frozen=True):
     outputs: dict[str, str]
     artifacts: tuple[Artifact, ...]
     error: str
+    recorded_at: int
 
 
 class CancelTicket(Command, frozen=True):
@@ -191,6 +197,14 @@ class TicketTimedOut(OfAttempt, frozen=True):
     error: str
 
 
+class TicketRetryScheduled(OfTicket, frozen=True):
+    """An attempt at a ticket went wrong, and the ticket will be tried again."""
+
+    attempt: int
+    due_at: int
+    reason: str
+
+
 class TicketCancelled(OfTicket, frozen=True):
     """A ticket will not be executed, or no longer."""
 
@@ -212,6 +226,7 @@ TicketEvent = (
     | TicketCompleted
     | TicketFailed
     | TicketTimedOut
+    | TicketRetryScheduled
     | TicketCancelled
     | TicketResultRefused
 )
@@ -232,14 +247,15 @@ class Status(StrEnum):
 
 
 # Every other transition is refused. READY → FAILED: what the ticket takes from others is not there.
+# FAILED, TIMED_OUT → PENDING: it waits for its next attempt.
 TRANSITIONS: Final[dict[Status, frozenset[Status]]] = {
     Status.PENDING: frozenset({Status.READY, Status.CANCELLED}),
     Status.READY: frozenset({Status.ASSIGNED, Status.FAILED, Status.CANCELLED}),
     Status.ASSIGNED: frozenset({Status.RUNNING, Status.CANCELLED}),
     Status.RUNNING: frozenset({Status.COMPLETED, Status.FAILED, Status.TIMED_OUT, Status.CANCELLED}),
     Status.COMPLETED: frozenset({Status.COMPENSATED}),
-    Status.FAILED: frozenset(),
-    Status.TIMED_OUT: frozenset(),
+    Status.FAILED: frozenset({Status.PENDING}),
+    Status.TIMED_OUT: frozenset({Status.PENDING}),
     Status.CANCELLED: frozenset(),
     Status.COMPENSATED: frozenset(),
 }
@@ -264,6 +280,8 @@ class Ticket(msgspec.Struct, frozen=True):
     started_at: int | None = None
     completed_at: int | None = None
     made: Made = Made()
+    attempt_ended: Status | None = None  # how the last attempt ended, once it has
+    retry_at: int | None = None  # when the next attempt is due
     last_refusal: str = ""
 
     @property
@@ -286,6 +304,7 @@ def can_retry(ticket: Ticket, now: int) -> bool:
     """Whether the last attempt went wrong, and another one is allowed and still in time (µs)."""
     return (
         ticket.status in (Status.FAILED, Status.TIMED_OUT)
+        and ticket.created.delivery_mode is not DeliveryMode.AT_MOST_ONCE
         and 1 <= ticket.attempt <= ticket.created.task.max_retries
         and now <= ticket.created.deadline_at
     )
@@ -390,16 +409,28 @@ def _record_result(ticket: Ticket, command: RecordResult) -> list[TicketEvent]:
     if command.outcome is Outcome.UNKNOWN:
         raise Rejected("the outcome is missing or not known: COMPLETED, FAILED, TIMED_OUT or CANCELLED")
     refusal = _stale(ticket, command) or _impossible(command)
-    if not refusal and is_finished(ticket):
+    if not refusal and ticket.attempt_ended is not None:
         if _says_the_same(ticket, command):
             return []
-        refusal = f"the attempt has ended as {ticket.status} already"
+        refusal = f"the attempt has ended as {ticket.attempt_ended} already"
     if refusal:
         return _refuse(ticket, command, refusal)
     started: list[TicketEvent] = []
     if ticket.status is Status.ASSIGNED:
         started = [TicketStarted(*_ids(ticket), command.attempt, command.agent_id, command.started_at)]
-    return [*started, _ended(ticket, command)]
+    ended = _ended(ticket, command)
+    return [*started, ended, *_tried_again(ticket, ended, command.recorded_at)]
+
+
+def _tried_again(ticket: Ticket, ended: TicketEvent, now: int) -> list[TicketEvent]:
+    """The next attempt's appointment, if there is to be one."""
+    if not isinstance(ended, TicketFailed | TicketTimedOut):
+        return []
+    due_at = now + backoff_ms(ended.attempt) * 1_000
+    if not can_retry(evolve(ticket, ended), due_at):
+        return []
+    reason = _capped(ended.error, REASON_CHARS_MAX)
+    return [TicketRetryScheduled(*_ids(ticket), ended.attempt, due_at, reason)]
 
 
 def _stale(ticket: Ticket, command: RecordStart | RecordResult) -> str:
@@ -420,9 +451,11 @@ def _impossible(result: RecordResult) -> str:
 
 
 def _says_the_same(ticket: Ticket, result: RecordResult) -> bool:
-    if result.outcome.value != ticket.status.value:
+    if ticket.attempt_ended is None or result.outcome.value != ticket.attempt_ended.value:
         return False
-    return ticket.status is not Status.COMPLETED or ticket.made == Made(result.outputs, result.artifacts)
+    return ticket.attempt_ended is not Status.COMPLETED or ticket.made == Made(
+        result.outputs, result.artifacts
+    )
 
 
 def _refuse(ticket: Ticket, command: RecordStart | RecordResult, reason: str) -> list[TicketEvent]:
@@ -490,10 +523,12 @@ def evolve(ticket: Ticket | None, event: TicketEvent) -> Ticket:
     change = msgspec.structs.replace
     match event:
         case TicketReady():
-            return change(ticket, status=Status.READY)
+            return change(ticket, status=Status.READY, retry_at=None)
         case TicketDispatched():
             agent_id = event.allocated_agent_id
-            return change(ticket, status=Status.ASSIGNED, attempt=event.attempt, agent_id=agent_id)
+            return change(
+                ticket, status=Status.ASSIGNED, attempt=event.attempt, agent_id=agent_id, attempt_ended=None
+            )
         case TicketStarted():
             return change(ticket, status=Status.RUNNING, started_at=event.started_at)
         case TicketCompleted():
@@ -501,9 +536,12 @@ def evolve(ticket: Ticket | None, event: TicketEvent) -> Ticket:
         case TicketFailed():
             return _made(ticket, Status.FAILED, event)
         case TicketTimedOut():
-            return change(ticket, status=Status.TIMED_OUT, completed_at=event.timed_out_at)
+            return _over(ticket, Status.TIMED_OUT, event.timed_out_at)
+        case TicketRetryScheduled():
+            waiting = change(ticket, status=Status.PENDING, retry_at=event.due_at, made=Made())
+            return change(waiting, started_at=None, completed_at=None)
         case TicketCancelled():
-            return change(ticket, status=Status.CANCELLED, completed_at=event.cancelled_at)
+            return _over(ticket, Status.CANCELLED, event.cancelled_at)
         case TicketResultRefused():
             return change(ticket, last_refusal=_refusal_key(event))
         case _:
@@ -514,10 +552,24 @@ def _made(ticket: Ticket, status: Status, event: TicketCompleted | TicketFailed)
     return msgspec.structs.replace(
         ticket,
         status=status,
+        attempt_ended=status,
         started_at=event.started_at,
         completed_at=event.completed_at,
         made=Made(event.outputs, event.artifacts),
     )
+
+
+def _over(ticket: Ticket, status: Status, at: int) -> Ticket:
+    return msgspec.structs.replace(
+        ticket, status=status, attempt_ended=status, completed_at=at, retry_at=None
+    )
+
+
+def timers(ticket: Ticket) -> Mapping[str, int]:
+    """When the ticket must be looked at again (µs): `retry`, its next attempt."""
+    if ticket.retry_at is not None:
+        return {RETRY_TIMER: ticket.retry_at}
+    return {}
 
 
 def counters(event: TicketEvent, before: Ticket | None, after: Ticket) -> Iterable[tuple[str, int]]:
@@ -529,6 +581,10 @@ def counters(event: TicketEvent, before: Ticket | None, after: Ticket) -> Iterab
     if isinstance(event, TicketCreated):
         yield tally.open_dependencies(created.ticket_id), len(created.dependencies)
         yield tally.unfinished(created.workflow_id), 1
+    elif isinstance(event, TicketRetryScheduled):
+        assert before is not None
+        yield tally.unfinished(created.workflow_id), 1
+        yield _TALLY[before.status](created.workflow_id), -1
     elif before is not None and not is_finished(before) and is_finished(after):
         yield tally.unfinished(created.workflow_id), -1
         yield _TALLY[after.status](created.workflow_id), 1
@@ -538,5 +594,5 @@ def counters(event: TicketEvent, before: Ticket | None, after: Ticket) -> Iterab
 
 
 TICKET = Aggregate(
-    "ticket", "execution.tickets", Ticket, members(TicketEvent), decide, evolve, counters=counters
+    "ticket", "execution.tickets", Ticket, members(TicketEvent), decide, evolve, timers, counters
 )

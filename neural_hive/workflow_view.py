@@ -22,6 +22,7 @@ STATUS_OF: Final = {
     "TicketCompleted": "COMPLETED",
     "TicketFailed": "FAILED",
     "TicketTimedOut": "TIMED_OUT",
+    "TicketRetryScheduled": "PENDING",
     "TicketCancelled": "CANCELLED",
 }
 ENDINGS: Final = {

@@ -13,6 +13,7 @@ STATUS_AFTER: Final = {
     "TicketCompleted": "COMPLETED",
     "TicketFailed": "FAILED",
     "TicketTimedOut": "TIMED_OUT",
+    "TicketRetryScheduled": "PENDING",
     "TicketCancelled": "CANCELLED",
 }
 
@@ -33,6 +34,7 @@ TICKETS: Final = Projection(
         Column("priority_score", "Float64"),
         Column("dependencies", "Array(String)"),
         Column("attempt", "UInt32"),
+        Column("retry_at", TIME, paths=("due_at",)),
         Column("agent_id", paths=("allocated_agent_id", "agent_id")),
         Column("deadline_at", TIME),
         Column("created_at", TIME),

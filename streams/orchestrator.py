@@ -2,6 +2,7 @@
 
     plans.consensus          → a workflow and its tickets; those that depend on nothing are dispatched
     execution.results        → a ticket ends; what waited for it alone is dispatched, or cancelled if it failed
+    timer "retry"            → a ticket whose last attempt went wrong is dispatched again
     orchestration.commands   → a workflow is stopped
                              → orchestration.workflows, execution.tickets
 
@@ -20,6 +21,7 @@ from neural_hive.aggregates.decision import DecisionConsolidated
 from neural_hive.aggregates.made import Made, artifact_bytes
 from neural_hive.aggregates.references import Filled, fill
 from neural_hive.aggregates.ticket import (
+    RETRY_TIMER,
     TICKET,
     CancelTicket,
     DispatchTicket,
@@ -29,6 +31,7 @@ from neural_hive.aggregates.ticket import (
     RecordStart,
     Ticket,
     TicketResultRefused,
+    TicketRetryScheduled,
     is_finished,
 )
 from neural_hive.aggregates.ticket import Status as TicketStatus
@@ -110,14 +113,19 @@ def build(agent_id: str) -> System:
     @orchestrator.on("execution.results", ReportResult, route="workflow_id")
     def record_result(unit: Unit, report: ReportResult) -> None:
         _reported(unit, report.ticket_id, report.workflow_id)
-        events = unit.execute(TICKET, report.ticket_id, _result(report))
-        if events and not isinstance(events[0], TicketResultRefused):
+        events = unit.execute(TICKET, report.ticket_id, _result(report, unit.now))
+        if events and not isinstance(events[-1], TicketResultRefused | TicketRetryScheduled):
             _follow(unit, report.ticket_id, agent_id)
             _finish(unit, report.workflow_id)
 
     @orchestrator.on("orchestration.commands", CancelWorkflow, route="workflow_id")
     def stop(unit: Unit, command: CancelWorkflow) -> None:
         _stop(unit, command)
+
+    @orchestrator.on_timer(TICKET, RETRY_TIMER)
+    def try_again(unit: Unit, ticket_id: str) -> None:
+        _release(unit, [ticket_id], agent_id)
+        _finish(unit, _ticket(unit, ticket_id).created.workflow_id)
 
     return orchestrator
 
@@ -130,7 +138,7 @@ def _reported(unit: Unit, ticket_id: str, workflow_id: str) -> None:
         )
 
 
-def _result(report: ReportResult) -> RecordResult:
+def _result(report: ReportResult, now: int) -> RecordResult:
     return RecordResult(
         report.attempt,
         report.agent_id,
@@ -141,6 +149,7 @@ def _result(report: ReportResult) -> RecordResult:
         report.outputs,
         report.artifacts,
         report.error,
+        now,
     )
 
 

@@ -1,5 +1,6 @@
 """What may happen to a ticket, and what may not."""
 
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -10,10 +11,12 @@ from hypothesis import strategies as st
 
 from neural_hive.aggregates import made, tally
 from neural_hive.aggregates.aggregate import Rejected, event_of
+from neural_hive.aggregates.backoff import backoff_ms
 from neural_hive.aggregates.ticket import (
     TICKET,
     TRANSITIONS,
     CancelTicket,
+    CreateTicket,
     DispatchTicket,
     GiveUpTicket,
     ReadyTicket,
@@ -28,6 +31,7 @@ from neural_hive.aggregates.ticket import (
     TicketFailed,
     TicketReady,
     TicketResultRefused,
+    TicketRetryScheduled,
     TicketStarted,
     TicketTimedOut,
     can_retry,
@@ -36,12 +40,23 @@ from neural_hive.aggregates.ticket import (
     is_finished,
 )
 from neural_hive.aggregates.ticketing import tickets_of
-from neural_hive.aggregates.vocabulary import Outcome
+from neural_hive.aggregates.vocabulary import DeliveryMode, Outcome
 from tests.aggregates.making import AGENT, NOW, artifact, decision, task
 from tests.grammar import given
 
-CREATE = tickets_of(decision(task("a", max_retries=1), task("b", "a"), task("c", "a")), NOW)[0]
-CREATED = TicketCreated(**{name: getattr(CREATE, name) for name in CREATE.__struct_fields__})
+
+def created(**changes: Any) -> CreateTicket:
+    tasks = (task("a", **changes), task("b", "a"), task("c", "a"))
+    return tickets_of(decision(*tasks), NOW)[0]
+
+
+def as_event(command: CreateTicket) -> TicketCreated:
+    return TicketCreated(**{name: getattr(command, name) for name in command.__struct_fields__})
+
+
+CREATE = created()
+CREATED = as_event(CREATE)
+RETRIED = as_event(created(max_retries=2))
 IDS = (CREATED.ticket_id, "d-1")
 READY = TicketReady(*IDS, NOW)
 DISPATCH = DispatchTicket(AGENT, ("true",), {}, {}, (), NOW)
@@ -63,6 +78,7 @@ def result(outcome: Outcome = Outcome.COMPLETED, **changes: Any) -> RecordResult
         "outputs": {"x": "1"},
         "artifacts": (artifact("w"),),
         "error": "",
+        "recorded_at": NOW + 6,
     }
     return RecordResult(outcome=outcome, **{**fields, **changes})
 
@@ -201,7 +217,10 @@ def test_a_finished_ticket_stays_as_it_is() -> None:
 
 def test_helpers() -> None:
     running = given(TICKET, *RUNNING).state
-    failed = given(TICKET, *RUNNING).when(result(Outcome.FAILED)).state
+    once_more = msgspec.structs.replace(CREATED, task=task("a", max_retries=1))
+    failed = msgspec.structs.replace(
+        given(TICKET, *RUNNING).when(result(Outcome.FAILED)).state, created=once_more
+    )
     completed = given(TICKET, *RUNNING, COMPLETED).state
     deadline = CREATED.deadline_at
     assert not is_expired(running, deadline)
@@ -210,12 +229,81 @@ def test_helpers() -> None:
     assert can_retry(failed, deadline)
     assert not can_retry(failed, deadline + 1)
     assert not can_retry(completed, NOW)
+    at_most_once = msgspec.structs.replace(once_more, delivery_mode=DeliveryMode.AT_MOST_ONCE)
+    assert not can_retry(msgspec.structs.replace(failed, created=at_most_once), NOW)
     assert not can_retry(msgspec.structs.replace(failed, attempt=2), NOW)
     assert msgspec.structs.replace(failed, attempt=3).retry_count == 2
     assert given(TICKET, CREATED).state.retry_count == 0
     assert content_hash(running) == content_hash(completed)
     other = given(TICKET, msgspec.structs.replace(CREATED, plan_id="p-2")).state
     assert content_hash(other) != content_hash(running)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.TIMED_OUT])
+def test_what_went_wrong_is_tried_again_after_a_wait(outcome: Outcome) -> None:
+    when = given(TICKET, RETRIED, *RUNNING[1:]).when(result(outcome, error="no"))
+    ended, again = when.events
+    assert isinstance(ended, TicketFailed | TicketTimedOut)
+    assert again == TicketRetryScheduled(*IDS, 1, NOW + 6 + 1_000_000, "no")
+    waiting = when.state
+    assert (waiting.status, TICKET.timers(waiting)) == (Status.PENDING, {"retry": again.due_at})
+    assert given(TICKET, RETRIED, *RUNNING[1:]).when(result(outcome), result(outcome)).events == []
+    (dispatched,) = given(TICKET, RETRIED, *RUNNING[1:], *when.events, READY).when(DISPATCH).events
+    assert dispatched.attempt == 2
+
+
+def test_a_stale_attempt_is_put_aside_and_the_next_one_counts() -> None:
+    failed = given(TICKET, RETRIED, *RUNNING[1:]).when(result(Outcome.FAILED)).events
+    second = (RETRIED, *RUNNING[1:], *failed, READY, msgspec.structs.replace(DISPATCHED, attempt=2))
+    given(TICKET, *second[:-2]).when(result()).then_types(TicketResultRefused)
+    given(TICKET, *second).when(result()).then_types(TicketResultRefused)
+    given(TICKET, *second).when(result(attempt=2)).then_types(TicketStarted, TicketCompleted)
+
+
+def test_the_last_attempt_is_the_last() -> None:
+    third = msgspec.structs.replace(DISPATCHED, attempt=3)
+    when = given(TICKET, RETRIED, READY, third).when(result(Outcome.FAILED, attempt=3))
+    when.then_types(TicketStarted, TicketFailed)
+    assert when.state.retry_count == 2
+
+
+def test_nothing_is_tried_again_after_the_deadline() -> None:
+    late = msgspec.structs.replace(RETRIED, deadline_at=NOW + 1_000_000)
+    given(TICKET, late, *RUNNING[1:]).when(result(Outcome.FAILED)).then_types(TicketFailed)
+
+
+def test_what_is_delivered_at_most_once_is_never_tried_again() -> None:
+    once = msgspec.structs.replace(RETRIED, delivery_mode=DeliveryMode.AT_MOST_ONCE)
+    given(TICKET, once, *RUNNING[1:]).when(result(Outcome.FAILED)).then_types(TicketFailed)
+
+
+def test_a_ticket_that_waits_for_its_next_attempt_can_be_cancelled() -> None:
+    failed = given(TICKET, RETRIED, *RUNNING[1:]).when(result(Outcome.FAILED)).events
+    when = given(TICKET, RETRIED, *RUNNING[1:], *failed).when(CANCEL)
+    when.then_types(TicketCancelled)
+    assert TICKET.timers(when.state) == {}
+
+
+def test_waits_double_up_to_five_minutes() -> None:
+    assert [backoff_ms(n) for n in (1, 2, 3, 9, 10, 1_000)] == [
+        1_000,
+        2_000,
+        4_000,
+        256_000,
+        300_000,
+        300_000,
+    ]
+
+
+def test_a_retry_takes_back_what_the_failure_moved() -> None:
+    running = given(TICKET, RETRIED, *RUNNING[1:]).state
+    moved: Counter[str] = Counter()
+    for event in given(TICKET, RETRIED, *RUNNING[1:]).when(result(Outcome.FAILED)).events:
+        after = TICKET.evolve(running, event)
+        for name, change in TICKET.counters(event, running, after):
+            moved[name] += change
+        running = after
+    assert set(moved.values()) == {0}
 
 
 def test_the_end_of_a_ticket_moves_its_dependents_and_its_workflow_once() -> None:
@@ -250,9 +338,9 @@ WAY: list[TicketCommand] = [CREATE, ReadyTicket(NOW), DISPATCH, RecordStart(1, A
 
 
 @settings(deadline=None)
-@for_all(st.integers(1, len(WAY)), st.lists(commands, max_size=12))
-def test_any_commands_leave_an_allowed_history(steps: int, others: list[TicketCommand]) -> None:
-    order = [*WAY[:steps], *others]
+@for_all(st.sampled_from([0, 2]), st.integers(1, len(WAY)), st.lists(commands, max_size=12))
+def test_any_commands_leave_an_allowed_history(retries: int, steps: int, others: list[TicketCommand]) -> None:
+    order = [created(max_retries=retries), *WAY[1:steps], *others]
     state, log = None, []
     for command in order:
         before = state

@@ -1,7 +1,8 @@
-"""A unit of work in memory, faithful to the kernel: real decide, evolve and counters, message ids, all or nothing."""
+"""A unit of work in memory, faithful to the kernel: real decide, evolve, counters, timers, message ids."""
 
 from collections import Counter
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -18,6 +19,15 @@ class Written(msgspec.Struct, frozen=True):
     aggregate: str
     aggregate_id: str
     event: Any
+
+
+class Timer(NamedTuple):
+    """A due time (µs), and whose it is."""
+
+    due: int
+    aggregate: str
+    aggregate_id: str
+    name: str
 
 
 class MemoryUnit:
@@ -39,13 +49,37 @@ class MemoryUnit:
         """One message, whole or not at all; the events that it led to."""
         handler = self._system.inputs[topic].handlers[type(message).__name__].handle
         self.now += 1_000_000
+        return self._carry_out(handler, message, message_id)
+
+    def timers(self) -> list[Timer]:
+        """What the states imply, the earliest first."""
+        return sorted(
+            Timer(due, name, aggregate_id, timer)
+            for (name, aggregate_id), state in self.states.items()
+            for timer, due in self._aggregates[name].timers(state).items()
+        )
+
+    def fire(self, timer: Timer) -> list[Event]:
+        """A timer at its due time; afterwards it no longer stands as it was."""
+        assert timer in self.timers()
+        later, self.now = self.now, timer.due
+        message_id = f"{timer.aggregate_id} {timer.name} {timer.due}"
+        try:
+            handler = self._system.timers[timer.aggregate, timer.name]
+            events = self._carry_out(handler, timer.aggregate_id, message_id)
+        finally:
+            self.now = max(later, timer.due)
+        assert timer not in self.timers(), "the handler left the timer as it was"
+        return events
+
+    def _carry_out(self, handler: Callable[[Any, Any], None], about: Any, message_id: str) -> list[Event]:
         self.message_id = message_id
         self._is_repeat: dict[Key, bool] = {}
         self._before: dict[Key, Any] = {}
         self._moved: Counter[str] = Counter()
         start = len(self.log)
         try:
-            handler(self, message)
+            handler(self, about)
         except Exception:
             self._undo(start)
             raise

@@ -3,12 +3,12 @@
 from typing import Any
 
 from neural_hive.aggregates.decision import DecisionConsolidated
-from neural_hive.aggregates.ticket import Status, Ticket, TicketDispatched
+from neural_hive.aggregates.ticket import RETRY_TIMER, Status, Ticket, TicketDispatched
 from neural_hive.aggregates.vocabulary import Outcome
 from neural_hive.aggregates.workflow import Workflow, ticket_id_of
 from neural_hive.streams.orchestrator import CancelWorkflow, ReportResult, ReportStart, build
 from tests.aggregates.making import AGENT
-from tests.orchestrator.memory_unit import MemoryUnit
+from tests.orchestrator.memory_unit import MemoryUnit, Timer
 
 PLANS, RESULTS, COMMANDS = "plans.consensus", "execution.results", "orchestration.commands"
 
@@ -44,16 +44,29 @@ class Run:
         return self._handle(COMMANDS, CancelWorkflow(self.decision.decision_id, reason, "ann"), message_id)
 
     def finish(self, *failing: str) -> None:
-        """Answers everything that is dispatched, the first first; some tasks fail."""
-        while self.waiting:
+        """Answers everything that is dispatched, the first first, and lets time pass; some tasks always fail."""
+        while self.waiting or self.retries():
+            if not self.waiting:
+                self.fire(self.retries()[0])
+                continue
             dispatch = self.waiting[0]
             self.answer(dispatch, Outcome.FAILED if dispatch.task_id in failing else Outcome.COMPLETED)
+
+    def retries(self) -> list[Timer]:
+        """Tickets that wait for their next attempt, the earliest first."""
+        return [timer for timer in self.unit.timers() if timer.name == RETRY_TIMER]
+
+    def fire(self, timer: Timer) -> list[Any]:
+        """Lets time pass until a timer is due."""
+        return self._noted(self.unit.fire(timer))
 
     def dispatch_of(self, task_id: str) -> TicketDispatched:
         return next(dispatch for dispatch in self.waiting if dispatch.task_id == task_id)
 
     def _handle(self, topic: str, message: Any, message_id: str) -> list[Any]:
-        events = self.unit.handle(topic, message, message_id)
+        return self._noted(self.unit.handle(topic, message, message_id))
+
+    def _noted(self, events: list[Any]) -> list[Any]:
         for event in events:
             if isinstance(event, TicketDispatched):
                 self.waiting.append(event)

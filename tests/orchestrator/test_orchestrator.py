@@ -14,6 +14,7 @@ from neural_hive.aggregates.ticket import (
     TicketFailed,
     TicketReady,
     TicketResultRefused,
+    TicketRetryScheduled,
     TicketStarted,
 )
 from neural_hive.aggregates.vocabulary import Outcome, Vote
@@ -90,6 +91,37 @@ def test_a_failure_cancels_what_depends_on_it_and_nothing_else() -> None:
     failed = run.unit.log[-1].event
     assert isinstance(failed, WorkflowFailed)
     assert (failed.completed_count, failed.failed_count, failed.cancelled_count) == (2, 1, 3)
+
+
+def test_a_task_is_tried_again_and_what_waits_for_it_goes_on() -> None:
+    run = started(task("a", max_retries=2), task("b", "a"))
+    for attempt in (1, 2):
+        events = run.answer(run.dispatch_of("a"), Outcome.FAILED, error="no")
+        assert isinstance(events[-1], TicketRetryScheduled)
+        assert run.waiting == []
+        (timer,) = run.retries()
+        assert timer.due - run.unit.now == 1_000_000 * 2 ** (attempt - 1)
+        assert [type(event) for event in run.fire(timer)] == [TicketReady, TicketDispatched]
+        assert run.waiting[0].attempt == attempt + 1
+    run.finish()
+    assert run.dispatched == ["a", "a", "a", "b"]
+    assert run.workflow.status is WorkflowStatus.COMPLETED
+
+
+def test_a_task_that_fails_again_and_again_fails() -> None:
+    run = started(task("a", max_retries=2), task("b", "a"))
+    run.finish("a")
+    assert run.dispatched == ["a", "a", "a"]
+    assert run.statuses == {"a": Status.FAILED, "b": Status.CANCELLED}
+    assert run.workflow.status is WorkflowStatus.FAILED
+
+
+def test_a_stop_takes_a_retry_back() -> None:
+    run = started(task("a", max_retries=2))
+    run.answer(run.waiting[0], Outcome.FAILED)
+    run.stop()
+    assert run.retries() == []
+    assert run.workflow.status is WorkflowStatus.CANCELLED
 
 
 def test_an_invalid_plan_leaves_its_refusal_and_no_ticket() -> None:
@@ -247,12 +279,13 @@ def test_a_stop_of_nothing_is_rejected() -> None:
 
 
 def test_every_event_has_a_schema_that_keeps_all_of_it() -> None:
-    run = started(task("a"), task("b", "a"), task("c"), task("d", "c"), task("e"), task("f"))
+    run = started(task("a"), task("b", "a"), task("c"), task("d", "c"), task("e"), task("f", max_retries=1))
     run.start(run.waiting[0])
     run.answer(run.dispatch_of("a"), outputs={"x": "1"}, artifacts=(artifact("w"),), exit_code=0)
     run.answer(run.dispatch_of("c"), Outcome.FAILED, error="no", exit_code=1)
     run.answer(run.dispatch_of("e"), Outcome.TIMED_OUT, error="slow")
     run.answer(msgspec.structs.replace(run.dispatch_of("f"), attempt=9))
+    run.answer(run.dispatch_of("f"), Outcome.FAILED)
     run.stop()
     logs = [run.unit.log, started(task("a", "b"), task("b", "a")).unit.log]
     for last in ((), ("a",)):
