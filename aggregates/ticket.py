@@ -4,7 +4,8 @@ Protects: no ticket is worked on before what it depends on is complete, or by tw
 ends once; what has ended never changes. A result that cannot be true is put aside, and says why.
 
 An attempt that went wrong is tried again, up to the task's `max_retries`, after a wait (`backoff.py`) and before the
-deadline; never if its delivery is AT_MOST_ONCE: nobody knows how far it came.
+deadline; never if its delivery is AT_MOST_ONCE: nobody knows how far it came. An attempt that has begun and is not
+heard of for its task's time limit and a grace has timed out.
 """
 
 from collections.abc import Iterable, Mapping
@@ -35,6 +36,10 @@ ERROR_CHARS_MAX: Final = 16_384
 REASON_CHARS_MAX: Final = 1_000  # one reason may cancel thousands of tickets
 AGENT_CHARS_MAX: Final = 128
 RETRY_TIMER: Final = "retry"
+TIMEOUT_TIMER: Final = "timeout"
+# The agent ends an attempt at its time limit by itself. This is how much later it is no longer waited for: time enough
+# for a killed agent to be back and to say so.
+GRACE_MS: Final = 60_000
 
 
 class TicketContent(msgspec.Struct, frozen=True):
@@ -86,11 +91,12 @@ class GiveUpTicket(Command, frozen=True):
 
 
 class RecordStart(Command, frozen=True):
-    """An agent says that it has begun an attempt."""
+    """An agent says that it has begun an attempt; `recorded_at` is when the log heard of it."""
 
     attempt: int
     agent_id: str
     started_at: int
+    recorded_at: int
 
 
 class RecordResult(Command, frozen=True):
@@ -108,6 +114,12 @@ class RecordResult(Command, frozen=True):
     recorded_at: int
 
 
+class TimeOutTicket(Command, frozen=True):
+    """Nothing was heard of an attempt for longer than it may take."""
+
+    timed_out_at: int
+
+
 class CancelTicket(Command, frozen=True):
     """The ticket shall not be executed, or no longer."""
 
@@ -116,7 +128,14 @@ class CancelTicket(Command, frozen=True):
 
 
 TicketCommand = (
-    CreateTicket | ReadyTicket | DispatchTicket | GiveUpTicket | RecordStart | RecordResult | CancelTicket
+    CreateTicket
+    | ReadyTicket
+    | DispatchTicket
+    | GiveUpTicket
+    | RecordStart
+    | RecordResult
+    | TimeOutTicket
+    | CancelTicket
 )
 
 
@@ -167,6 +186,7 @@ class TicketStarted(OfAttempt, frozen=True):
     """An agent has begun an attempt at a ticket."""
 
     started_at: int
+    expires_at: int = 0  # 0: nobody waits for that
 
 
 class TicketCompleted(OfAttempt, frozen=True):
@@ -278,6 +298,7 @@ class Ticket(msgspec.Struct, frozen=True):
     attempt: int = 0  # of the last dispatch; 0: never dispatched
     agent_id: str = ""
     started_at: int | None = None
+    expires_at: int = 0  # of the attempt that runs; 0: never
     completed_at: int | None = None
     made: Made = Made()
     attempt_ended: Status | None = None  # how the last attempt ended, once it has
@@ -330,6 +351,8 @@ def decide(ticket: Ticket | None, command: TicketCommand) -> list[TicketEvent]:
             return _record_start(_existing(ticket), command)
         case RecordResult():
             return _record_result(_existing(ticket), command)
+        case TimeOutTicket():
+            return _time_out(_existing(ticket), command)
         case CancelTicket():
             return _cancel(_existing(ticket), command)
         case _:
@@ -402,7 +425,12 @@ def _record_start(ticket: Ticket, command: RecordStart) -> list[TicketEvent]:
         return _refuse(ticket, command, refusal)
     if ticket.status is not Status.ASSIGNED:
         return []  # the same attempt said so before, or has ended already
-    return [TicketStarted(*_ids(ticket), command.attempt, command.agent_id, command.started_at)]
+    return [_started(ticket, command)]
+
+
+def _started(ticket: Ticket, command: RecordStart | RecordResult) -> TicketStarted:
+    expires_at = command.recorded_at + (ticket.created.task.timeout_ms + GRACE_MS) * 1_000
+    return TicketStarted(*_ids(ticket), command.attempt, command.agent_id, command.started_at, expires_at)
 
 
 def _record_result(ticket: Ticket, command: RecordResult) -> list[TicketEvent]:
@@ -415,9 +443,7 @@ def _record_result(ticket: Ticket, command: RecordResult) -> list[TicketEvent]:
         refusal = f"the attempt has ended as {ticket.attempt_ended} already"
     if refusal:
         return _refuse(ticket, command, refusal)
-    started: list[TicketEvent] = []
-    if ticket.status is Status.ASSIGNED:
-        started = [TicketStarted(*_ids(ticket), command.attempt, command.agent_id, command.started_at)]
+    started = [_started(ticket, command)] if ticket.status is Status.ASSIGNED else []
     ended = _ended(ticket, command)
     return [*started, ended, *_tried_again(ticket, ended, command.recorded_at)]
 
@@ -489,6 +515,16 @@ def _ended(ticket: Ticket, result: RecordResult) -> TicketEvent:
             assert_never(result.outcome)
 
 
+def _time_out(ticket: Ticket, command: TimeOutTicket) -> list[TicketEvent]:
+    if ticket.status is not Status.RUNNING or not 0 < ticket.expires_at <= command.timed_out_at:
+        return []
+    silent = (
+        f"no result within its time limit of {ticket.created.task.timeout_ms} ms and {GRACE_MS} ms of grace"
+    )
+    timed_out = TicketTimedOut(*_ids(ticket), ticket.attempt, ticket.agent_id, command.timed_out_at, silent)
+    return [timed_out, *_tried_again(ticket, timed_out, command.timed_out_at)]
+
+
 def _cancel(ticket: Ticket, command: CancelTicket) -> list[TicketEvent]:
     if is_finished(ticket):
         return []
@@ -530,7 +566,8 @@ def evolve(ticket: Ticket | None, event: TicketEvent) -> Ticket:
                 ticket, status=Status.ASSIGNED, attempt=event.attempt, agent_id=agent_id, attempt_ended=None
             )
         case TicketStarted():
-            return change(ticket, status=Status.RUNNING, started_at=event.started_at)
+            times = {"started_at": event.started_at, "expires_at": event.expires_at}
+            return change(ticket, status=Status.RUNNING, **times)
         case TicketCompleted():
             return _made(ticket, Status.COMPLETED, event)
         case TicketFailed():
@@ -566,7 +603,9 @@ def _over(ticket: Ticket, status: Status, at: int) -> Ticket:
 
 
 def timers(ticket: Ticket) -> Mapping[str, int]:
-    """When the ticket must be looked at again (µs): `retry`, its next attempt."""
+    """When the ticket must be looked at again (µs): `retry`, its next attempt; `timeout`, the end of patience."""
+    if ticket.status is Status.RUNNING and ticket.expires_at:
+        return {TIMEOUT_TIMER: ticket.expires_at}
     if ticket.retry_at is not None:
         return {RETRY_TIMER: ticket.retry_at}
     return {}

@@ -4,6 +4,7 @@ Protects: no work begins before its plan was found valid; a decision is carried 
 when every ticket is accounted for, and never taken back.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, assert_never
 
@@ -22,6 +23,7 @@ from neural_hive.aggregates.vocabulary import Priority, RiskBand
 
 REASON_CHARS_MAX: Final = 4_096
 ID_CHARS_MAX: Final = 128
+DEADLINE_TIMER: Final = "deadline"
 
 
 class StartWorkflow(Command, frozen=True):
@@ -38,6 +40,7 @@ class FinishWorkflow(Command, frozen=True):
     failed_count: int
     cancelled_count: int
     finished_at: int
+    reason: str = ""  # why its tickets did not end by themselves
 
 
 class StopWorkflow(Command, frozen=True):
@@ -205,7 +208,8 @@ def _finish(workflow: Workflow, command: FinishWorkflow) -> list[WorkflowEvent]:
     if command.completed_count == workflow.task_count:
         return [WorkflowCompleted(workflow_id, command.completed_count, duration_ms)]
     failed, cancelled = command.failed_count, command.cancelled_count
-    reason = f"of {workflow.task_count} tasks {failed} failed and {cancelled} were cancelled"
+    counted = f"of {workflow.task_count} tasks {failed} failed and {cancelled} were cancelled"
+    reason = f"{command.reason}: {counted}" if command.reason else counted
     return [WorkflowFailed(workflow_id, command.completed_count, failed, cancelled, reason, duration_ms)]
 
 
@@ -268,4 +272,11 @@ def _ended(workflow: Workflow | None, status: Status) -> Workflow:
     return msgspec.structs.replace(workflow, status=status)
 
 
-WORKFLOW = Aggregate("workflow", "orchestration.workflows", Workflow, members(WorkflowEvent), decide, evolve)
+def timers(workflow: Workflow) -> Mapping[str, int]:
+    """When the workflow must be looked at again (µs): `deadline`, unless it has ended."""
+    return {DEADLINE_TIMER: workflow.deadline_at} if workflow.status is Status.RUNNING else {}
+
+
+WORKFLOW = Aggregate(
+    "workflow", "orchestration.workflows", Workflow, members(WorkflowEvent), decide, evolve, timers
+)

@@ -41,6 +41,7 @@ TICKETS: Final = Projection(
         Column("ready_at", TIME),
         Column("dispatched_at", TIME),
         Column("started_at", TIME),
+        Column("expires_at", TIME),
         Column("finished_at", TIME, paths=("completed_at", "timed_out_at", "cancelled_at")),
         Column("exit_code", "Int32"),
         Column("outputs", "Map(String, String)"),

@@ -3,26 +3,29 @@
     plans.consensus          → a workflow and its tickets; those that depend on nothing are dispatched
     execution.results        → a ticket ends; what waited for it alone is dispatched, or cancelled if it failed
     timer "retry"            → a ticket whose last attempt went wrong is dispatched again
+    timer "timeout"          → a ticket whose agent is silent has timed out
+    timer "deadline"         → what is unfinished is cancelled, and the workflow has failed
     orchestration.commands   → a workflow is stopped
                              → orchestration.workflows, execution.tickets
 
 All events of a workflow stand in one partition: its tickets know of each other without asking another processor.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Final
 
 import msgspec
 
 from neural_hive.aggregates import tally
-from neural_hive.aggregates.aggregate import Rejected
+from neural_hive.aggregates.aggregate import Event, Rejected
 from neural_hive.aggregates.decision import DecisionConsolidated
 from neural_hive.aggregates.made import Made, artifact_bytes
 from neural_hive.aggregates.references import Filled, fill
 from neural_hive.aggregates.ticket import (
     RETRY_TIMER,
     TICKET,
+    TIMEOUT_TIMER,
     CancelTicket,
     DispatchTicket,
     GiveUpTicket,
@@ -32,12 +35,14 @@ from neural_hive.aggregates.ticket import (
     Ticket,
     TicketResultRefused,
     TicketRetryScheduled,
+    TimeOutTicket,
     is_finished,
 )
 from neural_hive.aggregates.ticket import Status as TicketStatus
 from neural_hive.aggregates.ticketing import tickets_of
 from neural_hive.aggregates.vocabulary import Artifact, Outcome
 from neural_hive.aggregates.workflow import (
+    DEADLINE_TIMER,
     WORKFLOW,
     FinishWorkflow,
     PlanRejected,
@@ -52,6 +57,7 @@ from neural_hive.streams.kernel.system import System, Unit
 DISPATCH_BYTES_MAX: Final = 1024 * 1024
 # The same, of all tickets that one result sets free: they share a transaction.
 RELEASE_BYTES_MAX: Final = 64 * 1024 * 1024
+DEADLINE_PASSED: Final = "the deadline of the workflow has passed"
 
 
 class ReportStart(msgspec.Struct, frozen=True):
@@ -107,16 +113,14 @@ def build(agent_id: str) -> System:
     @orchestrator.on("execution.results", ReportStart, route="workflow_id")
     def record_start(unit: Unit, report: ReportStart) -> None:
         _reported(unit, report.ticket_id, report.workflow_id)
-        start = RecordStart(report.attempt, report.agent_id, report.started_at)
+        start = RecordStart(report.attempt, report.agent_id, report.started_at, unit.now)
         unit.execute(TICKET, report.ticket_id, start)
 
     @orchestrator.on("execution.results", ReportResult, route="workflow_id")
     def record_result(unit: Unit, report: ReportResult) -> None:
         _reported(unit, report.ticket_id, report.workflow_id)
         events = unit.execute(TICKET, report.ticket_id, _result(report, unit.now))
-        if events and not isinstance(events[-1], TicketResultRefused | TicketRetryScheduled):
-            _follow(unit, report.ticket_id, agent_id)
-            _finish(unit, report.workflow_id)
+        _go_on(unit, report.ticket_id, events, agent_id)
 
     @orchestrator.on("orchestration.commands", CancelWorkflow, route="workflow_id")
     def stop(unit: Unit, command: CancelWorkflow) -> None:
@@ -126,6 +130,18 @@ def build(agent_id: str) -> System:
     def try_again(unit: Unit, ticket_id: str) -> None:
         _release(unit, [ticket_id], agent_id)
         _finish(unit, _ticket(unit, ticket_id).created.workflow_id)
+
+    @orchestrator.on_timer(TICKET, TIMEOUT_TIMER)
+    def time_out(unit: Unit, ticket_id: str) -> None:
+        events = unit.execute(TICKET, ticket_id, TimeOutTicket(unit.now))
+        _go_on(unit, ticket_id, events, agent_id)
+
+    @orchestrator.on_timer(WORKFLOW, DEADLINE_TIMER)
+    def give_up(unit: Unit, workflow_id: str) -> None:
+        workflow = unit.load(WORKFLOW, workflow_id)
+        assert workflow is not None, f"a timer speaks of workflow {workflow_id}, which has no events"
+        _cancel_unfinished(unit, workflow.roots, DEADLINE_PASSED)
+        _finish(unit, workflow_id, DEADLINE_PASSED)
 
     return orchestrator
 
@@ -151,6 +167,13 @@ def _result(report: ReportResult, now: int) -> RecordResult:
         report.error,
         now,
     )
+
+
+def _go_on(unit: Unit, ticket_id: str, events: Sequence[Event], agent_id: str) -> None:
+    """What events of a ticket mean to the others, and to the workflow."""
+    if events and not isinstance(events[-1], TicketResultRefused | TicketRetryScheduled):
+        _follow(unit, ticket_id, agent_id)
+        _finish(unit, _ticket(unit, ticket_id).created.workflow_id)
 
 
 def _follow(unit: Unit, ticket_id: str, agent_id: str) -> None:
@@ -224,13 +247,13 @@ def _cancel_all(unit: Unit, first: Iterable[str], reason: str) -> None:
             waiting += _ticket(unit, ticket_id).created.dependents
 
 
-def _finish(unit: Unit, workflow_id: str) -> None:
+def _finish(unit: Unit, workflow_id: str, reason: str = "") -> None:
     """Says how the workflow ended, once no ticket is unfinished."""
     if unit.count(tally.unfinished(workflow_id)):
         return
     completed, failed = unit.count(tally.completed(workflow_id)), unit.count(tally.failed(workflow_id))
     cancelled = unit.count(tally.cancelled(workflow_id))
-    unit.execute(WORKFLOW, workflow_id, FinishWorkflow(completed, failed, cancelled, unit.now))
+    unit.execute(WORKFLOW, workflow_id, FinishWorkflow(completed, failed, cancelled, unit.now, reason))
 
 
 def _stop(unit: Unit, command: CancelWorkflow) -> None:

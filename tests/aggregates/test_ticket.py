@@ -13,6 +13,7 @@ from neural_hive.aggregates import made, tally
 from neural_hive.aggregates.aggregate import Rejected, event_of
 from neural_hive.aggregates.backoff import backoff_ms
 from neural_hive.aggregates.ticket import (
+    GRACE_MS,
     TICKET,
     TRANSITIONS,
     CancelTicket,
@@ -34,6 +35,7 @@ from neural_hive.aggregates.ticket import (
     TicketRetryScheduled,
     TicketStarted,
     TicketTimedOut,
+    TimeOutTicket,
     can_retry,
     content_hash,
     is_expired,
@@ -61,7 +63,8 @@ IDS = (CREATED.ticket_id, "d-1")
 READY = TicketReady(*IDS, NOW)
 DISPATCH = DispatchTicket(AGENT, ("true",), {}, {}, (), NOW)
 DISPATCHED = TICKET.decide(given(TICKET, CREATED, READY).state, DISPATCH)[0]
-STARTED = TicketStarted(*IDS, 1, AGENT, NOW + 1)
+EXPIRES_AT = NOW + 6 + (1_000 + GRACE_MS) * 1_000
+STARTED = TicketStarted(*IDS, 1, AGENT, NOW + 1, EXPIRES_AT)
 COMPLETED = TicketCompleted(*IDS, 1, AGENT, NOW + 1, NOW + 5, 0, {"x": "1"}, (artifact("w"),))
 ASSIGNED = (CREATED, READY, DISPATCHED)
 RUNNING = (*ASSIGNED, STARTED)
@@ -97,7 +100,7 @@ def test_a_command_to_a_ticket_that_does_not_exist_is_rejected() -> None:
 def test_the_way_to_completion() -> None:
     given(TICKET, CREATED).when(ReadyTicket(NOW)).then(READY)
     given(TICKET, CREATED, READY).when(DISPATCH).then_types(TicketDispatched)
-    given(TICKET, *ASSIGNED).when(RecordStart(1, AGENT, NOW + 1)).then(STARTED)
+    given(TICKET, *ASSIGNED).when(RecordStart(1, AGENT, NOW + 1, NOW + 6)).then(STARTED)
     given(TICKET, *RUNNING).when(result()).then(COMPLETED)
 
 
@@ -137,10 +140,10 @@ def test_an_unknown_outcome_is_rejected() -> None:
     [
         ((CREATED,), result(), "never given to an agent"),
         ((CREATED, READY), result(), "never given to an agent"),
-        ((CREATED,), RecordStart(1, AGENT, NOW), "never given to an agent"),
+        ((CREATED,), RecordStart(1, AGENT, NOW, NOW + 6), "never given to an agent"),
         (RUNNING, result(attempt=2), "about attempt 2, and the ticket's last is 1"),
         (RUNNING, result(attempt=0), "about attempt 0"),
-        (RUNNING, RecordStart(2, AGENT, NOW), "about attempt 2"),
+        (RUNNING, RecordStart(2, AGENT, NOW, NOW + 6), "about attempt 2"),
         (RUNNING, result(agent_id="agent-2"), "was given to agent-1"),
         (RUNNING, result(completed_at=NOW), "ended before it began"),
         ((*RUNNING, COMPLETED), result(Outcome.FAILED), "ended as COMPLETED already"),
@@ -159,8 +162,8 @@ def test_a_report_that_cannot_be_true_is_put_aside_once(
 
 
 def test_a_late_start_of_the_same_attempt_is_nothing_new() -> None:
-    given(TICKET, *RUNNING).when(RecordStart(1, AGENT, NOW + 2)).then_nothing()
-    given(TICKET, *RUNNING, COMPLETED).when(RecordStart(1, AGENT, NOW + 2)).then_nothing()
+    given(TICKET, *RUNNING).when(RecordStart(1, AGENT, NOW + 2, NOW + 6)).then_nothing()
+    given(TICKET, *RUNNING, COMPLETED).when(RecordStart(1, AGENT, NOW + 2, NOW + 6)).then_nothing()
 
 
 @pytest.mark.parametrize(
@@ -284,6 +287,24 @@ def test_a_ticket_that_waits_for_its_next_attempt_can_be_cancelled() -> None:
     assert TICKET.timers(when.state) == {}
 
 
+def test_an_attempt_that_is_not_heard_of_has_timed_out() -> None:
+    assert TICKET.timers(given(TICKET, *ASSIGNED).state) == {}
+    assert TICKET.timers(given(TICKET, *RUNNING).state) == {"timeout": EXPIRES_AT}
+    given(TICKET, *RUNNING).when(TimeOutTicket(EXPIRES_AT - 1)).then_nothing()
+    when = given(TICKET, *RUNNING).when(TimeOutTicket(EXPIRES_AT))
+    when.then_types(TicketTimedOut)
+    assert (when.state.status, TICKET.timers(when.state)) == (Status.TIMED_OUT, {})
+    retried = given(TICKET, RETRIED, *RUNNING[1:])
+    retried.when(TimeOutTicket(EXPIRES_AT)).then_types(TicketTimedOut, TicketRetryScheduled)
+    given(TICKET, *RUNNING, COMPLETED).when(TimeOutTicket(EXPIRES_AT)).then_nothing()
+
+
+def test_a_start_of_before_time_outs_never_expires() -> None:
+    stored = {"ticket_id": IDS[0], "workflow_id": "d-1", "attempt": 1, "agent_id": AGENT, "started_at": NOW}
+    old = given(TICKET, *ASSIGNED, event_of(TICKET, "TicketStarted", stored)).state
+    assert (old.status, TICKET.timers(old)) == (Status.RUNNING, {})
+
+
 def test_waits_double_up_to_five_minutes() -> None:
     assert [backoff_ms(n) for n in (1, 2, 3, 9, 10, 1_000)] == [
         1_000,
@@ -322,7 +343,9 @@ commands: st.SearchStrategy[TicketCommand] = st.one_of(
     st.just(ReadyTicket(NOW)),
     st.just(DISPATCH),
     st.just(GiveUpTicket("nothing there", NOW)),
-    st.builds(RecordStart, st.integers(0, 2), st.sampled_from([AGENT, "agent-2"]), st.just(NOW)),
+    st.builds(
+        RecordStart, st.integers(0, 2), st.sampled_from([AGENT, "agent-2"]), st.just(NOW), st.just(NOW + 6)
+    ),
     st.builds(
         result,
         st.sampled_from(list(Outcome)),
@@ -331,10 +354,11 @@ commands: st.SearchStrategy[TicketCommand] = st.one_of(
         completed_at=st.integers(NOW - 1, NOW + 5),
     ),
     st.just(CANCEL),
+    st.builds(TimeOutTicket, st.integers(EXPIRES_AT - 1, EXPIRES_AT + 1)),
 )
 
 
-WAY: list[TicketCommand] = [CREATE, ReadyTicket(NOW), DISPATCH, RecordStart(1, AGENT, NOW)]
+WAY: list[TicketCommand] = [CREATE, ReadyTicket(NOW), DISPATCH, RecordStart(1, AGENT, NOW, NOW + 6)]
 
 
 @settings(deadline=None)

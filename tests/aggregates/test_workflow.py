@@ -74,6 +74,14 @@ def test_the_end_depends_on_the_tickets() -> None:
     assert failed == [WorkflowFailed("d-1", 1, 1, 1, reason, 0)]
 
 
+def test_a_workflow_that_has_not_ended_has_a_deadline() -> None:
+    assert WORKFLOW.timers(given(WORKFLOW, STARTED).state) == {"deadline": STARTED.deadline_at}
+    assert WORKFLOW.timers(given(WORKFLOW, REFUSED).state) == {}
+    assert WORKFLOW.timers(given(WORKFLOW, STARTED, WorkflowCompleted("d-1", 3, 1)).state) == {}
+    (failed,) = given(WORKFLOW, STARTED).when(FinishWorkflow(1, 0, 2, NOW, "too late")).events
+    assert failed.reason == "too late: of 3 tasks 0 failed and 2 were cancelled"
+
+
 def test_the_end_is_refused_while_a_ticket_is_not_accounted_for() -> None:
     given(WORKFLOW, STARTED).when(FinishWorkflow(2, 0, 0, NOW)).then_rejected("2 of 3 tickets")
     given(WORKFLOW, REFUSED).when(FinishWorkflow(0, 0, 0, NOW)).then_rejected("REJECTED has no work")

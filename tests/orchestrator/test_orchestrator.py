@@ -41,6 +41,7 @@ from neural_hive.streams.orchestrator import (
 )
 from neural_hive.streams.systems import SYSTEMS
 from tests.aggregates.making import AGENT, artifact, decision, task
+from tests.orchestrator.memory_unit import Timer
 from tests.orchestrator.running import RESULTS, Run
 
 DIAMOND = decision(task("a"), task("b", "a"), task("c", "a"), task("d", "b", "c"))
@@ -122,6 +123,37 @@ def test_a_stop_takes_a_retry_back() -> None:
     run.stop()
     assert run.retries() == []
     assert run.workflow.status is WorkflowStatus.CANCELLED
+
+
+def timer_of(run: Run, name: str) -> Timer:
+    return next(timer for timer in run.unit.timers() if timer.name == name)
+
+
+def test_a_silent_agent_is_not_waited_for() -> None:
+    run = started(task("a", max_retries=1), task("b", "a"))
+    for attempt in (1, 2):
+        dispatch = run.waiting.pop()
+        assert dispatch.attempt == attempt
+        run.start(dispatch)
+        run.fire(timer_of(run, "timeout"))
+        if attempt == 1:
+            run.fire(timer_of(run, "retry"))
+            (refused,) = run.answer(dispatch)
+            assert isinstance(refused, TicketResultRefused)
+    assert run.statuses == {"a": Status.TIMED_OUT, "b": Status.CANCELLED}
+    assert run.workflow.status is WorkflowStatus.FAILED
+    assert run.unit.timers() == []
+
+
+def test_at_the_deadline_what_is_unfinished_is_cancelled() -> None:
+    run = Run(DIAMOND)
+    run.publish()
+    run.answer(run.waiting[0])
+    failed = run.fire(timer_of(run, "deadline"))[-1]
+    assert isinstance(failed, WorkflowFailed)
+    assert failed.reason.startswith("the deadline of the workflow has passed: of 4 tasks 0 failed and 3 were")
+    assert failed.duration_ms == 4 * 3_600_000
+    assert run.unit.timers() == []
 
 
 def test_an_invalid_plan_leaves_its_refusal_and_no_ticket() -> None:

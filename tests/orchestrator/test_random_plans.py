@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from neural_hive.aggregates import tally
 from neural_hive.aggregates.decision import DecisionConsolidated
-from neural_hive.aggregates.ticket import Status, TicketCompleted, TicketDispatched
+from neural_hive.aggregates.ticket import UNFINISHED, Status, TicketCompleted, TicketDispatched
 from neural_hive.aggregates.vocabulary import Outcome
 from neural_hive.aggregates.workflow import Status as WorkflowStatus
 from neural_hive.aggregates.workflow import ticket_id_of
@@ -65,6 +65,27 @@ def test_every_run_ends_with_every_ticket_accounted_for(
     _counters_are_right(run)
     assert run.unit.folded() == run.unit.states
     assert run.publish() == []
+
+
+@settings(max_examples=150, deadline=None)
+@given(plans(), st.data())
+def test_time_alone_ends_every_run(plan: DecisionConsolidated, data: st.DataObject) -> None:
+    """Agents answer, fall silent, or never begin; timers fire in their order until none is left."""
+    run = Run(plan)
+    run.publish()
+    while timers := run.unit.timers():
+        if run.waiting and data.draw(st.booleans()):
+            dispatch = data.draw(st.sampled_from(run.waiting))
+            if data.draw(st.booleans()):
+                run.start(dispatch)
+            else:
+                run.answer(dispatch, data.draw(st.sampled_from(list(ENDS))), outputs={"x": "1"})
+        else:
+            run.fire(timers[0])
+    _counters_are_right(run)
+    assert not set(run.statuses.values()) & UNFINISHED
+    assert run.workflow.status in (WorkflowStatus.COMPLETED, WorkflowStatus.FAILED)
+    assert run.unit.folded() == run.unit.states
 
 
 @settings(max_examples=100, deadline=None)
