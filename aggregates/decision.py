@@ -159,8 +159,10 @@ def _of_task(task: Task, known: Counter[str]) -> Iterator[str]:
     yield from _known("security_level", task.security_level)
     yield from _of_limits(task)
     yield from _of_texts(task)
-    if not task.command and (task.task_type is TaskType.EXECUTE or not task.template_id):
-        needed = "a command" if task.task_type is TaskType.EXECUTE else "a command or a template_id"
+    by_parameters = task.task_type is not TaskType.EXECUTE and (task.parameters or task.template_id)
+    if not task.command and not by_parameters:
+        others = "" if task.task_type is TaskType.EXECUTE else ", parameters or a template_id"
+        needed = f"a command{others}"
         yield f"a task of type {task.task_type} needs {needed}"
     for dependency in task.dependencies:
         if dependency == task.task_id:

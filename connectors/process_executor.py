@@ -83,6 +83,18 @@ class Cancellation:
                 self._guard.sendall(b"x")
 
 
+class Stopwatch:
+    """Times of one attempt in µs since 1970 UTC; a clock that is set back or forth meanwhile does not change them."""
+
+    def __init__(self) -> None:
+        self.start = time.time_ns() // 1_000
+        self._begun = time.monotonic_ns()
+
+    def now(self) -> int:
+        """The start plus what has passed since."""
+        return self.start + (time.monotonic_ns() - self._begun) // 1_000
+
+
 class ProcessExecutor:
     """Runs commands, each in a folder of its own below `folder`; `run` may be called from many threads.
 
@@ -101,16 +113,16 @@ class ProcessExecutor:
 
     def run(self, order: Order, cancellation: Cancellation) -> Report:
         """Runs one command to its end. Never raises for what the task does: the report says it."""
-        started_at = _now()
+        time_of = Stopwatch()
         attempt = Attempt(self._folder / order.folder_name, self._store, self._limits)
         try:
             attempt.make()
-            return self._run_in(attempt, order, cancellation, started_at)
+            return self._run_in(attempt, order, cancellation, time_of)
         except (Unusable, ArtifactError) as problem:
-            return Report("FAILED", started_at, max(_now(), started_at), error=str(problem))
+            return Report("FAILED", time_of.start, time_of.now(), error=str(problem))
         except OSError as problem:
             error = f"the worker could not run the task: {problem}"
-            return Report("FAILED", started_at, max(_now(), started_at), error=error)
+            return Report("FAILED", time_of.start, time_of.now(), error=error)
         finally:
             attempt.remove()
 
@@ -123,18 +135,21 @@ class ProcessExecutor:
                 process.wait()
                 self._guards = None
 
-    def _run_in(self, attempt: Attempt, order: Order, cancellation: Cancellation, started_at: int) -> Report:
+    def _run_in(
+        self, attempt: Attempt, order: Order, cancellation: Cancellation, time_of: Stopwatch
+    ) -> Report:
         answer = self._execute(attempt, order, cancellation)
-        completed_at = max(_now(), started_at)
+        times = time_of.start, time_of.now()
         exit_code: int | None = answer["exit_code"]
         log = attempt.kept_log()
         if answer["ended"] == "exited" and exit_code == 0:
             artifacts = (*attempt.artifacts(), *log)
-            return Report("COMPLETED", started_at, completed_at, 0, attempt.outputs(), artifacts)
+            return Report("COMPLETED", *times, 0, attempt.outputs(), artifacts)
         ended, reason = _how_it_failed(answer, order.time_limit_s)
         last_words = answer["output"].strip()[-self._limits.error_chars + len(reason) :]
         error = f"{reason}\n{last_words}".strip()
-        return Report(ended, started_at, completed_at, exit_code, artifacts=log, error=error)
+        outputs, made = _left(attempt)
+        return Report(ended, *times, exit_code, outputs, (*made, *log), error)
 
     def _execute(self, attempt: Attempt, order: Order, cancellation: Cancellation) -> dict[str, Any]:
         paths = attempt.give_inputs(order.inputs)
@@ -190,6 +205,14 @@ class ProcessExecutor:
         return self._guards
 
 
+def _left(attempt: Attempt) -> tuple[dict[str, str], tuple[Artifact, ...]]:
+    """What a command that failed has left all the same, such as the counts of its tests; nothing if it is unfit."""
+    try:
+        return attempt.outputs(), attempt.artifacts()
+    except (Unusable, ArtifactError, OSError):
+        return {}, ()  # the failure itself is what must be told
+
+
 def _how_it_failed(answer: dict[str, Any], time_limit_s: float) -> tuple[Ended, str]:
     match answer["ended"]:
         case "not_started":
@@ -214,7 +237,3 @@ def _at(text: str, paths: Mapping[str, str]) -> str:
         for uri, path in paths.items():
             text = text.replace(uri, path)
     return text
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000

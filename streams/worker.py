@@ -30,7 +30,9 @@ from neural_hive.connectors.publisher import KAFKA_LOG, Publisher
 from neural_hive.schemas.catalogue import registered
 from neural_hive.schemas.codec import BadRecord, decode, schema_id
 from neural_hive.schemas.envelope import Envelope
+from neural_hive.streams import worker_metrics
 from neural_hive.streams.worker_ledger import Dispatch, Key, Ledger, Work
+from neural_hive.streams.worker_orders import prepare
 from neural_hive.streams.worker_reports import Reports
 
 _ENDINGS: Final = ("TicketCompleted", "TicketFailed", "TicketTimedOut", "TicketCancelled")
@@ -242,29 +244,24 @@ class Worker:
                 self._over.put(work.key)
 
         try:
-            report = self._refusal(work.dispatch)
-            if not report:
-                self._reports.start(work, self._note_delivery)
-                report = self._executor.run(_order(work.dispatch), work.cancellation)
+            report = self._report_of(work)
             if not work.cancellation.asked:
                 self._reports.result(work, report, delivered)
         except BaseException as error:
             self._failure = error
 
-    def _refusal(self, dispatch: Dispatch) -> Report | None:
-        """Why a ticket cannot even be tried here, if so."""
-        now, agent = time.time_ns() // 1_000, self._options.agent_id
-        if dispatch.task_type not in self._options.task_types:
-            can = ", ".join(sorted(self._options.task_types))
-            reason = f"agent {agent} cannot run {dispatch.task_type} tickets; it can run: {can}"
-            return Report("FAILED", now, now, error=reason)
-        if not dispatch.command:
-            return Report("FAILED", now, now, error="the ticket has no command to run")
-        if 0 < dispatch.deadline_at <= now:
-            return Report(
-                "TIMED_OUT", now, now, error="the deadline had passed before the ticket could start"
-            )
-        return None
+    def _report_of(self, work: Work) -> Report:
+        """Runs the ticket, if it can be run here."""
+        dispatch = work.dispatch
+        prepared = prepare(dispatch, self._options.agent_id, self._options.task_types)
+        if isinstance(prepared, Report):
+            worker_metrics.ended(dispatch.task_type, worker_metrics.REFUSED, prepared)
+            return prepared
+        self._reports.start(work, self._note_delivery)
+        with worker_metrics.running(dispatch.task_type, prepared.executor):
+            report = self._executor.run(prepared.order, work.cancellation)
+        worker_metrics.ended(dispatch.task_type, prepared.executor, report)
+        return report
 
     def _note_delivery(self, undelivered: str) -> None:
         if undelivered:
@@ -325,23 +322,3 @@ class Worker:
     def _cancel_all(self) -> None:
         for work in self._ledger.unfinished():
             work.cancellation.ask()
-
-
-def _order(dispatch: Dispatch) -> Order:
-    time_limit_s = dispatch.timeout_ms / 1_000
-    if dispatch.deadline_at > 0:
-        time_limit_s = min(time_limit_s, dispatch.deadline_at / 1_000_000 - time.time())
-    return Order(
-        folder_name=f"{dispatch.ticket_id}.{dispatch.attempt}",
-        command=dispatch.command,
-        environment={
-            **dispatch.environment,
-            "NEURAL_HIVE_WORKFLOW_ID": dispatch.workflow_id,
-            "NEURAL_HIVE_TICKET_ID": dispatch.ticket_id,
-            "NEURAL_HIVE_TASK_ID": dispatch.task_id,
-            "NEURAL_HIVE_ATTEMPT": str(dispatch.attempt),
-        },
-        parameters=dispatch.parameters,
-        inputs=dispatch.inputs,
-        time_limit_s=time_limit_s,
-    )

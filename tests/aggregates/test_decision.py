@@ -60,7 +60,7 @@ def test_what_is_wrong_with_a_decision_is_named(changes: dict[str, Any], reason:
         (task("a", max_retries=101), "max_retries must be"),
         (task("a", command=()), "needs a command"),
         (task("a", command=("",)), "must begin with the name of a program"),
-        (task("a", command=(), task_type=TaskType.BUILD), "needs a command or a template_id"),
+        (task("a", command=(), task_type=TaskType.BUILD), "needs a command, parameters or a template_id"),
         (task("a", command=("x", "a\0b")), "NUL"),
         (task("a", command=("x",) * 1_001), "command has 1,001 items"),
         (task("a", description="x" * 1_048_577), "keep large data in a file"),
@@ -90,6 +90,7 @@ def test_references_reach_through_dependencies_and_leave_the_shell_alone() -> No
 
 def test_a_template_stands_for_a_command() -> None:
     assert reasons(task("a", command=(), task_type=TaskType.BUILD, template_id="t")) == ""
+    assert reasons(task("a", command=(), task_type=TaskType.BUILD, parameters={"source": "s"})) == ""
 
 
 def test_a_plan_without_tasks_is_refused() -> None:

@@ -249,3 +249,23 @@ def test_what_a_killed_worker_left_is_removed(tmp_path: Path, store: ArtifactSto
     left.chmod(0o500)
     ProcessExecutor(tmp_path / "attempts", store).close()
     assert list((tmp_path / "attempts").iterdir()) == []
+
+
+def test_what_a_failed_command_left_comes_back_too(executor: ProcessExecutor) -> None:
+    made = "echo x > $NEURAL_HIVE_ARTIFACTS/report; echo failures=1 > $NEURAL_HIVE_OUTPUTS"
+    report = shell(executor, f"{made}; exit 3")
+    assert (report.ended, report.exit_code, report.outputs) == ("FAILED", 3, {"failures": "1"})
+    assert [file.name for file in report.artifacts] == ["report"]
+    unfit = shell(executor, f"{made}; echo nonsense > $NEURAL_HIVE_OUTPUTS; exit 3")
+    assert (unfit.ended, unfit.exit_code, unfit.outputs) == ("FAILED", 3, {})
+    assert "exit code 3" in unfit.error
+
+
+def test_a_clock_that_is_set_back_does_not_shorten_an_attempt(
+    executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([time.time_ns()])
+    monkeypatch.setattr(time, "time_ns", lambda: next(clock, 0))
+    report = shell(executor, "sleep 0.2")
+    assert report.started_at > 0
+    assert 200_000 <= report.completed_at - report.started_at < 60_000_000

@@ -7,6 +7,7 @@ import uuid
 from pathlib import Path
 
 import psutil
+from prometheus_client import REGISTRY
 
 from neural_hive.streams.worker import WorkerStopped
 from tests.worker.conftest import Log, StartWorker
@@ -78,6 +79,25 @@ def test_what_it_cannot_run_is_refused_with_the_reason(log: Log, start_worker: S
     assert "no command" in log.result(nothing).payload["error"]
     assert log.result(late).payload["outcome"] == "TIMED_OUT"
     assert log.of(deploy, "ReportStart") == []
+
+
+def test_a_ticket_without_a_command_runs_by_its_type(
+    log: Log, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    me = agent()
+    (tmp_path / "project").mkdir()
+    ended = "neural_hive_attempts_total"
+    labels = {"task_type": "BUILD", "executor": "wheel", "outcome": "FAILED"}
+    before = REGISTRY.get_sample_value(ended, labels) or 0.0
+    ticket = log.dispatch(me, task_type="BUILD", parameters={"source": str(tmp_path / "project")})
+    start_worker(me)
+    result = log.result(ticket).payload
+    assert (result["outcome"], result["exit_code"]) == ("FAILED", 2)
+    assert result["error"].endswith("the source holds neither pyproject.toml nor setup.py")
+    assert [artifact["name"] for artifact in result["artifacts"]] == ["output.log"]
+    assert REGISTRY.get_sample_value(ended, labels) == before + 1
+    running = {"task_type": "BUILD", "executor": "wheel"}
+    assert REGISTRY.get_sample_value("neural_hive_attempts_running", running) == 0
 
 
 def test_the_time_limit_is_reported(log: Log, start_worker: StartWorker) -> None:
