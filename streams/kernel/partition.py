@@ -234,15 +234,13 @@ class Partition:
             self._stop_at_gap(batch, at)
         self.messages.records.inc(len(batch.records))
         work = self._new_work()
-        size = 0
         for record in batch.records:
-            if record.offset < self.next[batch.topic]:
+            if record.offset < at:
                 continue  # Faust hands over again what it had buffered before a rebalance
             self._handle(work, record)
-            size += len(record.value or b"")
-            if len(work.outputs) > TRANSACTION_OUTPUTS_MAX or size > TRANSACTION_BYTES_MAX:
+            if len(work.outputs) > TRANSACTION_OUTPUTS_MAX or work.output_bytes > TRANSACTION_BYTES_MAX:
                 self._commit(work, {batch.topic: record.offset + 1})
-                work, size = self._new_work(), 0
+                work = self._new_work()
         if batch.next > self.next[batch.topic]:
             if work.outputs or batch.records:
                 self._commit(work, {batch.topic: batch.next})

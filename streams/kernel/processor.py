@@ -53,7 +53,7 @@ class Slot:
         """Takes a batch without waiting; holds the partition when enough waits already."""
         self._queue.append(batch)
         self._queued_records += len(batch.records)
-        self._queued_bytes += sum(len(record.value or b"") for record in batch.records)
+        self._queued_bytes += batch.size_bytes
         if self._queued_records > QUEUED_RECORDS_MAX or self._queued_bytes > QUEUED_BYTES_MAX:
             self._hold(self.partition.number, True)
         self._arrived.set()
@@ -108,7 +108,14 @@ def merged(batches: deque[Batch]) -> list[Batch]:
         runs = found.setdefault(batch.topic, [])
         if runs and runs[-1].next == batch.first:
             last = runs.pop()
-            batch = Batch(batch.topic, batch.partition, last.first, batch.next, last.records + batch.records)
+            batch = Batch(
+                batch.topic,
+                batch.partition,
+                last.first,
+                batch.next,
+                last.records + batch.records,
+                last.size_bytes + batch.size_bytes,
+            )
         runs.append(batch)
     return [batch for runs in found.values() for batch in runs]
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import aiokafka
+import aiokafka.consumer.fetcher as fetcher
 import faust.transport.drivers.aiokafka as driver
 import msgspec
 from faust.types import TP, ConsumerMessage
@@ -19,6 +20,18 @@ MARKER_WAIT_S = 0.2  # how late a position that passed only transaction markers 
 HELD_WAIT_S = 0.005
 
 
+class Fetched(msgspec.Struct, frozen=True, gc=False):
+    """One record of an input."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int  # ms
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+
+
 class Batch(msgspec.Struct, frozen=True):
     """What one fetch brought of one partition: all committed records with first ≤ offset < next."""
 
@@ -26,9 +39,26 @@ class Batch(msgspec.Struct, frozen=True):
     partition: int
     first: int
     next: int
-    records: list[
-        Any
-    ]  # aiokafka ConsumerRecord: topic, partition, offset, timestamp (ms), key, value, headers
+    records: list[Fetched]
+    size_bytes: int
+
+
+class _Records(fetcher.PartitionRecords):  # type: ignore[misc]
+    """aiokafka's unpacking, without its record type: a frozen dataclass of eleven fields costs 2 µs each."""
+
+    def _consumer_record(self, tp: Any, record: Any) -> Fetched:
+        return Fetched(
+            tp.topic,
+            tp.partition,
+            record.offset,
+            record.timestamp,
+            record.key,
+            record.value,
+            tuple(record.headers),
+        )
+
+
+fetcher.PartitionRecords = _Records
 
 
 class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -76,7 +106,8 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             if first is None or after <= first:
                 first = records[0].offset if records else after
             if after > first:
-                batches[tp] = Batch(tp.topic, tp.partition, first, after, records)
+                size_bytes = sum([len(record.value) for record in records if record.value is not None])
+                batches[tp] = Batch(tp.topic, tp.partition, first, after, records, size_bytes)
         return batches
 
     @staticmethod

@@ -71,6 +71,7 @@ class Work:
         self.partition = partition
         self.sequence = sequence
         self.outputs: list[Output] = []
+        self.output_bytes = 0  # about: of records that were refused later too
         self.repeats = 0
         self.events = 0
         self._last_at, self._last_at_avro = 0, avro_long(0)  # many events have one time
@@ -157,6 +158,7 @@ class Work:
             prev_hash,
             msgspec.to_builtins(event, builtin_types=(bytes,)),
         )
+        self.output_bytes += len(value)
         digest = sha256(value).digest()
         headers = self._headers(event_type, span_id)
         self.outputs.append(Output(aggregate.topic, self.partition, self._key, value, headers, digest))
