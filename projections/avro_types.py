@@ -72,13 +72,16 @@ def _complex_json(schema: dict[str, Any], sql: str, named: Named) -> str:
     if kind == "record":
         _remember(schema, named)
         return _record_json(schema, sql, named)
+    if kind == "enum":
+        _remember(schema, named)
+        return sql
     if kind == "array":
         item = json_ready(schema["items"], "x", named)
         return sql if item == "x" else f"arrayMap(x -> {item}, {sql})"
     if kind == "map":
         value = json_ready(schema["values"], "v", named)
         return sql if value == "v" else f"mapApply((k, v) -> (k, {value}), {sql})"
-    return sql if kind == "enum" or kind in _SCALARS else json_ready(kind, sql, named)
+    return sql if kind in _SCALARS else json_ready(kind, sql, named)
 
 
 def _record_json(schema: dict[str, Any], sql: str, named: Named) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from neural_hive.schemas.extensions import SYSTEMS_GROUP, declared
-from neural_hive.streams import orchestrator
+from neural_hive.streams import orchestrator, registry
 from neural_hive.streams.kernel.system import System
 
 
@@ -19,6 +19,7 @@ class SystemSettings(Protocol):
 
 _OWN: Final[dict[str, Callable[[SystemSettings], System]]] = {
     "orchestrator": lambda settings: orchestrator.build(settings.agent_id),
+    "registry": lambda settings: registry.build(),
 }
 
 SYSTEMS: Final[dict[str, Callable[[SystemSettings], System]]] = {**_OWN, **declared(SYSTEMS_GROUP, _OWN)}

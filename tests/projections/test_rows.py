@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from neural_hive.projections.agents import AGENTS
 from neural_hive.projections.archive import EVENTS, INSERT_SETTINGS
 from neural_hive.projections.avro_types import UnsupportedType, column_type, json_ready, quoted
 from neural_hive.projections.catalogue import PROJECTIONS
@@ -12,6 +13,7 @@ from neural_hive.projections.container import Raw, wrap
 from neural_hive.projections.dead_letters import DEAD_LETTERS
 from neural_hive.projections.http_store import HttpStore
 from neural_hive.projections.projection import Projection
+from neural_hive.projections.read_models import rebuild
 from neural_hive.projections.store import StoreRefused
 from neural_hive.projections.ticket_history import TICKET_HISTORY
 from neural_hive.projections.tickets import TICKETS
@@ -161,3 +163,26 @@ def test_datum_of_wrong_length_fails_the_insert_as_a_whole(store: HttpStore, dam
 def test_sql_text_is_quoted(store: HttpStore) -> None:
     text = "it's \\ a 'text'"
     assert store.rows(f"SELECT {quoted(text)}") == [(text,)]
+
+
+def test_agent_row_follows_its_health(store: HttpStore) -> None:
+    def event(event_type: str, version: int, **payload: object) -> bytes:
+        head = msgspec.structs.replace(envelope(event_type, "a1", version), aggregate_type="agent")
+        return encode_event(head, {"agent_id": "a1", **payload})
+
+    profile = {"agent_type": "WORKER", "capabilities": ["gpu"], "task_types": ["BUILD"], "capacity": 2}
+    lost = {"from_health": "HEALTHY", "to_health": "DEGRADED", "reason": "not heard for 90 s"}
+    given(
+        store,
+        event("AgentRegistered", 1, registered_at=AT, **profile),
+        event("AgentSeen", 2, success_rate=0.5, load=0.25, latency_ms=9, seen_at=AT + 30_000_000),
+        event("AgentHealthChanged", 3, **lost),
+    ).then_rows(
+        AGENTS,
+        {"agent_id": "a1", "status": "HEALTHY", "agent_type": "WORKER", "load": None, "reason": None},
+        {"agent_id": "a1", "status": None, "agent_type": None, "load": 0.25, "reason": None},
+        {"agent_id": "a1", "status": "DEGRADED", "agent_type": None, "load": None, "reason": lost["reason"]},
+    )
+    rebuild(store, AGENTS)
+    [now] = store.rows("SELECT status, load, latency_ms, capacity, capabilities FROM agents")
+    assert now == ("DEGRADED", 0.25, 9, 2, ["gpu"])

@@ -1,0 +1,317 @@
+"""An agent: somebody who does work, as the registry knows it.
+
+Protects: only who is registered is known to live; silence is noticed step by step and never faster than time passes;
+who is gone stays gone until it registers again.
+
+Heartbeats are many and say little, so they are noted at most every `NOTED_EVERY_MS`, or when what they tell has changed
+notably. Deadlines count from the last noted heartbeat.
+"""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final, assert_never
+
+import msgspec
+
+from neural_hive.aggregates.aggregate import Aggregate, Command, Event, Rejected, members
+from neural_hive.aggregates.vocabulary import TaskType
+
+HEARTBEAT_EVERY_MS: Final = 30_000
+NOTED_EVERY_MS: Final = (
+    30_000  # one event for each regular heartbeat at most, however often an agent says it lives
+)
+TOLD_EVERY_MS: Final = 5_000  # a notable change is noted sooner, but a flickering one must not fill the log
+DEGRADED_AFTER_MS: Final = 90_000  # three heartbeats: one or two are lost when a broker is replaced
+UNHEALTHY_AFTER_MS: Final = 180_000  # longer than a process takes to start again
+REMOVED_AFTER_MS: Final = 600_000  # longer than a machine takes to start again
+NOTABLE_RATE: Final = 0.1  # of success rate
+NOTABLE_LOAD: Final = 0.25
+CAPABILITIES_MAX: Final = 64
+CAPACITY_MAX: Final = 10_000
+REASON_CHARS_MAX: Final = 4_096
+NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+class AgentType(StrEnum):
+    """What an agent is for."""
+
+    UNKNOWN = "UNKNOWN"
+    WORKER = "WORKER"
+    SCOUT = "SCOUT"
+    GUARD = "GUARD"
+    ANALYST = "ANALYST"
+    OPTIMIZER = "OPTIMIZER"
+
+
+class Health(StrEnum):
+    """How long an agent has been silent, in steps."""
+
+    UNKNOWN = "UNKNOWN"
+    HEALTHY = "HEALTHY"
+    DEGRADED = "DEGRADED"
+    UNHEALTHY = "UNHEALTHY"
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """What an agent can do."""
+
+    agent_type: AgentType
+    capabilities: tuple[str, ...]
+    task_types: tuple[TaskType, ...]
+    capacity: int  # tickets at once
+
+
+class Telemetry(msgspec.Struct, frozen=True):
+    """How an agent is doing, as it says itself."""
+
+    success_rate: float = 1.0  # 0 to 1
+    load: float = 0.0  # 0 idle, 1 full
+    latency_ms: int = 0  # of its work
+
+
+class Register(Command, frozen=True):
+    """Make an agent known. The same again is a sign of life."""
+
+    agent_id: str
+    profile: Profile
+    requested_by: str
+    now: int  # µs
+
+
+class Beat(Command, frozen=True):
+    """An agent lives."""
+
+    telemetry: Telemetry
+    now: int  # µs
+
+
+class NoticeSilence(Command, frozen=True):
+    """An agent has been silent up to now."""
+
+    now: int  # µs
+
+
+class Deregister(Command, frozen=True):
+    """An agent shall not be known any more."""
+
+    reason: str
+    requested_by: str
+
+
+AgentCommand = Register | Beat | NoticeSilence | Deregister
+
+
+class AgentRegistered(Event, frozen=True):
+    """An agent is known, healthy, and can do this from now on."""
+
+    agent_id: str
+    agent_type: AgentType
+    capabilities: tuple[str, ...]
+    task_types: tuple[TaskType, ...]
+    capacity: int
+    registered_at: int
+    requested_by: str
+
+
+class AgentSeen(Event, frozen=True):
+    """An agent lived, and told how it was doing."""
+
+    agent_id: str
+    success_rate: float
+    load: float
+    latency_ms: int
+    seen_at: int
+
+
+class AgentHealthChanged(Event, frozen=True):
+    """An agent was silent for too long, or came back."""
+
+    agent_id: str
+    from_health: Health
+    to_health: Health
+    reason: str
+
+
+class AgentDeregistered(Event, frozen=True):
+    """Somebody said that an agent is not known any more."""
+
+    agent_id: str
+    reason: str
+    requested_by: str
+
+
+class AgentRemoved(Event, frozen=True):
+    """An agent was silent for so long that it is not known any more."""
+
+    agent_id: str
+    reason: str
+
+
+AgentEvent = AgentRegistered | AgentSeen | AgentHealthChanged | AgentDeregistered | AgentRemoved
+
+
+class Presence(StrEnum):
+    """Whether the registry knows an agent."""
+
+    REGISTERED = "REGISTERED"
+    DEREGISTERED = "DEREGISTERED"
+    REMOVED = "REMOVED"
+
+
+class Agent(msgspec.Struct, frozen=True):
+    """What the events so far make of an agent."""
+
+    agent_id: str
+    profile: Profile
+    presence: Presence
+    health: Health
+    seen_at: int  # µs
+    telemetry: Telemetry = Telemetry()
+
+
+def decide(agent: Agent | None, command: AgentCommand) -> list[AgentEvent]:
+    """The events that follow from a command. Raises Rejected: it makes no sense, or nobody knows the agent."""
+    match command:
+        case Register():
+            return _register(agent, command)
+        case Beat():
+            return _beat(_existing(agent), command)
+        case NoticeSilence():
+            return _silent(_existing(agent), command.now)
+        case Deregister():
+            return _deregister(_existing(agent), command)
+        case _:
+            assert_never(command)
+
+
+def _existing(agent: Agent | None) -> Agent:
+    if agent is None:
+        raise Rejected("there is no such agent: register it first")
+    return agent
+
+
+def _register(agent: Agent | None, command: Register) -> list[AgentEvent]:
+    _check(command.agent_id, command.profile)
+    profile = command.profile
+    if agent is not None and agent.profile == profile and agent.presence is not Presence.DEREGISTERED:
+        if _age_ms(agent, command.now) < NOTED_EVERY_MS:
+            return []
+        if agent.presence is Presence.REGISTERED:
+            return _seen(agent, agent.telemetry, command.now)
+    return [
+        AgentRegistered(
+            command.agent_id,
+            profile.agent_type,
+            profile.capabilities,
+            profile.task_types,
+            profile.capacity,
+            command.now,
+            command.requested_by[:REASON_CHARS_MAX],
+        )
+    ]
+
+
+def _check(agent_id: str, profile: Profile) -> None:
+    if not NAME.fullmatch(agent_id):
+        raise Rejected(f"agent_id must be 1 to 128 letters, digits, dots, - or _, not {agent_id[:140]!r}")
+    if profile.agent_type is AgentType.UNKNOWN:
+        raise Rejected("agent_type must be one of WORKER, SCOUT, GUARD, ANALYST, OPTIMIZER")
+    if TaskType.UNKNOWN in profile.task_types:
+        raise Rejected("task_types holds one that this build does not know")
+    if not 1 <= profile.capacity <= CAPACITY_MAX:
+        raise Rejected(f"capacity must be within 1 to {CAPACITY_MAX:,} tickets, not {profile.capacity}")
+    if len(profile.capabilities) > CAPABILITIES_MAX or len(profile.task_types) > len(TaskType):
+        raise Rejected(f"an agent can have {CAPABILITIES_MAX} capabilities, and each task type once")
+    for capability in profile.capabilities:
+        if not NAME.fullmatch(capability):
+            raise Rejected(
+                f"a capability must be 1 to 128 letters, digits, dots, - or _: {capability[:140]!r}"
+            )
+
+
+def _beat(agent: Agent, command: Beat) -> list[AgentEvent]:
+    told = command.telemetry
+    # Chained comparisons refuse NaN too.
+    if not (0 <= told.success_rate <= 1 and 0 <= told.load <= 1 and told.latency_ms >= 0):
+        raise Rejected("success_rate and load must be within 0 to 1, latency_ms not negative")
+    # Before anything else: a heartbeat that said nothing new says nothing new later either, when silence was noticed.
+    if _age_ms(agent, command.now) < (TOLD_EVERY_MS if _notable(agent.telemetry, told) else NOTED_EVERY_MS):
+        return []
+    if agent.presence is not Presence.REGISTERED:
+        raise Rejected(f"the agent is {agent.presence}: register it again")
+    return _seen(agent, told, command.now)
+
+
+def _age_ms(agent: Agent, now: int) -> int:
+    return (now - agent.seen_at) // 1_000
+
+
+def _notable(before: Telemetry, told: Telemetry) -> bool:
+    slower, faster = max(before.latency_ms, told.latency_ms), min(before.latency_ms, told.latency_ms)
+    return (
+        round(abs(told.success_rate - before.success_rate), 6) >= NOTABLE_RATE
+        or round(abs(told.load - before.load), 6) >= NOTABLE_LOAD
+        or (slower >= 2 * faster and slower - faster >= 100)
+    )
+
+
+def _seen(agent: Agent, told: Telemetry, now: int) -> list[AgentEvent]:
+    seen = AgentSeen(agent.agent_id, told.success_rate, told.load, told.latency_ms, now)
+    if agent.health is Health.HEALTHY:
+        return [seen]
+    return [seen, AgentHealthChanged(agent.agent_id, agent.health, Health.HEALTHY, "it is heard again")]
+
+
+def _silent(agent: Agent, now: int) -> list[AgentEvent]:
+    if agent.presence is not Presence.REGISTERED or now < _due_at(agent):
+        return []
+    reason = f"not heard for {_age_ms(agent, now) // 1_000} s"
+    match agent.health:
+        case Health.HEALTHY:
+            return [AgentHealthChanged(agent.agent_id, Health.HEALTHY, Health.DEGRADED, reason)]
+        case Health.DEGRADED:
+            return [AgentHealthChanged(agent.agent_id, Health.DEGRADED, Health.UNHEALTHY, reason)]
+        case _:
+            return [AgentRemoved(agent.agent_id, reason)]
+
+
+def _deregister(agent: Agent, command: Deregister) -> list[AgentEvent]:
+    if agent.presence is not Presence.REGISTERED:
+        return []
+    reason, who = command.reason[:REASON_CHARS_MAX], command.requested_by[:REASON_CHARS_MAX]
+    return [AgentDeregistered(agent.agent_id, reason, who)]
+
+
+def evolve(agent: Agent | None, event: AgentEvent) -> Agent:
+    """What an event makes of the agent."""
+    if isinstance(event, AgentRegistered):
+        profile = Profile(event.agent_type, event.capabilities, event.task_types, event.capacity)
+        return Agent(event.agent_id, profile, Presence.REGISTERED, Health.HEALTHY, event.registered_at)
+    assert agent is not None, "the history of an agent begins with AgentRegistered"
+    change = msgspec.structs.replace
+    match event:
+        case AgentSeen():
+            telemetry = Telemetry(event.success_rate, event.load, event.latency_ms)
+            return change(agent, seen_at=event.seen_at, telemetry=telemetry)
+        case AgentHealthChanged():
+            return change(agent, health=event.to_health)
+        case AgentDeregistered():
+            return change(agent, presence=Presence.DEREGISTERED)
+        case AgentRemoved():
+            return change(agent, presence=Presence.REMOVED)
+        case _:
+            assert_never(event)
+
+
+def _due_at(agent: Agent) -> int:
+    after_ms = {Health.HEALTHY: DEGRADED_AFTER_MS, Health.DEGRADED: UNHEALTHY_AFTER_MS}
+    return agent.seen_at + after_ms.get(agent.health, REMOVED_AFTER_MS) * 1_000
+
+
+def timers(agent: Agent) -> Mapping[str, int]:
+    """When silence becomes the next step."""
+    return {"silence": _due_at(agent)} if agent.presence is Presence.REGISTERED else {}
+
+
+AGENT = Aggregate("agent", "registry.agents", Agent, members(AgentEvent), decide, evolve, timers)
