@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient
 
 from neural_hive.connectors.child import Child, tail
 from neural_hive.connectors.kafka_jars import cache_folder, kafka_jars
-from neural_hive.connectors.ports import HOST, answers, free_ports
+from neural_hive.connectors.ports import HOST, free_ports, listens
 
 START_TIMEOUT_S: Final = 90.0
 STOP_TIMEOUT_S: Final = 40.0
@@ -169,10 +169,10 @@ class EmbeddedKafka:
         """The file with what a broker has to say."""
         return self.data / "logs" / f"kafka-{number}.log"
 
-    def is_ready(self, number: int) -> bool:
-        """True if a client that asks this broker hears that it has joined."""
+    def is_ready(self, number: int, pid: int) -> bool:
+        """True if a client that asks this broker, which is the process `pid`, hears that it has joined."""
         port = self.ports[number - 1]
-        if not answers(port):
+        if not listens(pid, port):
             return False
         admin = AdminClient({"bootstrap.servers": f"{HOST}:{port}"}, logger=_SILENT)
         try:
@@ -183,8 +183,8 @@ class EmbeddedKafka:
     def wait_ready(self, number: int, timeout_s: float = START_TIMEOUT_S) -> None:
         """Raises KafkaFailed if the broker ends, or does not answer in time."""
         deadline = time.monotonic() + timeout_s
-        while not self.is_ready(number):
-            child = self._children[number]
+        child = self._children[number]
+        while not self.is_ready(number, child.pid):
             if not child.alive:
                 self._fail(number, f"ended with exit code {child.exit_code}")
             if time.monotonic() > deadline:

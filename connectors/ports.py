@@ -5,6 +5,8 @@ import random
 import socket
 from typing import Final
 
+import psutil
+
 HOST: Final = "127.0.0.1"
 # Below the ports that the kernel hands to outgoing connections: a port stays free while its server restarts.
 _RANGE: Final = range(20_000, 32_000)
@@ -32,6 +34,15 @@ def answers(port: int, timeout_s: float = 0.5) -> bool:
     except OSError:
         return False
     return True
+
+
+def listens(pid: int, port: int) -> bool:
+    """True if this very process is the server on the port: another one may have taken it a moment before."""
+    try:
+        connections = psutil.Process(pid).net_connections("tcp")
+    except psutil.Error:
+        return False
+    return any(found.status == psutil.CONN_LISTEN and found.laddr.port == port for found in connections)
 
 
 def free_port(wanted: int | None = None, taken: frozenset[int] = frozenset()) -> int:

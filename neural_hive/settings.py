@@ -55,8 +55,12 @@ class Settings(BaseSettings):
 
     agent_id: str = Field("local", pattern=r"^[A-Za-z0-9._-]{1,128}$")
     worker_concurrency: int = Field(4, ge=1, le=256)
+    worker_task_types: tuple[Literal["BUILD", "TEST", "VALIDATE", "DEPLOY", "EXECUTE"], ...] = Field(
+        ("BUILD", "TEST", "VALIDATE", "DEPLOY", "EXECUTE"), min_length=1
+    )
 
     kafka_port: int = Field(19092, ge=1, le=65535)
+    clickhouse_http_port: int = Field(18123, ge=1, le=65535)
     schema_registry_port: int = Field(18081, ge=1, le=65535)
     api_port: int = Field(18080, ge=1, le=65535)
 

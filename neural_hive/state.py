@@ -11,6 +11,7 @@ import msgspec
 
 STARTING: Final = "starting"
 RUNNING: Final = "running"
+NOT_READY: Final = "not ready"
 WAITING: Final = "waiting to restart"
 STOPPING: Final = "stopping"
 STOPPED: Final = "stopped"

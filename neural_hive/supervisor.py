@@ -5,6 +5,7 @@ elsewhere is found by the state file and ended at the next start.
 """
 
 import contextlib
+import re
 import signal
 import threading
 import time
@@ -23,12 +24,20 @@ READY_TIMEOUT_S: Final = 120.0
 START_ATTEMPTS: Final = 4
 BACKOFF_FIRST_S: Final = 0.25
 BACKOFF_MAX_S: Final = 30.0
-STABLE_S: Final = 60.0
+STABLE_S: Final = 20.0
+NOT_READY_S: Final = 60.0
+READY_CHECK_S: Final = 10.0
+PORT_TAKEN: Final = re.compile(rb"address already in use|cannot listen on", re.IGNORECASE)
 _TICK_S: Final = 0.1
+_LOOKED_AT_BYTES: Final = 1 << 20
 
 
 class StartFailed(RuntimeError):
     """A process did not come up; the text says which, why, and where its log is."""
+
+
+class PortTaken(StartFailed):
+    """A process found its port in use: somebody took it after it was chosen. With another port it may start."""
 
 
 class Stopped(Exception):
@@ -47,6 +56,7 @@ class Service(msgspec.Struct, frozen=True):
     environment: Mapping[str, str]
     log: Path
     stop_timeout_s: float = 20.0
+    backoff_max_s: float = BACKOFF_MAX_S
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -67,16 +77,19 @@ class Kept:
         self.restarts = 0
         self.last_exit_code: int | None = None
         self._failures = 0  # in a row: what decides the back-off
-        self._started_at = 0.0
+        self._ready_at = 0.0  # when it was last seen to be ready
+        self._healthy_since = 0.0
+        self._checked_at = 0.0
         self._start_at = 0.0
         self._stop_by = 0.0
+        self._logged_bytes = 0
 
     def start(self) -> None:
         """Starts the process."""
+        self._logged_bytes = _size_bytes(self.service.log)
         self.child = Child(self.service.command(), self.service.log, environment=self.service.environment)
         self.created_at = _created_at(self.child.pid)
         self.status = state.STARTING
-        self._started_at = time.monotonic()
 
     def look(self) -> None:
         """Notices death, readiness, and the time to start again."""
@@ -87,17 +100,40 @@ class Kept:
                 self.start()
         elif not self.child.alive:
             self._bury(self.child, now)
-        elif self.status == state.STARTING and self.service.is_ready(self.child.pid):
-            self.status = state.RUNNING
-        elif now - self._started_at > STABLE_S:
-            self._failures = 0
+        elif self.status == state.STARTING:
+            if self.service.is_ready(self.child.pid):
+                self.status = state.RUNNING
+                self._ready_at = self._healthy_since = self._checked_at = now
+        elif self.status in (state.RUNNING, state.NOT_READY):
+            self._check(self.child, now)
+
+    def _check(self, child: Child, now: float) -> None:
+        """Notices a process that lives but has not been ready for long, and one that has been well for a while."""
+        if now - self._checked_at < READY_CHECK_S:
+            return
+        self._checked_at = now
+        if not _is_stopped(child.pid) and self.service.is_ready(child.pid):
+            self._ready_at, self.status = now, state.RUNNING
+        elif now - self._ready_at > NOT_READY_S:
+            self._healthy_since, self.status = now, state.NOT_READY
+
+    def port_was_taken(self) -> bool:
+        """True if the process ended, and what it logged in this run says that its port was in use."""
+        return self.status == state.WAITING and bool(
+            PORT_TAKEN.search(_since(self.service.log, self._logged_bytes))
+        )
 
     def _bury(self, child: Child, now: float) -> None:
         child.kill()  # what it left in its group
         self.last_exit_code = child.exit_code
-        self._start_at = now + min(BACKOFF_FIRST_S * 2**self._failures, BACKOFF_MAX_S)
+        if self._was_well(now):
+            self._failures = 0
+        self._start_at = now + min(BACKOFF_FIRST_S * 2**self._failures, self.service.backoff_max_s)
         self._failures += 1
         self.child, self.created_at, self.status = None, None, state.WAITING
+
+    def _was_well(self, now: float) -> bool:
+        return self.status == state.RUNNING and now - self._healthy_since > STABLE_S
 
     def ask_to_stop(self) -> None:
         """Asks the process to end."""
@@ -187,6 +223,8 @@ class Supervisor:
                 raise Stopped
             self._look()
             for kept in waiting:
+                if kept.port_was_taken():
+                    raise PortTaken(_why(kept))
                 if kept.restarts >= START_ATTEMPTS or time.monotonic() > began + READY_TIMEOUT_S:
                     raise StartFailed(_why(kept))
                 if kept.status == state.RUNNING:
@@ -209,6 +247,8 @@ class Supervisor:
     def _tell_change(self, kept: Kept) -> None:
         if kept.status == state.WAITING:
             self._tell(f"{kept.service.name} ended with {kept.last_exit_code}; starting it again")
+        elif kept.status == state.NOT_READY:
+            self._tell(f"{kept.service.name} lives, but has not been ready for {NOT_READY_S:.0f} s")
         elif kept.status == state.RUNNING and kept.restarts:
             self._tell(f"{kept.service.name} ready again (restart {kept.restarts})")
 
@@ -246,6 +286,8 @@ def _why(kept: Kept) -> str:
     name, log = kept.service.name, kept.service.log
     if kept.restarts >= START_ATTEMPTS:
         what = f"ended {kept.restarts} times while starting, last with exit code {kept.last_exit_code}"
+    elif kept.port_was_taken():
+        what = "found its port in use"
     else:
         what = f"was not ready within {READY_TIMEOUT_S:.0f} s"
     return f"{name} {what}. Its log is {log}; its end:\n{tail(log)}"
@@ -268,6 +310,28 @@ def _same_process(known: state.ProcessState) -> psutil.Process | None:
     if known.pid is None or _created_at(known.pid) != known.created_at:
         return None
     return psutil.Process(known.pid)
+
+
+def _is_stopped(pid: int) -> bool:
+    """True for a process that a signal holds: its ready file says nothing then."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _size_bytes(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def _since(log: Path, logged_bytes: int) -> bytes:
+    """What a log holds behind a size; all of it if it has been begun anew since."""
+    try:
+        with log.open("rb") as file:
+            file.seek(logged_bytes if _size_bytes(log) >= logged_bytes else 0)
+            return file.read(_LOOKED_AT_BYTES)
+    except OSError:
+        return b""
 
 
 def _created_at(pid: int) -> float | None:

@@ -11,13 +11,17 @@ import msgspec
 
 from neural_hive.connectors.kafka_admin import check_brokers, ensure_topics
 from neural_hive.connectors.kafka_embedded import STOP_TIMEOUT_S, EmbeddedKafka
-from neural_hive.connectors.ports import free_port
+from neural_hive.connectors.ports import HOST, free_port, listens
 from neural_hive.process import ready_file
 from neural_hive.schemas.extensions import all_topics
 from neural_hive.settings import Settings
 from neural_hive.supervisor import Service, Stage
 
-HOST: Final = "127.0.0.1"
+BROKER_BACKOFF_MAX_S: Final = 5.0  # everything else waits for it
+
+
+class NoClickHouse(RuntimeError):
+    """The ClickHouse server of the settings cannot be used; the text says why, and what to do."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -38,13 +42,15 @@ def command_line(*arguments: str) -> list[str]:
 def plan_system(settings: Settings, brokers: int = 1) -> Plan:
     """Fetches what is missing, chooses ports and lists the processes.
 
-    `settings` must not come from a running system. Raises JarsRefused, KafkaFailed, NoFreePort.
+    `settings` must not come from a running system. Raises JarsRefused, KafkaFailed, NoFreePort, NoClickHouse.
     """
     notes: list[str] = []
     chosen, kafka = _choose(settings, brokers, notes)
     environment = {**os.environ, **chosen.environment()}
     base = _brokers(kafka) if kafka else []
-    if not settings.is_given("clickhouse_host", "clickhouse_port"):
+    if settings.is_given("clickhouse_host", "clickhouse_port"):
+        check_clickhouse(settings)
+    else:
         base.append(_ours(chosen, "clickhouse", ["clickhouse"], environment))
     registry = [] if settings.is_given("schema_registry_url") else [_registry(chosen, environment)]
     ours = [_ours(chosen, f"processor-{name}", ["processor", name], environment) for name in chosen.systems]
@@ -62,6 +68,31 @@ def register_schemas(settings: Settings) -> None:
     from neural_hive.connectors.schema_registry import register_all
 
     register_all(settings.schema_registry_url)
+
+
+def check_clickhouse(settings: Settings) -> None:
+    """Raises NoClickHouse if the server of the settings does not answer or refuses the user."""
+    from neural_hive.connectors.clickhouse import ClickHouse, ClickHouseError
+
+    host, port, user = settings.clickhouse_host, settings.clickhouse_port, settings.clickhouse_user
+    server = ClickHouse(
+        host,
+        port,
+        user=user,
+        password=settings.password_of(user),
+        database="system",  # ours may not be there yet
+        secure=settings.clickhouse_secure,
+        timeout_s=10,
+    )
+    try:
+        server.rows("SELECT 1")
+    except ClickHouseError as error:
+        raise NoClickHouse(
+            f"ClickHouse at {host}:{port} cannot be used as {user}: {error}. Start it or mend the settings "
+            f"clickhouse_*; without clickhouse_host and clickhouse_port one is started here"
+        ) from None
+    finally:
+        server.close()
 
 
 def prepare_topics(settings: Settings) -> list[str]:
@@ -98,7 +129,8 @@ def _choose(settings: Settings, brokers: int, notes: list[str]) -> tuple[Setting
         registry = port("the schema registry", settings.schema_registry_port)
         changes |= {"schema_registry_url": f"http://{HOST}:{registry}", "schema_registry_port": registry}
     if not settings.is_given("clickhouse_host", "clickhouse_port"):
-        changes |= {"clickhouse_port": port("ClickHouse", settings.clickhouse_port)}
+        found = port("ClickHouse", settings.clickhouse_http_port)
+        changes |= {"clickhouse_port": found, "clickhouse_http_port": found}
     return settings.model_copy(update=changes), kafka
 
 
@@ -124,17 +156,19 @@ def _broker(kafka: EmbeddedKafka, number: int) -> Service:
     return Service(
         name=f"kafka-{number}",
         command=lambda: kafka.command(number),
-        is_ready=lambda pid: kafka.is_ready(number),
+        is_ready=lambda pid: kafka.is_ready(number, pid),
         environment=dict(os.environ),
         log=kafka.log(number),
         stop_timeout_s=STOP_TIMEOUT_S,
+        backoff_max_s=BROKER_BACKOFF_MAX_S,
     )
 
 
 def _registry(settings: Settings, environment: Mapping[str, str]) -> Service:
+    port, url = settings.schema_registry_port, f"{settings.schema_registry_url}/ready"
     return msgspec.structs.replace(
         _ours(settings, "schema-registry", ["schema-registry"], environment),
-        is_ready=lambda pid: _answers_ok(f"{settings.schema_registry_url}/ready"),
+        is_ready=lambda pid: listens(pid, port) and _answers_ok(url),
     )
 
 

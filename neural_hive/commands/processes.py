@@ -74,7 +74,7 @@ def clickhouse(data: Data = None, config: Config = None) -> None:
         password = settings.clickhouse_password
         run(
             settings.clickhouse_folder,
-            settings.clickhouse_port,
+            settings.clickhouse_http_port,
             password=password.get_secret_value() if password else None,
             database=settings.clickhouse_database,
             ready=ready.file,

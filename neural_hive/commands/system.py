@@ -15,11 +15,12 @@ from rich.console import Console
 from rich.table import Table
 
 from neural_hive.connectors.child import tail
-from neural_hive.settings import load_settings
+from neural_hive.settings import Settings, load_settings
 from neural_hive.state import RUNNING, State, held, is_running, running_state
 
 START_TIMEOUT_S = 600.0  # the first start downloads
 STOP_TIMEOUT_S = 180.0
+PORT_ATTEMPTS = 4  # two systems that start at once may choose the same port
 NOT_RUNNING = 3  # the exit code of `status` when nothing runs, as init scripts have it
 
 Data = Annotated[
@@ -58,8 +59,7 @@ def up(
 def run_system(data: Path, config: Path | None, brokers: int, tell: Callable[[str], None]) -> None:
     """Runs a system until it is told to stop. Raises DataInUse, StartFailed."""
     from neural_hive.connectors.kafka_jars import is_fetched
-    from neural_hive.supervisor import Supervisor
-    from neural_hive.system import plan_system
+    from neural_hive.supervisor import PortTaken
 
     began = time.monotonic()
     settings = load_settings(config, running=False, data=data)
@@ -67,17 +67,32 @@ def run_system(data: Path, config: Path | None, brokers: int, tell: Callable[[st
         tell(f"starting on {data}")
         if not settings.is_given("kafka_bootstrap") and not is_fetched():
             tell("first start: fetching Apache Kafka (about 45 MB)")
-        plan = plan_system(settings, brokers)
-        for note in plan.notes:
-            tell(note)
-        supervisor = Supervisor(data, plan.stages, plan.endpoints, plan.notes, tell)
-        supervisor.stop_on_signals()
-        try:
-            supervisor.run(lambda: tell(f"running after {time.monotonic() - began:.1f} s. Ctrl-C stops it"))
-        finally:
-            if plan.kafka:
-                plan.kafka.keep_class_cache()
+        for left in reversed(range(PORT_ATTEMPTS)):
+            try:
+                _run_once(settings, brokers, began, tell)
+                break
+            except PortTaken as error:
+                if not left:
+                    raise
+                tell(f"{str(error).partition('.')[0]}: taken by another system meanwhile. Choosing again")
         tell("stopped")
+
+
+def _run_once(settings: Settings, brokers: int, began: float, tell: Callable[[str], None]) -> None:
+    """Chooses ports and runs the system on them. Raises PortTaken: somebody was faster."""
+    from neural_hive.supervisor import Supervisor
+    from neural_hive.system import plan_system
+
+    plan = plan_system(settings, brokers)
+    for note in plan.notes:
+        tell(note)
+    supervisor = Supervisor(settings.data, plan.stages, plan.endpoints, plan.notes, tell)
+    supervisor.stop_on_signals()
+    try:
+        supervisor.run(lambda: tell(f"running after {time.monotonic() - began:.1f} s. Ctrl-C stops it"))
+    finally:
+        if plan.kafka:
+            plan.kafka.keep_class_cache()
 
 
 def _up_detached(data: Path, config: Path | None, brokers: int) -> None:

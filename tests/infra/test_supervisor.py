@@ -1,6 +1,8 @@
 """The supervisor: order, restarts, an end that leaves nothing, also when it is killed itself."""
 
 import contextlib
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,10 +13,12 @@ from typing import TypeVar
 import psutil
 import pytest
 
+from neural_hive import supervisor
 from neural_hive.settings import load_settings
-from neural_hive.state import RUNNING, DataInUse, State, held, is_running, running_state
+from neural_hive.state import NOT_READY, RUNNING, DataInUse, State, held, is_running, running_state
+from neural_hive.supervisor import Kept, Service
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 90.0
 T = TypeVar("T")
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -157,3 +161,78 @@ def test_down_and_status_from_another_terminal(start: Start, tmp_path: Path) -> 
     stopped = command("status")
     assert stopped.returncode == 3
     assert "nothing runs" in stopped.stdout
+
+
+def test_a_port_that_was_taken_meanwhile_is_told_at_the_first_end(start: Start, tmp_path: Path) -> None:
+    process = start("import sys; sys.exit('bind: Address already in use')")
+    _, report = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 1
+    assert "second found its port in use" in report
+    assert (tmp_path / "logs" / "second.log").read_text().count("already in use") == 1
+
+
+def service_of(tmp_path: Path, code: str, is_ready: Callable[[int], bool], **changes: float) -> Kept:
+    """A service under no supervisor."""
+    log = tmp_path / "one.log"
+    return Kept(
+        Service("one", lambda: [sys.executable, "-c", code], is_ready, dict(os.environ), log, **changes)
+    )
+
+
+def looked_at(kept: Kept, look: Callable[[], bool]) -> None:
+    """Looks after the service until something is true of it."""
+
+    def again() -> bool:
+        kept.look()
+        return look()
+
+    eventually(again)
+
+
+def test_what_lives_but_is_not_ready_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "NOT_READY_S", 0.3)
+    monkeypatch.setattr(supervisor, "READY_CHECK_S", 0.05)
+    ready = tmp_path / "ready"
+    kept = service_of(tmp_path, "import time; time.sleep(1000)", lambda _: ready.exists())
+    kept.start()
+    try:
+        ready.touch()
+        looked_at(kept, lambda: kept.status == RUNNING)
+        ready.unlink()
+        looked_at(kept, lambda: kept.status == NOT_READY)
+        ready.touch()
+        looked_at(kept, lambda: kept.status == RUNNING)
+        assert kept.child is not None
+        kept.child.signal(signal.SIGSTOP)
+        looked_at(kept, lambda: kept.status == NOT_READY)
+        kept.child.signal(signal.SIGCONT)
+        looked_at(kept, lambda: kept.status == RUNNING)
+        assert kept.restarts == 0
+    finally:
+        assert kept.child is not None
+        kept.child.kill()
+
+
+def test_the_pause_before_a_restart_is_capped_and_forgotten_after_a_healthy_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(supervisor, "STABLE_S", 0.5)
+    kept = service_of(tmp_path, "import time; time.sleep(1000)", lambda _: True, backoff_max_s=1.0)
+    kept.start()
+    for run_s in (0.0, 0.0, 0.0, 0.0, 0.0, 0.7):
+        looked_at(kept, lambda: kept.status == RUNNING)
+        time.sleep(run_s)
+        assert kept.child is not None
+        kept.child.kill()
+        ended_at = time.monotonic()
+        looked_at(kept, lambda: kept.status != RUNNING)
+        looked_at(kept, lambda: kept.child is not None)
+        slept.append(time.monotonic() - ended_at)
+    assert kept.child is not None
+    kept.child.kill()
+    assert [pause >= least for pause, least in zip(slept, (0.25, 0.5, 1, 1, 1, 0.25), strict=True)] == [
+        True
+    ] * 6
+    assert slept[4] < 3.5, "without a cap it is 4 s"
+    assert slept[5] < slept[4]

@@ -22,7 +22,7 @@ from neural_hive.settings import load_settings
 from neural_hive.state import RUNNING, State, is_running, running_state
 
 TIMEOUT_S = 200.0
-PORT_SETTINGS = ("KAFKA_PORT", "SCHEMA_REGISTRY_PORT")
+PORT_SETTINGS = ("KAFKA_PORT", "SCHEMA_REGISTRY_PORT", "CLICKHOUSE_HTTP_PORT")
 T = TypeVar("T")
 
 
@@ -33,7 +33,7 @@ class Hive:
         self.data = data
         self._brokers = brokers
         ports = {
-            f"NEURAL_HIVE_{name}": str(port) for name, port in zip(PORT_SETTINGS, free_ports(2), strict=True)
+            f"NEURAL_HIVE_{name}": str(port) for name, port in zip(PORT_SETTINGS, free_ports(3), strict=True)
         }
         given = {f"NEURAL_HIVE_{name.upper()}": value for name, value in settings.items()}
         ours = {name: value for name, value in os.environ.items() if not name.startswith("NEURAL_HIVE_")}
@@ -50,10 +50,7 @@ class Hive:
 
     def up(self) -> State:
         """Starts it, and gives its state when all runs."""
-        for _ in range(3):
-            done = self.run("up", "--detach", "--brokers", str(self._brokers))
-            if "Address already in use" not in done.stdout:
-                break  # else: another system took the port just after it was chosen
+        done = self.run("up", "--detach", "--brokers", str(self._brokers))
         assert done.returncode == 0, done.stdout + done.stderr
         state = running_state(self.data)
         assert state is not None
