@@ -1,7 +1,9 @@
 """What all tests share: a real broker, and topics of their own on it."""
 
+import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -11,6 +13,29 @@ from neural_hive.connectors.kafka_embedded import EmbeddedKafka
 pytest_plugins = ["tests.fixtures_clickhouse"]
 
 TopicFactory = Callable[..., str]
+
+
+def wait_known(admin: AdminClient, topics: Mapping[str, int], wait_s: float = 60) -> None:
+    """Waits until the broker tells of new topics: it answers before it does, and then who asks too early is told no."""
+    until = time.monotonic() + wait_s
+    while True:
+        known = admin.list_topics(timeout=wait_s).topics
+        if all(name in known and _is_led(known[name], count) for name, count in topics.items()):
+            return
+        assert time.monotonic() < until, (
+            f"topics not known after {wait_s:g} s: {sorted(topics.keys() - known.keys())}"
+        )
+        time.sleep(0.05)
+
+
+def _is_led(topic: Any, partitions: int) -> bool:
+    led = [p for p in topic.partitions.values() if p.error is None and p.leader >= 0]
+    return topic.error is None and len(led) == partitions
+
+
+def note_undelivered(error: Any, message: Any) -> None:
+    """For a producer of a test: a record that did not arrive is the test's failure, not the system's."""
+    assert error is None, f"not delivered to {message.topic()}:{message.partition()}: {error.str()}"
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +55,7 @@ def topic_factory(kafka: EmbeddedKafka) -> TopicFactory:
         settings = {"message.timestamp.type": "LogAppendTime", **config}
         topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=settings)
         admin.create_topics([topic])[name].result(30)
+        wait_known(admin, {name: partitions})
         return name
 
     return create

@@ -22,6 +22,7 @@ from neural_hive.streams.kernel.fold import Fold
 from neural_hive.streams.kernel.recovery import recover
 from neural_hive.streams.kernel.state import Store
 from neural_hive.streams.runner import cluster_of
+from tests.conftest import note_undelivered, wait_known
 from tests.toy.system import build
 
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -69,6 +70,9 @@ class Toy:
             except Exception as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
+        wait_known(
+            admin, {topic.topic: topic.num_partitions for topic in wanted if topic.topic != "dead.letters"}
+        )
 
     def start(self, workers: int = 1, version: str = "") -> None:
         """Starts workers; each takes a free slot of the data folder."""
@@ -122,7 +126,7 @@ class Toy:
             number = len(self.sent)
             topic = (self.commands, self.results)[number % 2]
             self.send(topic, "AddToCounter", f"counter-{number % keys}", {"amount": amount + number % 2})
-        self.producer.flush(60)
+        assert self.producer.flush(60) == 0
 
     def send(
         self,
@@ -140,7 +144,7 @@ class Toy:
         value = encode_message(header, {"counter_id": counter_id, **payload})
         while True:
             try:
-                self.producer.produce(topic, value, counter_id, **where)
+                self.producer.produce(topic, value, counter_id, on_delivery=note_undelivered, **where)
                 self.producer.poll(0)
                 return message_id
             except BufferError:

@@ -18,7 +18,7 @@ from neural_hive.schemas.codec import Decoded, decode, encode_event
 from neural_hive.schemas.envelope import NO_HASH, Envelope
 from neural_hive.schemas.topics import partition_of
 from neural_hive.streams.worker import Options, Worker
-from tests.conftest import TopicFactory
+from tests.conftest import TopicFactory, note_undelivered
 
 PARTITIONS = 4
 
@@ -71,6 +71,7 @@ class Log:
             value=encode_event(envelope(event_type, payload["ticket_id"], workflow_id), payload),
             key=workflow_id,
             partition=partition_of(workflow_id.encode(), PARTITIONS),
+            on_delivery=note_undelivered,
         )
         assert self._producer.flush(30) == 0
 

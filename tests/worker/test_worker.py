@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 from prometheus_client import REGISTRY
 
+from neural_hive.schemas.catalogue import registered
 from neural_hive.streams.worker import WorkerStopped
 from tests.worker.conftest import Log, StartWorker
 
@@ -199,7 +200,8 @@ def test_no_more_than_its_concurrency_runs_at_once(
 
 def test_a_bad_record_does_not_stop_it(log: Log, start_worker: StartWorker) -> None:
     me = agent()
-    log._producer.produce(log.tickets, value=b"\0\0\0\0\1nonsense", partition=0)
+    known = next(row.id for row in registered().values() if row.name == "TicketDispatched")
+    log._producer.produce(log.tickets, value=b"\0" + known.to_bytes(4, "big") + b"nonsense", partition=0)
     log._producer.produce(log.tickets, value=None, partition=0)
     start_worker(me)
     assert log.result(log.dispatch(me, "true")).payload["outcome"] == "COMPLETED"
