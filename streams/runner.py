@@ -1,10 +1,10 @@
-"""Starts one system as a process: looks at the cluster, takes a slot, runs the processor until it is told to stop."""
+"""Runs systems as a process: looks at the cluster, takes a slot for each, works until it is told to stop."""
 
 import fcntl
 import gc
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -125,11 +125,11 @@ def with_routers(system: System, cluster: Cluster) -> list[System]:
 
 
 class Runner:
-    """A system and its routers, in one process, in a free slot of a data folder."""
+    """Systems and their routers, in one process, each in a free slot of a data folder."""
 
     def __init__(
         self,
-        system: System,
+        systems: Sequence[System],
         config: dict[str, Any],
         data: Path,
         on_ready: Callable[[bool], None] = lambda ready: None,
@@ -142,14 +142,25 @@ class Runner:
         self._extra_modules = set(extra_modules)
         self._ready: dict[str, bool] = {}
         self._locks: list[IO[str]] = []  # held for as long as the process lives
-        cluster = cluster_of(config, system)
-        self.broadcasts = {
-            name: Broadcast(config, view, cluster.partitions_of[view.topic])
+        self.broadcasts: list[Broadcast[Any]] = []
+        self.processors: list[Processor] = []
+        for system in systems:
+            self._add(system, data)
+
+    def _add(self, system: System, data: Path) -> None:
+        cluster = cluster_of(self._config, system)
+        views = {
+            name: Broadcast(self._config, view, cluster.partitions_of[view.topic])
             for name, view in system.views.items()
         }
-        self.processors = [self._processor(part, cluster, data) for part in with_routers(system, cluster)]
+        self.broadcasts += views.values()
+        self.processors += [
+            self._processor(part, cluster, data, views) for part in with_routers(system, cluster)
+        ]
 
-    def _processor(self, system: System, cluster: Cluster, data: Path) -> Processor:
+    def _processor(
+        self, system: System, cluster: Cluster, data: Path, views: Mapping[str, Broadcast[Any]]
+    ) -> Processor:
         slot, folder, lock = take_slot(data, system.name)
         self._locks.append(lock)
         self._ready[system.name] = False
@@ -174,11 +185,11 @@ class Runner:
             self._on_ready(all(self._ready.values()))
 
         log.info("starting", system=system.name, slot=slot, logic_version=logic)
-        return Processor(system, self._config, folder, slot, place_of, self.broadcasts, tell, self._session_s)
+        return Processor(system, self._config, folder, slot, place_of, views, tell, self._session_s)
 
     def run(self) -> None:
         """Works until SIGTERM or SIGINT; ends the process on its own when it may not go on."""
-        for broadcast in self.broadcasts.values():
+        for broadcast in self.broadcasts:
             broadcast.start()
         worker = faust.Worker(
             *(processor.app for processor in self.processors),
@@ -193,6 +204,22 @@ class Runner:
         worker.execute_from_commandline()
 
 
+def run_systems(
+    systems: Sequence[System],
+    config: dict[str, Any],
+    data: Path,
+    on_ready: Callable[[bool], None] = lambda ready: None,
+    **more: Any,
+) -> None:
+    """Runs systems in one process until it is told to stop. They share nothing but the process: if one may not go
+    on, the process ends, and all begin anew.
+
+    `more`: `fetch_schema` finds schemas that other producers registered; `session_s` is how long a silent worker
+    keeps its partitions; `extra_modules` count into the versions of state and logic although nothing imports them.
+    """
+    Runner(systems, config, data, on_ready, **more).run()
+
+
 def run_system(
     system: System,
     config: dict[str, Any],
@@ -200,9 +227,5 @@ def run_system(
     on_ready: Callable[[bool], None] = lambda ready: None,
     **more: Any,
 ) -> None:
-    """Runs a system until the process is told to stop.
-
-    `more`: `fetch_schema` finds schemas that other producers registered; `session_s` is how long a silent worker
-    keeps its partitions; `extra_modules` count into the versions of state and logic although nothing imports them.
-    """
-    Runner(system, config, data, on_ready, **more).run()
+    """Runs one system: see `run_systems`."""
+    run_systems((system,), config, data, on_ready, **more)

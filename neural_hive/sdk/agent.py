@@ -1,0 +1,172 @@
+"""An agent's side of the registry: it registers, tells that it lives, and leaves.
+
+    with AgentClient(AgentConfig("forge-1", capabilities=("python",))) as agent:
+        ...                                     # heartbeats go out by themselves
+        agent.report_outcome("python", True)
+
+Without `kafka`, the system that runs on the data folder is taken, or what the settings name.
+"""
+
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from neural_hive.aggregates.agent import HEARTBEAT_EVERY_MS
+from neural_hive.connectors.publisher import Publisher
+
+TOPIC: Final = "registry.commands"
+DELIVERY_TIMEOUT_S: Final = 20.0  # shorter than a heartbeat's way to the next one
+REGISTER_EVERY: Final = 10  # heartbeats; who was removed while the network was away is known again by itself
+log = structlog.get_logger()
+
+
+class Undelivered(RuntimeError):
+    """Kafka did not take a message in time; the text says which and why."""
+
+
+class AgentConfig(msgspec.Struct, frozen=True):
+    """Who an agent is and what it can do."""
+
+    agent_id: str
+    agent_type: str = "WORKER"  # or SCOUT, GUARD, ANALYST, OPTIMIZER
+    capabilities: tuple[str, ...] = ()
+    task_types: tuple[str, ...] = ()  # empty: any
+    capacity: int = 1  # tickets at once
+    requested_by: str = ""  # who starts it; empty: the agent itself
+    heartbeat_every_s: float = HEARTBEAT_EVERY_MS / 1_000
+
+
+class AgentTelemetry(msgspec.Struct, frozen=True):
+    """How an agent is doing. An agent that has done nothing yet has failed at nothing."""
+
+    success_rate: float = 1.0  # 0 to 1
+    load: float = 0.0  # 0 idle, 1 full
+    latency_ms: int = 0  # of its work
+
+
+class AgentClient:
+    """One agent. `telemetry` is asked before every heartbeat. May be used from many threads."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        kafka: Mapping[str, Any] | None = None,
+        telemetry: Callable[[], AgentTelemetry] = AgentTelemetry,
+    ) -> None:
+        """`kafka`: librdkafka's settings of the connection. Raises BadSettings: there are none to be found."""
+        self.config = config
+        self._telemetry = telemetry
+        self._publisher = Publisher(
+            _running() if kafka is None else kafka,
+            f"agent/{config.agent_id}",
+            give_up_ms=int(DELIVERY_TIMEOUT_S * 1_000),
+        )
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lost = False  # something was not delivered since the last registration
+
+    def __enter__(self) -> "AgentClient":
+        """Registers, and begins to tell that it lives. Raises Undelivered."""
+        self.register()
+        self.start(registered=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leaves, and says whether by an error. Best effort: who cannot say so is removed after a while."""
+        self.close(f"ended by {kind.__name__}" if kind else "it has ended")
+
+    def register(self) -> None:
+        """Makes the agent known; the same again changes nothing. Raises Undelivered."""
+        self._deliver("RegisterAgent", self._profile())
+
+    def heartbeat(self, telemetry: AgentTelemetry | None = None) -> None:
+        """Tells that the agent lives. Raises Undelivered."""
+        self._deliver("Heartbeat", msgspec.to_builtins(telemetry or self._telemetry()))
+
+    def report_outcome(self, domain: str, success: bool) -> None:
+        """Strengthens the agent's trail in a domain. Raises Undelivered."""
+        self._deliver("ReinforceTrail", {"domain": domain, "success": success})
+
+    def deregister(self, reason: str) -> None:
+        """Makes the agent unknown. Raises Undelivered."""
+        self._deliver("DeregisterAgent", {"reason": reason, "requested_by": self._who})
+
+    def start(self, registered: bool = False) -> None:
+        """Heartbeats from now on, in a thread that never raises: what goes wrong is logged and tried again."""
+        if self._thread is None:
+            self._stopping.clear()
+            self._lost = not registered
+            self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+            self._thread.start()
+
+    def close(self, reason: str = "it has ended") -> None:
+        """Ends the heartbeats and deregisters. Never raises: who cannot say so is removed after a while."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(DELIVERY_TIMEOUT_S)
+            self._thread = None
+        self._publish("DeregisterAgent", {"reason": reason, "requested_by": self._who}, self._note)
+        self._publisher.flush(5.0)
+
+    @property
+    def _who(self) -> str:
+        return self.config.requested_by or self.config.agent_id
+
+    def _profile(self) -> dict[str, Any]:
+        config = self.config
+        return {
+            "agent_type": config.agent_type,
+            "capabilities": list(config.capabilities),
+            "task_types": list(config.task_types),
+            "capacity": config.capacity,
+            "requested_by": self._who,
+        }
+
+    def _beat(self) -> None:
+        beats = 0
+        while True:
+            if self._lost or beats >= REGISTER_EVERY:
+                beats, self._lost = 0, False
+                self._try("RegisterAgent", self._profile)
+            beats += 1
+            if self._stopping.wait(self.config.heartbeat_every_s):
+                return
+            self._try("Heartbeat", lambda: msgspec.to_builtins(self._telemetry()))
+
+    def _try(self, message_type: str, payload: Callable[[], dict[str, Any]]) -> None:
+        try:
+            self._publish(message_type, payload(), self._note)
+            self._publisher.poll()
+        except Exception as error:  # a heartbeat must not end with one fault, of `telemetry` for instance
+            self._note(f"{type(error).__name__}: {error}")
+
+    def _note(self, problem: str) -> None:
+        if problem:
+            self._lost = True
+            log.warning("registry_not_told", agent_id=self.config.agent_id, why=problem)
+
+    def _deliver(self, message_type: str, payload: dict[str, Any]) -> None:
+        answers: list[str] = []
+        self._publish(message_type, payload, answers.append)
+        self._publisher.flush(DELIVERY_TIMEOUT_S + 1)
+        if problem := answers[0] if answers else "no acknowledgement in time":
+            raise Undelivered(f"{message_type} of agent {self.config.agent_id} was not delivered: {problem}")
+
+    def _publish(self, message_type: str, payload: dict[str, Any], delivered: Callable[[str], None]) -> None:
+        agent_id = self.config.agent_id
+        header = self._publisher.header(message_type, str(uuid.uuid4()), agent_id)
+        self._publisher.publish(TOPIC, header, {"agent_id": agent_id, **payload}, delivered)
+
+
+def _running() -> dict[str, Any]:
+    # Only here: the settings' library takes time to import, and who gives `kafka` does not need it.
+    from neural_hive.settings import load_settings
+
+    return load_settings().kafka_config()

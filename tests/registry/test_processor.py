@@ -1,0 +1,111 @@
+"""The registry's own process on a real broker: silence survives restarts, and never overtakes what waits."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from neural_hive.aggregates import agent
+from neural_hive.connectors.kafka_embedded import EmbeddedKafka
+from neural_hive.connectors.kafka_log import read_committed
+from neural_hive.replay.everything import Request, verify_everything
+from neural_hive.schemas.codec import decode
+from neural_hive.schemas.envelope import Envelope
+from neural_hive.schemas.topics import TOPICS
+from neural_hive.sdk.agent import AgentClient, AgentConfig
+from neural_hive.streams.registry import build
+from tests.registry import quick
+
+ROOT = Path(__file__).parents[2]
+PARTITIONS = 2
+WAIT_S = 90.0
+Story = list[tuple[str, int, dict[str, Any]]]  # event type, occurred_at, payload
+
+
+class Registry:
+    """The registry's processor, with times of seconds."""
+
+    def __init__(self, bootstrap: str, folder: Path) -> None:
+        self.config = {"bootstrap.servers": bootstrap}
+        self.folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        names = [name for name in TOPICS if name.startswith(("registry.", "pheromones."))]
+        times = {"message.timestamp.type": "LogAppendTime"}
+        wanted = [NewTopic(name, PARTITIONS, -1, config=times) for name in (*names, "dead.letters")]
+        admin = AdminClient(self.config)
+        for name, future in admin.create_topics(wanted).items():
+            error = future.exception(30)
+            assert error is None or name == "dead.letters", error  # that one may be there
+
+    def start(self) -> None:
+        line = [sys.executable, "-m", "tests.registry.quick", self.config["bootstrap.servers"]]
+        with (self.folder / "registry.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*line, str(self.folder)], cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(20)
+            self._process = None
+
+    def story(self, agent_id: str) -> Story:
+        """What happened to an agent, as the log has it."""
+        found = []
+        for partition in range(PARTITIONS):
+            for record in read_committed(self.config, "registry.agents", partition, 0, None):
+                event = decode(record.value or b"", "event")
+                assert isinstance(event.head, Envelope)
+                if event.head.aggregate_id == agent_id:
+                    found.append((event.head.event_type, event.head.occurred_at, event.payload))
+        return found
+
+    def types(self, agent_id: str) -> list[str]:
+        return [event_type for event_type, _, _ in self.story(agent_id)]
+
+
+@pytest.fixture
+def registry(kafka: EmbeddedKafka, tmp_path: Path) -> Iterator[Registry]:
+    made = Registry(kafka.bootstrap, tmp_path)
+    yield made
+    made.kill()
+
+
+def wait_for(look: Callable[[], object]) -> None:
+    until = time.monotonic() + WAIT_S
+    while not look():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.3)
+
+
+def test_silence_survives_a_kill_and_never_overtakes_heartbeats(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.start()
+    silent = AgentClient(AgentConfig("silent"), registry.config)
+    living = AgentClient(AgentConfig("living", heartbeat_every_s=0.5), registry.config)
+    silent.register()
+    with living:
+        wait_for(lambda: registry.types("silent") and registry.types("living"))
+        registry.kill()
+        time.sleep(10)  # longer than silence may last, while the heartbeats wait in the topic
+        registry.start()
+        wait_for(lambda: registry.types("silent")[-1] == "AgentRemoved")
+        living.report_outcome("python", True)
+        assert set(registry.types("living")) == {"AgentRegistered", "AgentSeen"}
+    wait_for(lambda: registry.types("living")[-1] == "AgentDeregistered")
+    registry.kill()
+
+    (_, registered, _), *rest = registry.story("silent")
+    changes = [(payload.get("to_health"), (at - registered) // 1_000) for _, at, payload in rest]
+    assert changes == [("DEGRADED", 8_000), ("UNHEALTHY", 12_000), (None, 16_000)]
+    for name, value in quick.TIMES_MS.items():
+        monkeypatch.setattr(agent, name, value)
+    report = verify_everything(Request((build(),), registry.config, None, registry.folder, stall_s=10))
+    assert (report.findings, report.problem) == ((), "")
