@@ -4,7 +4,6 @@ import msgspec
 
 from neural_hive.aggregates.aggregate import Aggregate, Command, Event
 
-
 PARTITION = "partition"
 
 
