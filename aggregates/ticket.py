@@ -81,6 +81,7 @@ class DispatchTicket(Command, frozen=True):
     inputs: tuple[Artifact, ...]
     dispatched_at: int
     webhook_url: str = ""
+    deadline_at: int = 0  # 0: that of its creation
 
 
 class GiveUpTicket(Command, frozen=True):
@@ -127,6 +128,31 @@ class CancelTicket(Command, frozen=True):
     cancelled_at: int
 
 
+class RetryNow(Command, frozen=True):
+    """Somebody asked for another attempt, beyond `max_retries` too."""
+
+    reason: str
+    requested_by: str
+    asked_at: int
+
+
+class CompleteElsewhere(Command, frozen=True):
+    """Somebody says that the work was done outside."""
+
+    outputs: dict[str, str]
+    reason: str
+    requested_by: str
+    completed_at: int
+
+
+class RefuseRequest(Command, frozen=True):
+    """What somebody asked for is not possible in the ticket's workflow."""
+
+    request: str
+    reason: str
+    requested_by: str
+
+
 TicketCommand = (
     CreateTicket
     | ReadyTicket
@@ -136,6 +162,9 @@ TicketCommand = (
     | RecordResult
     | TimeOutTicket
     | CancelTicket
+    | RetryNow
+    | CompleteElsewhere
+    | RefuseRequest
 )
 
 
@@ -197,6 +226,8 @@ class TicketCompleted(OfAttempt, frozen=True):
     exit_code: int | None
     outputs: dict[str, str]
     artifacts: tuple[Artifact, ...]
+    completed_by: str = ""  # empty: the agent says so
+    remark: str = ""
 
 
 class TicketFailed(OfAttempt, frozen=True):
@@ -238,6 +269,14 @@ class TicketResultRefused(OfAttempt, frozen=True):
     reason: str
 
 
+class TicketCommandRefused(OfTicket, frozen=True):
+    """A ticket was asked for something that its state does not allow."""
+
+    command: str
+    reason: str
+    requested_by: str
+
+
 TicketEvent = (
     TicketCreated
     | TicketReady
@@ -249,6 +288,7 @@ TicketEvent = (
     | TicketRetryScheduled
     | TicketCancelled
     | TicketResultRefused
+    | TicketCommandRefused
 )
 
 
@@ -303,6 +343,7 @@ class Ticket(msgspec.Struct, frozen=True):
     made: Made = Made()
     attempt_ended: Status | None = None  # how the last attempt ended, once it has
     retry_at: int | None = None  # when the next attempt is due
+    deadline_at: int = 0  # its workflow's, as the last dispatch knew it
     last_refusal: str = ""
 
     @property
@@ -318,7 +359,7 @@ def is_finished(ticket: Ticket) -> bool:
 
 def is_expired(ticket: Ticket, now: int) -> bool:
     """Whether the deadline has passed (µs) and the ticket has not ended."""
-    return not is_finished(ticket) and now > ticket.created.deadline_at
+    return not is_finished(ticket) and now > ticket.deadline_at
 
 
 def can_retry(ticket: Ticket, now: int) -> bool:
@@ -327,7 +368,7 @@ def can_retry(ticket: Ticket, now: int) -> bool:
         ticket.status in (Status.FAILED, Status.TIMED_OUT)
         and ticket.created.delivery_mode is not DeliveryMode.AT_MOST_ONCE
         and 1 <= ticket.attempt <= ticket.created.task.max_retries
-        and now <= ticket.created.deadline_at
+        and now <= ticket.deadline_at
     )
 
 
@@ -355,6 +396,12 @@ def decide(ticket: Ticket | None, command: TicketCommand) -> list[TicketEvent]:
             return _time_out(_existing(ticket), command)
         case CancelTicket():
             return _cancel(_existing(ticket), command)
+        case RetryNow():
+            return _retry_now(_existing(ticket), command)
+        case CompleteElsewhere():
+            return _complete_elsewhere(_existing(ticket), command)
+        case RefuseRequest():
+            return _refuse_request(_existing(ticket), command.request, command.reason, command.requested_by)
         case _:
             assert_never(command)
 
@@ -401,7 +448,7 @@ def _dispatch(ticket: Ticket, command: DispatchTicket) -> list[TicketEvent]:
             command.parameters,
             command.environment,
             task.timeout_ms,
-            created.deadline_at,
+            command.deadline_at or created.deadline_at,
             task.security_level,
             command.inputs,
             command.dispatched_at,
@@ -490,7 +537,9 @@ def _refuse(ticket: Ticket, command: RecordStart | RecordResult, reason: str) ->
     return [] if ticket.last_refusal == _refusal_key(refused) else [refused]
 
 
-def _refusal_key(refused: TicketResultRefused) -> str:
+def _refusal_key(refused: TicketResultRefused | TicketCommandRefused) -> str:
+    if isinstance(refused, TicketCommandRefused):
+        return f"{refused.command} {refused.requested_by} {refused.reason}"
     return f"{refused.attempt} {refused.agent_id} {refused.reason}"
 
 
@@ -531,6 +580,46 @@ def _cancel(ticket: Ticket, command: CancelTicket) -> list[TicketEvent]:
     return [TicketCancelled(*_ids(ticket), _capped(command.reason, REASON_CHARS_MAX), command.cancelled_at)]
 
 
+def _retry_now(ticket: Ticket, command: RetryNow) -> list[TicketEvent]:
+    refusal = ""
+    if ticket.attempt == 0 or ticket.status not in (Status.PENDING, Status.FAILED, Status.TIMED_OUT):
+        refusal = (
+            f"the ticket is {ticket.status}, after {ticket.attempt} attempts: there is nothing to try again"
+        )
+    elif ticket.created.delivery_mode is DeliveryMode.AT_MOST_ONCE:
+        refusal = "what is delivered AT_MOST_ONCE is never tried again"
+    if refusal:
+        return _refuse_request(ticket, "RetryTicket", refusal, command.requested_by)
+    if ticket.retry_at == command.asked_at:
+        return []
+    reason = _capped(f"{command.requested_by or 'somebody'} asked for it: {command.reason}", REASON_CHARS_MAX)
+    return [TicketRetryScheduled(*_ids(ticket), ticket.attempt, command.asked_at, reason)]
+
+
+def _complete_elsewhere(ticket: Ticket, command: CompleteElsewhere) -> list[TicketEvent]:
+    made = Made(command.outputs)
+    if ticket.status is Status.COMPLETED and ticket.made.outputs == command.outputs:
+        return []
+    refusal = excess(made)
+    if ticket.status not in (Status.ASSIGNED, Status.RUNNING):
+        refusal = f"the ticket is {ticket.status}: only one that an agent works on can be completed elsewhere"
+    if refusal:
+        return _refuse_request(ticket, "CompleteTicket", refusal, command.requested_by)
+    at, begin = command.completed_at, (*_ids(ticket), ticket.attempt, ticket.agent_id)
+    started: list[TicketEvent] = [TicketStarted(*begin, at)] if ticket.status is Status.ASSIGNED else []
+    started_at = min(at if ticket.started_at is None else ticket.started_at, at)
+    by, remark = _capped(command.requested_by, REASON_CHARS_MAX), _capped(command.reason, REASON_CHARS_MAX)
+    completed = TicketCompleted(*begin, started_at, at, None, made.outputs, (), by or "somebody", remark)
+    return [*started, completed]
+
+
+def _refuse_request(ticket: Ticket, request: str, reason: str, by: str) -> list[TicketEvent]:
+    refused = TicketCommandRefused(
+        *_ids(ticket), request, _capped(reason, REASON_CHARS_MAX), _capped(by, REASON_CHARS_MAX)
+    )
+    return [] if ticket.last_refusal == _refusal_key(refused) else [refused]
+
+
 def _unless_finished(ticket: Ticket, wanted: Status) -> list[TicketEvent]:
     """Nothing to do if the ticket is past the wanted status; refused if it has ended another way."""
     if ticket.status in (Status.FAILED, Status.TIMED_OUT, Status.CANCELLED):
@@ -554,7 +643,7 @@ def _capped(text: str, chars_max: int = ERROR_CHARS_MAX) -> str:
 def evolve(ticket: Ticket | None, event: TicketEvent) -> Ticket:
     """What an event makes of the ticket."""
     if isinstance(event, TicketCreated):
-        return Ticket(event)
+        return Ticket(event, deadline_at=event.deadline_at)
     assert ticket is not None, "the history of a ticket begins with TicketCreated"
     change = msgspec.structs.replace
     match event:
@@ -562,9 +651,8 @@ def evolve(ticket: Ticket | None, event: TicketEvent) -> Ticket:
             return change(ticket, status=Status.READY, retry_at=None)
         case TicketDispatched():
             agent_id = event.allocated_agent_id
-            return change(
-                ticket, status=Status.ASSIGNED, attempt=event.attempt, agent_id=agent_id, attempt_ended=None
-            )
+            given = change(ticket, status=Status.ASSIGNED, attempt=event.attempt, agent_id=agent_id)
+            return change(given, attempt_ended=None, deadline_at=event.deadline_at)
         case TicketStarted():
             times = {"started_at": event.started_at, "expires_at": event.expires_at}
             return change(ticket, status=Status.RUNNING, **times)
@@ -579,7 +667,7 @@ def evolve(ticket: Ticket | None, event: TicketEvent) -> Ticket:
             return change(waiting, started_at=None, completed_at=None)
         case TicketCancelled():
             return _over(ticket, Status.CANCELLED, event.cancelled_at)
-        case TicketResultRefused():
+        case TicketResultRefused() | TicketCommandRefused():
             return change(ticket, last_refusal=_refusal_key(event))
         case _:
             assert_never(event)
@@ -620,8 +708,7 @@ def counters(event: TicketEvent, before: Ticket | None, after: Ticket) -> Iterab
     if isinstance(event, TicketCreated):
         yield tally.open_dependencies(created.ticket_id), len(created.dependencies)
         yield tally.unfinished(created.workflow_id), 1
-    elif isinstance(event, TicketRetryScheduled):
-        assert before is not None
+    elif before is not None and is_finished(before) and not is_finished(after):
         yield tally.unfinished(created.workflow_id), 1
         yield _TALLY[before.status](created.workflow_id), -1
     elif before is not None and not is_finished(before) and is_finished(after):

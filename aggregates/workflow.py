@@ -1,17 +1,19 @@
 """A workflow: one decision being carried out.
 
 Protects: no work begins before its plan was found valid; a decision is carried out once; the end is said once,
-when every ticket is accounted for, and never taken back.
+when every ticket is accounted for, and never taken back. What somebody asks for and the state does not allow leaves
+an event that says why.
 """
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 import msgspec
 
 from neural_hive.aggregates.aggregate import Aggregate, Command, Event, Rejected, members
 from neural_hive.aggregates.decision import (
+    DEADLINE_MS_MAX,
     DEFAULT_DEADLINE_MS,
     DecisionConsolidated,
     content_hash,
@@ -53,7 +55,33 @@ class StopWorkflow(Command, frozen=True):
     stopped_at: int
 
 
-WorkflowCommand = StartWorkflow | FinishWorkflow | StopWorkflow
+class PauseWork(Command, frozen=True):
+    """Somebody asked that nothing more of it begins."""
+
+    reason: str
+    requested_by: str
+    paused_at: int
+
+
+class ResumeWork(Command, frozen=True):
+    """Somebody asked that it goes on."""
+
+    reason: str
+    requested_by: str
+    resumed_at: int
+
+
+class AdjustService(Command, frozen=True):
+    """Somebody asked for another priority (UNKNOWN: the same), or deadline (ms from acceptance; 0: the same)."""
+
+    priority: Priority
+    deadline_ms: int
+    reason: str
+    requested_by: str
+    adjusted_at: int
+
+
+WorkflowCommand = StartWorkflow | FinishWorkflow | StopWorkflow | PauseWork | ResumeWork | AdjustService
 
 
 class WorkflowStarted(Event, frozen=True):
@@ -113,7 +141,54 @@ class WorkflowCancelled(Event, frozen=True):
     duration_ms: int
 
 
-WorkflowEvent = WorkflowStarted | PlanRejected | WorkflowCompleted | WorkflowFailed | WorkflowCancelled
+class WorkflowPaused(Event, frozen=True):
+    """Nothing more of a workflow is given to agents until it is resumed."""
+
+    workflow_id: str
+    reason: str
+    requested_by: str
+    paused_at: int
+
+
+class WorkflowResumed(Event, frozen=True):
+    """A paused workflow goes on."""
+
+    workflow_id: str
+    reason: str
+    requested_by: str
+    resumed_at: int
+
+
+class WorkflowQosAdjusted(Event, frozen=True):
+    """Priority or deadline of a workflow were changed."""
+
+    workflow_id: str
+    priority: Priority
+    deadline_at: int
+    reason: str
+    requested_by: str
+
+
+class WorkflowCommandRefused(Event, frozen=True):
+    """A workflow was asked for something that its state does not allow."""
+
+    workflow_id: str
+    command: str
+    reason: str
+    requested_by: str
+
+
+WorkflowEvent = (
+    WorkflowStarted
+    | PlanRejected
+    | WorkflowCompleted
+    | WorkflowFailed
+    | WorkflowCancelled
+    | WorkflowPaused
+    | WorkflowResumed
+    | WorkflowQosAdjusted
+    | WorkflowCommandRefused
+)
 
 
 class Status(StrEnum):
@@ -121,9 +196,13 @@ class Status(StrEnum):
 
     REJECTED = "REJECTED"
     RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
+
+
+OPEN: Final = frozenset({Status.RUNNING, Status.PAUSED})
 
 
 class Workflow(msgspec.Struct, frozen=True):
@@ -137,6 +216,8 @@ class Workflow(msgspec.Struct, frozen=True):
     started_at: int = 0
     deadline_at: int = 0
     roots: tuple[str, ...] = ()
+    priority: Priority = Priority.UNKNOWN
+    last_refusal: WorkflowCommandRefused | None = None
 
 
 def ticket_id_of(workflow_id: str, task_id: str) -> str:
@@ -153,6 +234,12 @@ def decide(workflow: Workflow | None, command: WorkflowCommand) -> list[Workflow
             return _finish(_existing(workflow), command)
         case StopWorkflow():
             return _stop(_existing(workflow), command)
+        case PauseWork():
+            return _pause(_existing(workflow), command)
+        case ResumeWork():
+            return _resume(_existing(workflow), command)
+        case AdjustService():
+            return _adjust(_existing(workflow), command)
         case _:
             assert_never(command)
 
@@ -216,13 +303,11 @@ def _finish(workflow: Workflow, command: FinishWorkflow) -> list[WorkflowEvent]:
 def _stop(workflow: Workflow, command: StopWorkflow) -> list[WorkflowEvent]:
     if workflow.status is Status.CANCELLED:
         return []
-    if workflow.status is not Status.RUNNING:
-        raise Rejected(f"a workflow that is {workflow.status} cannot be stopped")
+    if workflow.status not in OPEN:
+        return _refuse(workflow, "CancelWorkflow", "stopped", command.requested_by)
     return [
         WorkflowCancelled(
-            workflow.workflow_id,
-            command.reason[:REASON_CHARS_MAX],
-            command.requested_by[:REASON_CHARS_MAX],
+            *_asked(workflow, command),
             command.completed_count,
             command.cancelled_count,
             _duration_ms(workflow, command.stopped_at),
@@ -230,8 +315,61 @@ def _stop(workflow: Workflow, command: StopWorkflow) -> list[WorkflowEvent]:
     ]
 
 
-def _accounted(workflow: Workflow, ended: int) -> None:
+def _pause(workflow: Workflow, command: PauseWork) -> list[WorkflowEvent]:
+    if workflow.status is Status.PAUSED:
+        return []
     if workflow.status is not Status.RUNNING:
+        return _refuse(workflow, "PauseWorkflow", "paused", command.requested_by)
+    return [WorkflowPaused(*_asked(workflow, command), command.paused_at)]
+
+
+def _resume(workflow: Workflow, command: ResumeWork) -> list[WorkflowEvent]:
+    if workflow.status is Status.RUNNING:
+        return []
+    if workflow.status is not Status.PAUSED:
+        return _refuse(workflow, "ResumeWorkflow", "resumed", command.requested_by)
+    return [WorkflowResumed(*_asked(workflow, command), command.resumed_at)]
+
+
+def _adjust(workflow: Workflow, command: AdjustService) -> list[WorkflowEvent]:
+    by = command.requested_by
+    if workflow.status not in OPEN:
+        return _refuse(workflow, "AdjustQos", "adjusted", by)
+    deadline_at = workflow.deadline_at
+    if command.deadline_ms:
+        deadline_at = workflow.started_at + command.deadline_ms * 1_000
+    priority = workflow.priority if command.priority is Priority.UNKNOWN else command.priority
+    if (priority, deadline_at) == (workflow.priority, workflow.deadline_at):
+        return []
+    if not 0 <= command.deadline_ms <= DEADLINE_MS_MAX:
+        return _refused(
+            workflow, "AdjustQos", f"deadline_ms must be at most {DEADLINE_MS_MAX}, and not negative", by
+        )
+    if deadline_at <= command.adjusted_at:
+        return _refused(
+            workflow, "AdjustQos", "that deadline has passed already: cancel the workflow instead", by
+        )
+    workflow_id, reason, by = _asked(workflow, command)
+    return [WorkflowQosAdjusted(workflow_id, priority, deadline_at, reason, by)]
+
+
+def _asked(
+    workflow: Workflow, command: StopWorkflow | PauseWork | ResumeWork | AdjustService
+) -> tuple[str, str, str]:
+    return workflow.workflow_id, command.reason[:REASON_CHARS_MAX], command.requested_by[:REASON_CHARS_MAX]
+
+
+def _refuse(workflow: Workflow, command: str, wanted: str, by: str) -> list[WorkflowEvent]:
+    return _refused(workflow, command, f"a workflow that is {workflow.status} cannot be {wanted}", by)
+
+
+def _refused(workflow: Workflow, command: str, reason: str, by: str) -> list[WorkflowEvent]:
+    refused = WorkflowCommandRefused(workflow.workflow_id, command, reason, by[:REASON_CHARS_MAX])
+    return [] if workflow.last_refusal == refused else [refused]
+
+
+def _accounted(workflow: Workflow, ended: int) -> None:
+    if workflow.status not in OPEN:
         raise Rejected(f"a workflow that is {workflow.status} has no work to finish")
     if ended != workflow.task_count:
         raise Rejected(f"{ended} of {workflow.task_count} tickets are accounted for")
@@ -254,27 +392,36 @@ def evolve(workflow: Workflow | None, event: WorkflowEvent) -> Workflow:
                 event.started_at,
                 event.deadline_at,
                 event.roots,
+                event.priority,
             )
         case PlanRejected():
             return Workflow(event.decision_id, event.plan_id, Status.REJECTED, event.decision_sha256)
         case WorkflowCompleted():
-            return _ended(workflow, Status.COMPLETED)
+            return _changed(workflow, status=Status.COMPLETED)
         case WorkflowFailed():
-            return _ended(workflow, Status.FAILED)
+            return _changed(workflow, status=Status.FAILED)
         case WorkflowCancelled():
-            return _ended(workflow, Status.CANCELLED)
+            return _changed(workflow, status=Status.CANCELLED)
+        case WorkflowPaused():
+            return _changed(workflow, status=Status.PAUSED)
+        case WorkflowResumed():
+            return _changed(workflow, status=Status.RUNNING)
+        case WorkflowQosAdjusted():
+            return _changed(workflow, priority=event.priority, deadline_at=event.deadline_at)
+        case WorkflowCommandRefused():
+            return _changed(workflow, last_refusal=event)
         case _:
             assert_never(event)
 
 
-def _ended(workflow: Workflow | None, status: Status) -> Workflow:
+def _changed(workflow: Workflow | None, **changes: Any) -> Workflow:
     assert workflow is not None, "the history of a workflow begins with WorkflowStarted"
-    return msgspec.structs.replace(workflow, status=status)
+    return msgspec.structs.replace(workflow, **changes)
 
 
 def timers(workflow: Workflow) -> Mapping[str, int]:
     """When the workflow must be looked at again (µs): `deadline`, unless it has ended."""
-    return {DEADLINE_TIMER: workflow.deadline_at} if workflow.status is Status.RUNNING else {}
+    return {DEADLINE_TIMER: workflow.deadline_at} if workflow.status in OPEN else {}
 
 
 WORKFLOW = Aggregate(

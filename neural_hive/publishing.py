@@ -1,6 +1,7 @@
 """Publishes a decision, and waits for its end if wanted. The exit codes of the commands that do."""
 
 import time
+import uuid
 from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, Final
@@ -16,6 +17,7 @@ from neural_hive.schemas.topics import MESSAGE_BYTES_MAX
 from neural_hive.workflow_view import WorkflowView
 
 PLANS: Final = "plans.consensus"
+COMMANDS: Final = "orchestration.commands"
 _SHOW_EVERY_S: Final = 0.1
 _DELIVERY_TIMEOUT_S: Final = 30.0
 
@@ -34,23 +36,31 @@ def publish(kafka: dict[str, Any], decision: DecisionConsolidated) -> None:
 
     Raises Unreachable, TooLarge, BadRecord.
     """
+    message_id = derived_id(decision.decision_id, content_hash(decision))
+    _deliver(kafka, PLANS, ("DecisionConsolidated", message_id, decision.decision_id), _payload(decision))
+
+
+def publish_command(kafka: dict[str, Any], message_type: str, payload: dict[str, Any]) -> str:
+    """Publishes what somebody wants of a workflow; the message's id. Raises as `publish` does."""
+    message_id = str(uuid.uuid4())
+    _deliver(kafka, COMMANDS, (message_type, message_id, payload["workflow_id"]), payload)
+    return message_id
+
+
+def _deliver(kafka: dict[str, Any], topic: str, about: tuple[str, str, str], payload: dict[str, Any]) -> None:
+    """One message, with its type, id and routing id, and Kafka's word that it has it."""
     publisher = Publisher(kafka, "neural-hive publish", give_up_ms=int(_DELIVERY_TIMEOUT_S * 1_000))
-    header = publisher.header(
-        "DecisionConsolidated",
-        derived_id(decision.decision_id, content_hash(decision)),
-        decision.decision_id,
-    )
+    header = publisher.header(*about)
     problems: list[str] = []
-    payload = _payload(decision)
     try:
-        publisher.partition(PLANS, decision.decision_id, timeout_s=10.0)
+        publisher.partition(topic, header.routing_id, timeout_s=10.0)
     except KafkaException as error:
         raise unreachable(kafka, error) from error
-    publisher.publish(PLANS, header, payload, lambda problem: problems.append(problem) if problem else None)
+    publisher.publish(topic, header, payload, lambda problem: problems.append(problem) if problem else None)
     if publisher.flush(_DELIVERY_TIMEOUT_S + 5) or problems:
         reason = problems[0] if problems else "no acknowledgement in time"
         raise Unreachable(
-            f"the plan was not delivered: {reason}; the topic takes {MESSAGE_BYTES_MAX:,} bytes"
+            f"{header.message_type} was not delivered: {reason}; the topic takes {MESSAGE_BYTES_MAX:,} bytes"
         )
 
 

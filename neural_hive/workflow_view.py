@@ -32,6 +32,7 @@ ENDINGS: Final = {
     "PlanRejected": "REJECTED",
     "DeadLetter": "REJECTED",
 }
+_OPEN: Final = {"WorkflowStarted": "RUNNING", "WorkflowPaused": "PAUSED", "WorkflowResumed": "RUNNING"}
 _SIGNS: Final = {
     "PENDING": ("·", "dim"),
     "READY": ("○", "blue"),
@@ -104,8 +105,8 @@ class WorkflowView:
         name, payload = record.schema.name, record.payload
         if name in STATUS_OF and payload["ticket_id"] in self._by_ticket:
             _apply_to_task(self._by_ticket[payload["ticket_id"]], name, payload)
-        elif name == "WorkflowStarted":
-            self.status = "RUNNING"
+        elif name in _OPEN:
+            self.status = _OPEN[name]
         elif name == "DeadLetter" and payload["source_topic"] != "plans.consensus":
             self.reasons.append(f"a dead letter from {payload['source_topic']}: {payload['reason']}")
         elif name in ENDINGS:

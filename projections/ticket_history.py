@@ -9,7 +9,7 @@ from neural_hive.projections.tickets import STATUS_AFTER
 TICKET_HISTORY: Final = Projection(
     name="ticket_history",
     source=EVENTS,
-    types=(*STATUS_AFTER, "TicketResultRefused"),
+    types=(*STATUS_AFTER, "TicketResultRefused", "TicketCommandRefused"),
     key=(Column("ticket_id"),),
     columns=(
         Column("workflow_id"),
@@ -20,6 +20,7 @@ TICKET_HISTORY: Final = Projection(
         Column("agent_id", paths=("allocated_agent_id", "agent_id")),
         Column("exit_code", "Int32"),
         Column("error", paths=("error", "reason")),
+        Column("requested_by", paths=("requested_by", "completed_by")),
         Column("event_id", sql="event_id"),
         Column("causation_id", sql="causation_id"),
         Column("trace_id", sql="trace_id"),

@@ -45,6 +45,7 @@ TICKETS: Final = Projection(
         Column("finished_at", TIME, paths=("completed_at", "timed_out_at", "cancelled_at")),
         Column("exit_code", "Int32"),
         Column("outputs", "Map(String, String)"),
+        Column("completed_by"),
         Column("artifacts", "Array(Tuple(name String, uri String, sha256 String, size_bytes Int64))"),
         Column("error", paths=("error", "reason")),
     ),

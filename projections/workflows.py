@@ -11,13 +11,16 @@ STATUS_AFTER: Final = {
     "WorkflowCompleted": "COMPLETED",
     "WorkflowFailed": "FAILED",
     "WorkflowCancelled": "CANCELLED",
+    "WorkflowPaused": "PAUSED",
+    "WorkflowResumed": "RUNNING",
 }
-_ENDS = ", ".join(f"'{name}'" for name in STATUS_AFTER if name != "WorkflowStarted")
+_OPEN = ("WorkflowStarted", "WorkflowPaused", "WorkflowResumed")
+_ENDS = ", ".join(f"'{name}'" for name in STATUS_AFTER if name not in _OPEN)
 
 WORKFLOWS: Final = Projection(
     name="workflows",
     source=EVENTS,
-    types=tuple(STATUS_AFTER),
+    types=(*STATUS_AFTER, "WorkflowQosAdjusted"),
     key=(Column("workflow_id", sql="aggregate_id"),),
     columns=(
         Column("status", WORD, sql=by_type(STATUS_AFTER)),

@@ -5,17 +5,16 @@
     timer "retry"            → a ticket whose last attempt went wrong is dispatched again
     timer "timeout"          → a ticket whose agent is silent has timed out
     timer "deadline"         → what is unfinished is cancelled, and the workflow has failed
-    orchestration.commands   → a workflow is stopped
+    orchestration.commands   → a workflow is stopped, paused, resumed; a ticket is tried again or completed
                              → orchestration.workflows, execution.tickets
 
+While a workflow is paused its tickets become ready, and are given to nobody; those that run go on, and count.
 All events of a workflow stand in one partition: its tickets know of each other without asking another processor.
 """
 
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Final
-
-import msgspec
 
 from neural_hive.aggregates import tally
 from neural_hive.aggregates.aggregate import Event, Rejected
@@ -27,12 +26,16 @@ from neural_hive.aggregates.ticket import (
     TICKET,
     TIMEOUT_TIMER,
     CancelTicket,
+    CompleteElsewhere,
     DispatchTicket,
     GiveUpTicket,
     ReadyTicket,
     RecordResult,
     RecordStart,
+    RefuseRequest,
+    RetryNow,
     Ticket,
+    TicketCommandRefused,
     TicketResultRefused,
     TicketRetryScheduled,
     TimeOutTicket,
@@ -40,58 +43,41 @@ from neural_hive.aggregates.ticket import (
 )
 from neural_hive.aggregates.ticket import Status as TicketStatus
 from neural_hive.aggregates.ticketing import tickets_of
-from neural_hive.aggregates.vocabulary import Artifact, Outcome
+from neural_hive.aggregates.vocabulary import Artifact
 from neural_hive.aggregates.workflow import (
     DEADLINE_TIMER,
+    OPEN,
     WORKFLOW,
+    AdjustService,
     FinishWorkflow,
+    PauseWork,
     PlanRejected,
+    ResumeWork,
     StartWorkflow,
     StopWorkflow,
+    Workflow,
+    WorkflowResumed,
     ticket_id_of,
 )
 from neural_hive.aggregates.workflow import Status as WorkflowStatus
 from neural_hive.streams.kernel.system import System, Unit
+from neural_hive.streams.orchestrator_messages import (
+    AdjustQos,
+    CancelWorkflow,
+    CompleteTicket,
+    PauseWorkflow,
+    ReportResult,
+    ReportStart,
+    ResumeWorkflow,
+    RetryTicket,
+)
 
 # What a ticket takes from others: values, and its inputs' names and URIs.
 DISPATCH_BYTES_MAX: Final = 1024 * 1024
 # The same, of all tickets that one result sets free: they share a transaction.
 RELEASE_BYTES_MAX: Final = 64 * 1024 * 1024
+_CHANGES_NOTHING: Final = (TicketResultRefused, TicketRetryScheduled, TicketCommandRefused)
 DEADLINE_PASSED: Final = "the deadline of the workflow has passed"
-
-
-class ReportStart(msgspec.Struct, frozen=True):
-    """An agent says that it has begun an attempt at a ticket."""
-
-    workflow_id: str
-    ticket_id: str
-    attempt: int
-    agent_id: str
-    started_at: int
-
-
-class ReportResult(msgspec.Struct, frozen=True):
-    """An agent says how an attempt at a ticket ended."""
-
-    workflow_id: str
-    ticket_id: str
-    attempt: int
-    agent_id: str
-    outcome: Outcome
-    started_at: int
-    completed_at: int
-    exit_code: int | None = None
-    outputs: dict[str, str] = {}
-    artifacts: tuple[Artifact, ...] = ()
-    error: str = ""
-
-
-class CancelWorkflow(msgspec.Struct, frozen=True):
-    """Somebody wants a workflow to stop."""
-
-    workflow_id: str
-    reason: str
-    requested_by: str = ""
 
 
 def build(agent_id: str) -> System:
@@ -126,6 +112,43 @@ def build(agent_id: str) -> System:
     def stop(unit: Unit, command: CancelWorkflow) -> None:
         _stop(unit, command)
 
+    @orchestrator.on("orchestration.commands", PauseWorkflow, route="workflow_id")
+    def pause(unit: Unit, command: PauseWorkflow) -> None:
+        pause = PauseWork(command.reason, command.requested_by, unit.now)
+        unit.execute(WORKFLOW, command.workflow_id, pause)
+
+    @orchestrator.on("orchestration.commands", ResumeWorkflow, route="workflow_id")
+    def resume(unit: Unit, command: ResumeWorkflow) -> None:
+        resume = ResumeWork(command.reason, command.requested_by, unit.now)
+        events = unit.execute(WORKFLOW, command.workflow_id, resume)
+        if events and isinstance(events[0], WorkflowResumed):
+            _release(unit, _ready(unit, _workflow(unit, command.workflow_id)), agent_id)
+            _finish(unit, command.workflow_id)
+
+    @orchestrator.on("orchestration.commands", AdjustQos, route="workflow_id")
+    def adjust(unit: Unit, command: AdjustQos) -> None:
+        wanted = (command.priority, command.deadline_ms, command.reason, command.requested_by)
+        unit.execute(WORKFLOW, command.workflow_id, AdjustService(*wanted, unit.now))
+
+    @orchestrator.on("orchestration.commands", RetryTicket, route="workflow_id")
+    def retry(unit: Unit, command: RetryTicket) -> None:
+        _reported(unit, command.ticket_id, command.workflow_id)
+        workflow, by = unit.load(WORKFLOW, command.workflow_id), command.requested_by
+        if workflow is not None and workflow.status not in OPEN:
+            over = f"its workflow is {workflow.status}: publish the plan again, as a new decision"
+            unit.execute(TICKET, command.ticket_id, RefuseRequest("RetryTicket", over, by))
+            return
+        events = unit.execute(TICKET, command.ticket_id, RetryNow(command.reason, by, unit.now))
+        if events and isinstance(events[0], TicketRetryScheduled):
+            _release(unit, [command.ticket_id], agent_id)
+            _finish(unit, command.workflow_id)
+
+    @orchestrator.on("orchestration.commands", CompleteTicket, route="workflow_id")
+    def complete(unit: Unit, command: CompleteTicket) -> None:
+        _reported(unit, command.ticket_id, command.workflow_id)
+        done = CompleteElsewhere(command.outputs, command.reason, command.requested_by, unit.now)
+        _go_on(unit, command.ticket_id, unit.execute(TICKET, command.ticket_id, done), agent_id)
+
     @orchestrator.on_timer(TICKET, RETRY_TIMER)
     def try_again(unit: Unit, ticket_id: str) -> None:
         _release(unit, [ticket_id], agent_id)
@@ -138,9 +161,7 @@ def build(agent_id: str) -> System:
 
     @orchestrator.on_timer(WORKFLOW, DEADLINE_TIMER)
     def give_up(unit: Unit, workflow_id: str) -> None:
-        workflow = unit.load(WORKFLOW, workflow_id)
-        assert workflow is not None, f"a timer speaks of workflow {workflow_id}, which has no events"
-        _cancel_unfinished(unit, workflow.roots, DEADLINE_PASSED)
+        _cancel_unfinished(unit, _workflow(unit, workflow_id).roots, DEADLINE_PASSED)
         _finish(unit, workflow_id, DEADLINE_PASSED)
 
     return orchestrator
@@ -171,7 +192,7 @@ def _result(report: ReportResult, now: int) -> RecordResult:
 
 def _go_on(unit: Unit, ticket_id: str, events: Sequence[Event], agent_id: str) -> None:
     """What events of a ticket mean to the others, and to the workflow."""
-    if events and not isinstance(events[-1], TicketResultRefused | TicketRetryScheduled):
+    if events and not isinstance(events[-1], _CHANGES_NOTHING):
         _follow(unit, ticket_id, agent_id)
         _finish(unit, _ticket(unit, ticket_id).created.workflow_id)
 
@@ -187,15 +208,31 @@ def _follow(unit: Unit, ticket_id: str, agent_id: str) -> None:
 
 
 def _release(unit: Unit, ticket_ids: Iterable[str], agent_id: str) -> None:
-    """Makes tickets ready and gives them to the agent, the most urgent first."""
+    """Makes tickets of one workflow ready and, unless it is paused, gives them to the agent, the most urgent first."""
     tickets = [ticket for ticket_id in ticket_ids if not is_finished(ticket := _ticket(unit, ticket_id))]
-    left = RELEASE_BYTES_MAX
+    if not tickets:
+        return
+    workflow, left = _workflow(unit, tickets[0].created.workflow_id), RELEASE_BYTES_MAX
     for ticket in sorted(tickets, key=lambda ticket: -ticket.created.priority_score):
         unit.execute(TICKET, ticket.created.ticket_id, ReadyTicket(unit.now))
-        left -= _dispatch(unit, ticket, agent_id, left)
+        if workflow.status is not WorkflowStatus.PAUSED:
+            left -= _dispatch(unit, ticket, agent_id, left, workflow.deadline_at)
 
 
-def _dispatch(unit: Unit, ticket: Ticket, agent_id: str, bytes_left: int) -> int:
+def _ready(unit: Unit, workflow: Workflow) -> list[str]:
+    """The tickets that are ready and were given to nobody: what they depend on is complete, back to the roots."""
+    ready, waiting, seen = [], list(workflow.roots), set(workflow.roots)
+    while waiting:
+        ticket = _ticket(unit, waiting.pop())
+        if ticket.status is TicketStatus.READY:
+            ready.append(ticket.created.ticket_id)
+        elif ticket.status is TicketStatus.COMPLETED:
+            waiting += [dependent for dependent in ticket.created.dependents if dependent not in seen]
+            seen.update(ticket.created.dependents)
+    return ready
+
+
+def _dispatch(unit: Unit, ticket: Ticket, agent_id: str, bytes_left: int, deadline_at: int) -> int:
     """Gives a ticket to the agent, with what it takes from others; how many bytes that is."""
     created = ticket.created
 
@@ -213,7 +250,9 @@ def _dispatch(unit: Unit, ticket: Ticket, agent_id: str, bytes_left: int) -> int
         _cancel_dependents(unit, _ticket(unit, created.ticket_id))
         return 0
     command, parameters, environment = filled.command, filled.parameters, filled.environment
-    dispatch = DispatchTicket(agent_id, command, parameters, environment, inputs, unit.now)
+    dispatch = DispatchTicket(
+        agent_id, command, parameters, environment, inputs, unit.now, deadline_at=deadline_at
+    )
     unit.execute(TICKET, created.ticket_id, dispatch)
     return taken
 
@@ -259,7 +298,7 @@ def _finish(unit: Unit, workflow_id: str, reason: str = "") -> None:
 def _stop(unit: Unit, command: CancelWorkflow) -> None:
     workflow_id = command.workflow_id
     workflow = unit.load(WORKFLOW, workflow_id)
-    if workflow is not None and workflow.status is WorkflowStatus.RUNNING:
+    if workflow is not None and workflow.status in OPEN:
         _cancel_unfinished(unit, workflow.roots, f"the workflow was stopped: {command.reason}")
     completed, cancelled = unit.count(tally.completed(workflow_id)), unit.count(tally.cancelled(workflow_id))
     stop = StopWorkflow(command.reason, command.requested_by, completed, cancelled, unit.now)
@@ -276,6 +315,12 @@ def _cancel_unfinished(unit: Unit, roots: Iterable[str], reason: str) -> None:
             if dependent not in seen:
                 seen.add(dependent)
                 waiting.append(dependent)
+
+
+def _workflow(unit: Unit, workflow_id: str) -> Workflow:
+    workflow = unit.load(WORKFLOW, workflow_id)
+    assert workflow is not None, f"workflow {workflow_id} is named by another and has no events"
+    return workflow
 
 
 def _ticket(unit: Unit, ticket_id: str) -> Ticket:

@@ -1,4 +1,4 @@
-"""`publish plan`: a plan file becomes a decision in the log."""
+"""`publish plan`: a plan file becomes a decision in the log. Beside it: `publish command`."""
 
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -21,9 +21,11 @@ DEFAULT_TIMEOUT_S = 4 * 3_600.0
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    group = typer.Typer(help="Publish a plan.", no_args_is_help=True)
-    group.callback()(lambda: None)
+    from neural_hive.commands import publish_command
+
+    group = typer.Typer(help="Publish a plan, or a command to a running workflow.", no_args_is_help=True)
     group.command()(plan)
+    publish_command.register(group)
     app.add_typer(group, name="publish")
 
 
@@ -64,11 +66,7 @@ def send(
     from neural_hive.publishing import ExitCode, publish
     from neural_hive.schemas.codec import BadRecord
 
-    try:
-        settings = load_settings(config, data=data)
-    except NothingRuns as error:
-        refuse([str(error)], ExitCode.NO_ANSWER, json)
-    kafka = settings.kafka_config()
+    kafka = reachable(data, config, json)
     try:
         if wait:
             raise typer.Exit(_follow(kafka, decision, timeout_s, json))
@@ -81,6 +79,17 @@ def send(
         typer.echo(orjson.dumps({"workflow_id": decision.decision_id, "status": "PUBLISHED"}))
     else:
         typer.echo(decision.decision_id)
+
+
+def reachable(data: Path | None, config: Path | None, json: bool) -> dict[str, object]:
+    """How to connect to the system that is meant; ends with an exit code if nothing runs there."""
+    from neural_hive.publishing import ExitCode
+
+    try:
+        settings = load_settings(config, data=data)
+    except NothingRuns as error:
+        refuse([str(error)], ExitCode.NO_ANSWER, json)
+    return settings.kafka_config()
 
 
 def _follow(kafka: dict[str, object], decision: DecisionConsolidated, timeout_s: float, json: bool) -> int:

@@ -6,7 +6,8 @@ from neural_hive.aggregates.decision import DecisionConsolidated
 from neural_hive.aggregates.ticket import RETRY_TIMER, Status, Ticket, TicketDispatched
 from neural_hive.aggregates.vocabulary import Outcome
 from neural_hive.aggregates.workflow import Workflow, ticket_id_of
-from neural_hive.streams.orchestrator import CancelWorkflow, ReportResult, ReportStart, build
+from neural_hive.streams.orchestrator import build
+from neural_hive.streams.orchestrator_messages import CancelWorkflow, ReportResult, ReportStart
 from tests.aggregates.making import AGENT
 from tests.orchestrator.memory_unit import MemoryUnit, Timer
 
@@ -42,6 +43,10 @@ class Run:
 
     def stop(self, reason: str = "changed our mind", message_id: str = "stop") -> list[Any]:
         return self._handle(COMMANDS, CancelWorkflow(self.decision.decision_id, reason, "ann"), message_id)
+
+    def ask(self, message: Any, message_id: str = "asked") -> list[Any]:
+        """What somebody wants of the workflow or a ticket."""
+        return self._handle(COMMANDS, message, message_id)
 
     def finish(self, *failing: str) -> None:
         """Answers everything that is dispatched, the first first, and lets time pass; some tasks always fail."""

@@ -8,6 +8,7 @@ import pytest
 from neural_hive.aggregates.aggregate import Rejected
 from neural_hive.aggregates.ticket import (
     Status,
+    TicketCommandRefused,
     TicketCompleted,
     TicketCreated,
     TicketDispatched,
@@ -17,8 +18,15 @@ from neural_hive.aggregates.ticket import (
     TicketRetryScheduled,
     TicketStarted,
 )
-from neural_hive.aggregates.vocabulary import Outcome, Vote
-from neural_hive.aggregates.workflow import PlanRejected, WorkflowCancelled, WorkflowCompleted, WorkflowFailed
+from neural_hive.aggregates.vocabulary import Outcome, Priority, Vote
+from neural_hive.aggregates.workflow import (
+    PlanRejected,
+    WorkflowCancelled,
+    WorkflowCommandRefused,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowPaused,
+)
 from neural_hive.aggregates.workflow import Status as WorkflowStatus
 from neural_hive.schemas.codec import (
     EventEncoder,
@@ -34,10 +42,17 @@ from neural_hive.schemas.topics import TOPICS, Kind
 from neural_hive.streams import orchestrator
 from neural_hive.streams.orchestrator import (
     DISPATCH_BYTES_MAX,
+    build,
+)
+from neural_hive.streams.orchestrator_messages import (
+    AdjustQos,
     CancelWorkflow,
+    CompleteTicket,
+    PauseWorkflow,
     ReportResult,
     ReportStart,
-    build,
+    ResumeWorkflow,
+    RetryTicket,
 )
 from neural_hive.streams.systems import SYSTEMS
 from tests.aggregates.making import AGENT, artifact, decision, task
@@ -154,6 +169,117 @@ def test_at_the_deadline_what_is_unfinished_is_cancelled() -> None:
     assert failed.reason.startswith("the deadline of the workflow has passed: of 4 tasks 0 failed and 3 were")
     assert failed.duration_ms == 4 * 3_600_000
     assert run.unit.timers() == []
+
+
+def paused(*tasks: object, **changes: object) -> Run:
+    run = started(*tasks, **changes)
+    (event,) = run.ask(PauseWorkflow("d-1", "wait", "ann"), "pause")
+    assert isinstance(event, WorkflowPaused)
+    return run
+
+
+def test_nothing_is_dispatched_while_a_workflow_is_paused() -> None:
+    run = paused(task("a"), task("b", "a"), task("c", "a"), task("x", max_retries=1))
+    run.answer(run.dispatch_of("a"))
+    run.answer(run.dispatch_of("x"), Outcome.FAILED)
+    run.fire(timer_of(run, "retry"))
+    assert run.statuses == {"a": Status.COMPLETED, **dict.fromkeys("bcx", Status.READY)}
+    assert run.waiting == []
+    assert run.ask(PauseWorkflow("d-1", "wait", "ann"), "pause again") == []
+    run.ask(ResumeWorkflow("d-1", "go on", "ann"), "resume")
+    assert sorted(dispatch.task_id for dispatch in run.waiting) == ["b", "c", "x"]
+    assert run.ask(ResumeWorkflow("d-1", "go on", "ann"), "resume again") == []
+    run.finish()
+    assert run.workflow.status is WorkflowStatus.COMPLETED
+
+
+def test_what_runs_when_a_workflow_is_paused_may_end_it() -> None:
+    run = paused(task("a"))
+    run.finish()
+    assert run.workflow.status is WorkflowStatus.COMPLETED
+    (refused,) = run.ask(ResumeWorkflow("d-1", "go on", "ann"), "resume")
+    assert refused == WorkflowCommandRefused(
+        "d-1", "ResumeWorkflow", "a workflow that is COMPLETED cannot be resumed", "ann"
+    )
+
+
+def test_a_paused_workflow_can_be_stopped_and_has_a_deadline() -> None:
+    run = paused(task("a"), task("b", "a"))
+    run.answer(run.waiting[0])
+    assert isinstance(run.stop()[-1], WorkflowCancelled)
+    run = paused(task("a"), task("b", "a"))
+    assert isinstance(run.fire(timer_of(run, "deadline"))[-1], WorkflowFailed)
+
+
+def test_a_ticket_is_tried_again_because_somebody_asks() -> None:
+    run = started(task("a"), task("b", "a"), task("c"))
+    run.answer(run.dispatch_of("a"), Outcome.FAILED)
+    again = RetryTicket("d-1", run.ticket("a").created.ticket_id, "the disk is empty now", "ann")
+    events = run.ask(again)
+    assert [type(event) for event in events] == [TicketRetryScheduled, TicketReady, TicketDispatched]
+    assert events[0].reason == "ann asked for it: the disk is empty now"
+    assert run.ask(again) == []
+    (refused,) = run.ask(again, "while it runs")
+    assert isinstance(refused, TicketCommandRefused)
+    assert "ASSIGNED" in refused.reason
+    run.finish()
+    assert run.statuses == {"a": Status.COMPLETED, "b": Status.CANCELLED, "c": Status.COMPLETED}
+    assert run.workflow.status is WorkflowStatus.FAILED
+    (refused,) = run.ask(again, "too late")
+    assert "its workflow is FAILED" in refused.reason
+
+
+def test_a_wait_for_the_next_attempt_is_cut_short() -> None:
+    run = started(task("a", max_retries=2))
+    run.answer(run.waiting[0], Outcome.FAILED)
+    run.fire(timer_of(run, "retry"))
+    run.answer(run.waiting[0], Outcome.FAILED)
+    run.ask(RetryTicket("d-1", run.ticket("a").created.ticket_id, "now", "ann"))
+    assert run.retries() == []
+    run.finish()
+    assert run.workflow.status is WorkflowStatus.COMPLETED
+
+
+def test_a_ticket_completed_elsewhere_counts() -> None:
+    run = started(task("a"), task("b", "a", command=("echo", "${tasks.a.outputs.x}")))
+    first, second = (run.ticket(name).created.ticket_id for name in "ab")
+    (refused,) = run.ask(CompleteTicket("d-1", second, "by hand", {}, "ann"), "too early")
+    assert isinstance(refused, TicketCommandRefused)
+    dispatch = run.waiting.pop()
+    events = run.ask(CompleteTicket("d-1", first, "by hand", {"x": "1"}, "ann"), "done")
+    assert [type(event) for event in events[:2]] == [TicketStarted, TicketCompleted]
+    assert (events[1].completed_by, events[1].remark) == ("ann", "by hand")
+    assert run.waiting[0].command == ("echo", "1")
+    (late,) = run.answer(dispatch, outputs={"x": "2"})
+    assert isinstance(late, TicketResultRefused)
+    run.finish()
+    assert run.workflow.status is WorkflowStatus.COMPLETED
+
+
+def test_another_deadline_moves_the_timer_and_later_dispatches() -> None:
+    run = started(task("a"), task("b", "a"))
+    (adjusted,) = run.ask(AdjustQos("d-1", "it is urgent", Priority.CRITICAL, 9_000_000, "ann"), "adjust")
+    deadline_at = run.workflow.started_at + 9_000_000_000
+    assert (adjusted.priority, adjusted.deadline_at) == (Priority.CRITICAL, deadline_at)
+    assert timer_of(run, "deadline").due == deadline_at
+    run.answer(run.waiting[0])
+    assert run.waiting[0].deadline_at == deadline_at
+    for number, deadline_ms in enumerate((-1, 1, 10**12)):
+        (refused,) = run.ask(AdjustQos("d-1", "no", deadline_ms=deadline_ms), f"bad {number}")
+        assert isinstance(refused, WorkflowCommandRefused)
+
+
+def test_a_request_about_what_is_not_there_is_rejected() -> None:
+    run = started(task("a"))
+    for message in (
+        PauseWorkflow("d-2", "no"),
+        ResumeWorkflow("d-2", "no"),
+        AdjustQos("d-2", "no", Priority.LOW),
+        RetryTicket("d-2", "t", "no"),
+        CompleteTicket("d-1", "t", "no"),
+    ):
+        with pytest.raises(Rejected, match="no such"):
+            run.ask(message)
 
 
 def test_an_invalid_plan_leaves_its_refusal_and_no_ticket() -> None:
@@ -306,8 +432,9 @@ def test_a_stop_of_nothing_is_rejected() -> None:
         run.stop()
     run.publish()
     run.finish()
-    with pytest.raises(Rejected, match="COMPLETED cannot be stopped"):
-        run.stop()
+    (refused,) = run.stop()
+    assert refused.reason == "a workflow that is COMPLETED cannot be stopped"
+    assert run.stop(message_id="again") == []
 
 
 def test_every_event_has_a_schema_that_keeps_all_of_it() -> None:
@@ -318,7 +445,12 @@ def test_every_event_has_a_schema_that_keeps_all_of_it() -> None:
     run.answer(run.dispatch_of("e"), Outcome.TIMED_OUT, error="slow")
     run.answer(msgspec.structs.replace(run.dispatch_of("f"), attempt=9))
     run.answer(run.dispatch_of("f"), Outcome.FAILED)
+    run.ask(PauseWorkflow("d-1", "why", "ann"), "1")
+    run.ask(ResumeWorkflow("d-1", "why", "ann"), "2")
+    run.ask(AdjustQos("d-1", "why", Priority.HIGH, 9_000_000, "ann"), "3")
+    run.ask(RetryTicket("d-1", run.ticket("a").created.ticket_id, "why", "ann"), "4")
     run.stop()
+    run.ask(PauseWorkflow("d-1", "why", "ann"), "5")
     logs = [run.unit.log, started(task("a", "b"), task("b", "a")).unit.log]
     for last in ((), ("a",)):
         other = started(task("a"))
@@ -341,7 +473,17 @@ def test_messages_come_back_from_the_wire_as_they_were() -> None:
     vote = Vote("security", 0.5, 0.9, True, 0.1, 20)
     plan = decision(task("a", parameters={"x": "1"}), task("b", "a", secrets=("token",)), votes=(vote,))
     result = ReportResult("d-1", "t", 1, AGENT, Outcome.FAILED, 1, 2, 3, {"x": "1"}, (artifact("w"),), "no")
-    messages = [plan, result, ReportStart("d-1", "t", 1, AGENT, 1), CancelWorkflow("d-1", "no", "ann")]
+    messages = [
+        plan,
+        result,
+        ReportStart("d-1", "t", 1, AGENT, 1),
+        CancelWorkflow("d-1", "no", "ann"),
+        PauseWorkflow("d-1", "no", "ann"),
+        ResumeWorkflow("d-1", "no", "ann"),
+        RetryTicket("d-1", "t", "no", "ann"),
+        AdjustQos("d-1", "no", Priority.HIGH, 9, "ann"),
+        CompleteTicket("d-1", "t", "no", {"x": "1"}, "ann"),
+    ]
     handled = {name for source in build(AGENT).inputs.values() for name in source.handlers}
     assert {type(message).__name__ for message in messages} == handled
     for message in messages:

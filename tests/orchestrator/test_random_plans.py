@@ -9,8 +9,9 @@ from neural_hive.aggregates import tally
 from neural_hive.aggregates.decision import DecisionConsolidated
 from neural_hive.aggregates.ticket import UNFINISHED, Status, TicketCompleted, TicketDispatched
 from neural_hive.aggregates.vocabulary import Outcome
+from neural_hive.aggregates.workflow import OPEN, ticket_id_of
 from neural_hive.aggregates.workflow import Status as WorkflowStatus
-from neural_hive.aggregates.workflow import ticket_id_of
+from neural_hive.streams.orchestrator_messages import PauseWorkflow, ResumeWorkflow
 from tests.aggregates.making import decision, task
 from tests.orchestrator.running import Run
 
@@ -85,6 +86,35 @@ def test_time_alone_ends_every_run(plan: DecisionConsolidated, data: st.DataObje
     _counters_are_right(run)
     assert not set(run.statuses.values()) & UNFINISHED
     assert run.workflow.status in (WorkflowStatus.COMPLETED, WorkflowStatus.FAILED)
+    assert run.unit.folded() == run.unit.states
+
+
+@settings(max_examples=150, deadline=None)
+@given(plans(), st.data())
+def test_pauses_at_any_moment_change_no_end(plan: DecisionConsolidated, data: st.DataObject) -> None:
+    run = Run(plan)
+    run.publish()
+    asked = 0
+    while run.workflow.status in OPEN:
+        if data.draw(st.booleans()):
+            asked += 1
+            message = data.draw(st.sampled_from([PauseWorkflow, ResumeWorkflow]))("d-1", "why", "ann")
+            run.ask(message, f"asked {asked}")
+            assert run.ask(message, f"asked {asked}") == []
+        elif run.waiting:
+            dispatch = data.draw(st.sampled_from(run.waiting))
+            run.answer(dispatch, data.draw(st.sampled_from(list(ENDS))), outputs={"x": "1"})
+        elif run.retries():
+            run.fire(run.retries()[0])
+        else:
+            assert run.workflow.status is WorkflowStatus.PAUSED
+            before = len(run.dispatched)
+            assert Status.READY in run.statuses.values()
+            run.ask(ResumeWorkflow("d-1", "go on", "ann"), f"go on {before}")
+            assert len(run.dispatched) > before
+    _ran_in_order(run)
+    _counters_are_right(run)
+    assert not set(run.statuses.values()) & UNFINISHED
     assert run.unit.folded() == run.unit.states
 
 
