@@ -1,11 +1,12 @@
 """The kernel's rate: records of 300 bytes in, one event each out, in the normal exactly-once configuration.
 
-`python -m bench.kernel BOOTSTRAP [RECORDS]` publishes to a topic of its own, runs one worker until all is committed,
-and prints events/s between the first and the last event's append times. Needs NEURAL_HIVE_SCHEMAS=tests/toy/schemas.
+`python -m bench.kernel [RECORDS] [RUNS]` starts a broker, publishes to a topic, runs one worker until all is committed,
+and prints events/s between the first and the last event's append times, for each run and their median.
 """
 
 import multiprocessing
 import os
+import statistics
 import sys
 import tempfile
 import time
@@ -18,10 +19,13 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from neural_hive.aggregates.aggregate import Aggregate
+from neural_hive.connectors.kafka_embedded import EmbeddedKafka
 from neural_hive.connectors.kafka_log import CommittedLog, end_offsets
+from neural_hive.schemas.catalogue import FOLDERS_VARIABLE
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.runner import run_system
 from tests.toy.counter import COUNTER, Counter, Raise
+from tests.toy.harness import SCHEMAS
 
 KEYS, PARTITIONS, RECORD_BYTES = 5_000, 4, 300
 
@@ -43,8 +47,19 @@ def work(bootstrap: str, data: str, source: str, events: str, name: str) -> None
     run_system(build(source, events, name), {"bootstrap.servers": bootstrap}, Path(data))
 
 
-def main(bootstrap: str, records: int) -> None:
-    """One measurement."""
+def main(records: int, runs: int) -> None:
+    """All runs, on a broker of their own."""
+    os.environ[FOLDERS_VARIABLE] = str(SCHEMAS)
+    with tempfile.TemporaryDirectory() as folder, EmbeddedKafka(Path(folder)) as kafka:
+        rates = []
+        for _ in range(runs):
+            rates.append(measure(kafka.bootstrap, records))
+            print(f"{records} events, {rates[-1]:,.0f} events/s", flush=True)
+    print(f"median {statistics.median(rates):,.0f} events/s")
+
+
+def measure(bootstrap: str, records: int) -> float:
+    """One run: events per second."""
     suffix = uuid.uuid4().hex[:6]
     source, events, name = f"bench.source.{suffix}", f"bench.events.{suffix}", f"bench.{suffix}"
     admin = AdminClient({"bootstrap.servers": bootstrap})
@@ -67,7 +82,7 @@ def main(bootstrap: str, records: int) -> None:
         finally:
             worker.terminate()
             worker.join()
-    print(f"{count} events, {count / (last_ms - first_ms) * 1000:,.0f} events/s")
+    return count / (last_ms - first_ms) * 1000
 
 
 def publish(bootstrap: str, topic: str, records: int) -> None:
@@ -95,4 +110,5 @@ def wait(bootstrap: str, topic: str, records: int) -> tuple[int, int, int]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 200_000)
+    given = [int(argument) for argument in sys.argv[1:3]]
+    main(*given, *(400_000, 5)[len(given) :])
