@@ -23,7 +23,6 @@ import msgspec
 import structlog
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from neural_hive.aggregates.vocabulary import TaskType
 from neural_hive.connectors.artifacts import ArtifactStore
 from neural_hive.connectors.process_executor import Cancellation, Order, ProcessExecutor, Report
 from neural_hive.connectors.publisher import KAFKA_LOG, Publisher
@@ -63,6 +62,11 @@ class WorkerSettings(Protocol):
         """How many tickets run at once."""
         ...
 
+    @property
+    def worker_task_types(self) -> tuple[str, ...]:
+        """The types of tickets that it takes; others are refused."""
+        ...
+
     def kafka_config(self) -> dict[str, Any]:
         """librdkafka's settings of the connection."""
         ...
@@ -74,7 +78,7 @@ def run(settings: WorkerSettings, stopping: threading.Event, ready: Callable[[],
     with _held(folder):
         store = ArtifactStore(settings.data / "artifacts")
         executor = ProcessExecutor(folder / "attempts", store)
-        task_types = frozenset(task_type.value for task_type in TaskType if task_type is not TaskType.UNKNOWN)
+        task_types = frozenset[str](settings.worker_task_types)
         options = Options(settings.agent_id, task_types, settings.worker_concurrency)
         Worker(options, settings.kafka_config(), executor).run(stopping, ready)
 

@@ -30,9 +30,10 @@ _NEEDED_MODULES: Final = ("build", "hatchling", "pytest", "bandit", "pip")
 WORKFLOW_SQL: Final = (
     "SELECT status, task_count, completed_count, duration_ms FROM workflows WHERE workflow_id = {w:String}"
 )
+OUTPUTS_SQL: Final = "SELECT task_id, status, outputs FROM tickets WHERE workflow_id = {w:String}"
 TICKETS_SQL: Final = """\
 SELECT task_id, task_type, status, round(dateDiff('millisecond', started_at, finished_at) / 1000, 2) AS took_s,
-       outputs, length(artifacts) AS artifacts
+       mapFilter((name, value) -> length(value) < 64, outputs) AS told, length(artifacts) AS artifacts
 FROM tickets WHERE workflow_id = {w:String} ORDER BY finished_at"""
 TRAIL_SQL: Final = """\
 SELECT version, occurred_at, event_type, agent_id, left(event_id, 8) AS event, left(causation_id, 8) AS caused_by
@@ -85,8 +86,8 @@ def demo_plan(repository: Path) -> DecisionConsolidated:
     """The demo's plan, with the place of its repository."""
     decision = read_plan(PLAN)
     tasks = [
-        msgspec.structs.replace(task, environment=task.environment | {"REPOSITORY": str(repository)})
-        if "REPOSITORY" in task.environment
+        msgspec.structs.replace(task, parameters=task.parameters | {"repository": str(repository)})
+        if "repository" in task.parameters
         else task
         for task in decision.tasks
     ]
@@ -138,7 +139,7 @@ def _wait_for_tables(data: Path, view: WorkflowView) -> None:
     until = time.monotonic() + TABLES_TIMEOUT_S
     while True:
         done = _command(
-            data, "query", TICKETS_SQL, "--param", f"w={view.workflow_id}", "--format", "JSONEachRow"
+            data, "query", OUTPUTS_SQL, "--param", f"w={view.workflow_id}", "--format", "JSONEachRow"
         )
         rows = [json.loads(line) for line in done.stdout.splitlines()] if done.returncode == 0 else []
         found = {row["task_id"]: (row["status"], row["outputs"]) for row in rows}

@@ -20,7 +20,7 @@ def test_the_plan_is_valid_and_knows_its_repository(tmp_path: Path) -> None:
     decision = tour.demo_plan(tmp_path / "repository.git")
     assert validate(decision) == []
     commit = next(task for task in decision.tasks if task.task_id == "commit")
-    assert commit.environment["REPOSITORY"] == str(tmp_path / "repository.git")
+    assert commit.parameters["repository"] == str(tmp_path / "repository.git")
 
 
 def test_the_template_becomes_a_package_whose_tests_pass(tmp_path: Path) -> None:

@@ -15,6 +15,10 @@ def test_plans(toured: Reader) -> None:
     assert toured.follow(DOCS / "plans.md") >= 4
 
 
+def test_executors(toured: Reader) -> None:
+    assert toured.follow(DOCS / "executors.md") >= 5
+
+
 def test_operating(toured: Reader) -> None:
     assert toured.follow(DOCS / "operating.md") >= 4
 

@@ -12,6 +12,7 @@ import pytest
 
 from neural_hive.connectors.executors.source import unpack
 from neural_hive.connectors.executors.task import Unfit
+from neural_hive.settings import BadSettings, load_settings
 from tests.worker.executing import Bench, write
 
 PROJECT = {
@@ -200,6 +201,17 @@ def test_what_is_not_installed_is_named(bench: Bench, monkeypatch: pytest.Monkey
     monkeypatch.setattr(importlib.util, "find_spec", without_bandit)
     report = bench.run("VALIDATE", {"source": "x"})
     assert report.error == "executor bandit needs Python's bandit, not installed where this worker runs"
+
+
+def test_the_settings_say_what_a_worker_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(running=False, data=tmp_path, worker_task_types=("TEST", "BUILD"))
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    assert load_settings(running=False).worker_task_types == ("TEST", "BUILD")
+    for wrong in ("[]", '["COOK"]'):
+        monkeypatch.setenv("NEURAL_HIVE_WORKER_TASK_TYPES", wrong)
+        with pytest.raises(BadSettings, match="worker_task_types"):
+            load_settings(running=False)
 
 
 def test_the_fencing_token_and_the_time_limit(bench: Bench) -> None:
