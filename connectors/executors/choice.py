@@ -27,8 +27,8 @@ class Program(msgspec.Struct, frozen=True):
 
     @property
     def command(self) -> tuple[str, ...]:
-        """How it is started: without the current folder on the path, where a task's own files stand."""
-        return (sys.executable, "-P", "-m", f"neural_hive.connectors.executors.{self.module}")
+        """How it is started: texts in UTF-8 whatever the language, and no task's own files on the path."""
+        return (sys.executable, "-X", "utf8", "-P", "-m", f"neural_hive.connectors.executors.{self.module}")
 
     def missing(self) -> list[str]:
         """What is not installed where this worker runs."""

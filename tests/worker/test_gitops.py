@@ -64,6 +64,15 @@ def test_files_artifacts_and_archives_become_one_commit(bench: Bench, repository
     assert told[-2:] == ["Neural-Hive-Ticket: ticket-1", "Neural-Hive-Attempt: 1"]
 
 
+def test_texts_are_utf_8_in_any_language(bench: Bench, repository: Path) -> None:
+    parameters = wanted(repository, message="Grüße → 蜂") | {"file.grüße.txt": "蜂\n"}
+    plain = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    report = bench.run("DEPLOY", parameters, environment=plain)
+    assert report.ended == "COMPLETED", report.error
+    assert git("show", "main:apps/grüße.txt", at=repository) == "蜂"
+    assert git("log", "-1", "--format=%s", "main", at=repository) == "Grüße → 蜂"
+
+
 def test_a_repeat_finds_its_commit_even_under_later_ones(bench: Bench, repository: Path) -> None:
     first = bench.run("DEPLOY", wanted(repository))
     other = wanted(repository) | {"file.greeter.yaml": "version: 2\n"}
