@@ -140,7 +140,15 @@ class EmbeddedKafka:
             self._training = self.data / f"kafka-classes-{number}.aot"
             option = [f"-XX:AOTCacheOutput={self._training}"]
         java, *rest = self._java
+        option.append(f"-Djava.io.tmpdir={self._temporary(number)}")
         return [java, *option, *rest, "kafka.Kafka", str(self._properties(number))]
+
+    def _temporary(self, number: int) -> Path:
+        """An empty folder for what Java unpacks: a broker that is killed leaves it behind."""
+        folder = self.data / f"kafka-{number}-tmp"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return folder
 
     def stop_all(self) -> None:
         """Stops all brokers in order; one that does not end in time is killed."""
