@@ -18,9 +18,8 @@ from neural_hive.aggregates.aggregate import Aggregate, Command, Event, Rejected
 from neural_hive.aggregates.vocabulary import TaskType
 
 HEARTBEAT_EVERY_MS: Final = 30_000
-NOTED_EVERY_MS: Final = (
-    30_000  # one event for each regular heartbeat at most, however often an agent says it lives
-)
+# A regular heartbeat is noted; who tells it more often makes no more events.
+NOTED_EVERY_MS: Final = 29_000
 TOLD_EVERY_MS: Final = 5_000  # a notable change is noted sooner, but a flickering one must not fill the log
 DEGRADED_AFTER_MS: Final = 90_000  # three heartbeats: one or two are lost when a broker is replaced
 UNHEALTHY_AFTER_MS: Final = 180_000  # longer than a process takes to start again

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,11 @@ from neural_hive.state import run_folder
 def ready_file(data: Path, name: str, pid: int) -> Path:
     """The file that is there while a process does its work."""
     return run_folder(data) / f"{name}-{pid}.ready"
+
+
+def processor_name(systems: Sequence[str]) -> str:
+    """The name of the process that runs the processors of these systems: with one's name if it is alone."""
+    return f"processor-{systems[0]}" if len(systems) == 1 else "processor"
 
 
 class Readiness:

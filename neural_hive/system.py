@@ -12,7 +12,7 @@ import msgspec
 from neural_hive.connectors.kafka_admin import check_brokers, ensure_topics
 from neural_hive.connectors.kafka_embedded import STOP_TIMEOUT_S, EmbeddedKafka
 from neural_hive.connectors.ports import HOST, free_port, listens
-from neural_hive.process import ready_file
+from neural_hive.process import processor_name, ready_file
 from neural_hive.schemas.extensions import all_topics
 from neural_hive.settings import Settings
 from neural_hive.supervisor import Service, Stage
@@ -53,8 +53,9 @@ def plan_system(settings: Settings, brokers: int = 1) -> Plan:
     else:
         base.append(_ours(chosen, "clickhouse", ["clickhouse"], environment))
     registry = [] if settings.is_given("schema_registry_url") else [_registry(chosen, environment)]
-    ours = [_ours(chosen, f"processor-{name}", ["processor", name], environment) for name in chosen.systems]
-    ours += [_ours(chosen, name, [name], environment) for name in ("projector", "worker")]
+    ours = [_ours(chosen, name, [name], environment) for name in ("projector", "worker")]
+    if names := chosen.systems:  # in one process: each further one would cost 100 MB
+        ours.insert(0, _ours(chosen, processor_name(names), ["processor", *names], environment))
     stages = [
         Stage(base, lambda: prepare_topics(chosen)),
         Stage(registry, lambda: register_schemas(chosen)),

@@ -4,7 +4,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.samples import Sample
 
 from neural_hive.connectors.process_executor import Report
 
@@ -35,3 +37,28 @@ def ended(task_type: str, executor: str, report: Report) -> None:
     if executor != REFUSED:
         _SECONDS.labels(task_type, executor).observe((report.completed_at - report.started_at) / 1_000_000)
         _MADE_BYTES.labels(task_type, executor).inc(sum(file.size_bytes for file in report.artifacts))
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How this worker has done since it was started."""
+
+    success_rate: float  # of what it tried; 1 before the first end
+    running: int
+    latency_ms: int  # the mean of what it tried
+
+
+def standing() -> Standing:
+    """What the metrics say, in a few figures."""
+    ended = completed = 0.0
+    for sample in _samples(_ENDED, "_total"):
+        if sample.labels["executor"] != REFUSED:
+            ended += sample.value
+            completed += sample.value if sample.labels["outcome"] == "COMPLETED" else 0
+    seconds = sum(sample.value for sample in _samples(_SECONDS, "_sum"))
+    running = sum(sample.value for sample in _samples(_RUNNING, ""))
+    return Standing(completed / ended if ended else 1.0, int(running), round(1_000 * seconds / max(ended, 1)))
+
+
+def _samples(metric: Counter | Gauge | Histogram, suffix: str) -> list[Sample]:
+    [family] = metric.collect()
+    return [sample for sample in family.samples if sample.name == family.name + suffix]

@@ -1,12 +1,16 @@
 """Each process of the system on its own, with settings that may point at real servers."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from neural_hive.process import Readiness, process, stop_event
+from neural_hive.process import Readiness, process, processor_name, stop_event
 from neural_hive.settings import BadSettings, Settings, load_settings
+
+REGISTRY: Final = "registry"  # the system that agents tell of themselves
 
 Data = Annotated[
     Path | None, typer.Option("--data", help="Data folder [default: .neural-hive]", file_okay=False)
@@ -25,26 +29,32 @@ def register(app: typer.Typer) -> None:
 
 
 def processor(
-    name: Annotated[str, typer.Argument(help="The system to run, such as orchestrator")],
+    names: Annotated[
+        list[str], typer.Argument(help="The systems to run in one process, such as orchestrator")
+    ],
     data: Data = None,
     config: Config = None,
 ) -> None:
-    """Run one worker of a system's processor. Start more of them to share its partitions."""
+    """Run one worker of the processors of one or more systems. Start more of them to share their partitions."""
     from neural_hive.streams.systems import SYSTEMS
 
-    if name not in SYSTEMS:
-        raise BadSettings(f"there is no system {name}; there are: {', '.join(sorted(SYSTEMS))}")
+    for name in names:
+        if name not in SYSTEMS:
+            raise BadSettings(f"there is no system {name}; there are: {', '.join(sorted(SYSTEMS))}")
+    if len(set(names)) < len(names):
+        raise BadSettings("a system can be named once: start another process to have another worker of it")
     settings = load_settings(config, data=data)
-    with process(settings.data, f"processor-{name}", settings.log_level) as ready:
-        run_processor(settings, name, ready)
+    with process(settings.data, processor_name(names), settings.log_level) as ready:
+        run_processor(settings, names, ready)
 
 
-def run_processor(settings: Settings, name: str, ready: Readiness) -> None:
-    """Runs a system by its name until the process is told to stop."""
-    from neural_hive.streams.runner import run_system
+def run_processor(settings: Settings, names: Sequence[str], ready: Readiness) -> None:
+    """Runs systems by their names until the process is told to stop."""
+    from neural_hive.streams.runner import run_systems
     from neural_hive.streams.systems import SYSTEMS
 
-    run_system(SYSTEMS[name](settings), settings.kafka_config(), settings.data / "processors", ready)
+    systems = [SYSTEMS[name](settings) for name in names]
+    run_systems(systems, settings.kafka_config(), settings.data / "processors", ready)
 
 
 def projector(data: Data = None, config: Config = None) -> None:
@@ -62,7 +72,36 @@ def worker(data: Data = None, config: Config = None) -> None:
     with process(settings.data, "worker", settings.log_level) as ready:
         from neural_hive.streams.worker import run
 
-        run(settings, stop_event(), ready)
+        stopping = stop_event()
+        with _told_to_registry(settings):
+            run(settings, stopping, ready)
+
+
+@contextmanager
+def _told_to_registry(settings: Settings) -> Iterator[None]:
+    """Best effort: the worker works whether or not the registry hears of it."""
+    if REGISTRY not in settings.systems:
+        yield
+        return
+    from neural_hive.sdk.agent import AgentClient, AgentConfig, AgentTelemetry
+    from neural_hive.streams.worker_metrics import standing
+
+    config = AgentConfig(
+        settings.agent_id, task_types=settings.worker_task_types, capacity=settings.worker_concurrency
+    )
+
+    def telemetry() -> AgentTelemetry:
+        now = standing()
+        return AgentTelemetry(
+            now.success_rate, min(now.running / settings.worker_concurrency, 1.0), now.latency_ms
+        )
+
+    client = AgentClient(config, settings.kafka_config(), telemetry)
+    client.start()
+    try:
+        yield
+    finally:
+        client.close("its worker has ended")
 
 
 def clickhouse(data: Data = None, config: Config = None) -> None:

@@ -130,15 +130,20 @@ class AgentClient:
         }
 
     def _beat(self) -> None:
+        if self._lost:
+            self._register_again()
         beats = 0
-        while True:
-            if self._lost or beats >= REGISTER_EVERY:
-                beats, self._lost = 0, False
-                self._try("RegisterAgent", self._profile)
+        while not self._stopping.wait(self.config.heartbeat_every_s):
             beats += 1
-            if self._stopping.wait(self.config.heartbeat_every_s):
-                return
-            self._try("Heartbeat", lambda: msgspec.to_builtins(self._telemetry()))
+            if self._lost or beats % REGISTER_EVERY == 0:
+                self._register_again()
+            else:
+                self._try("Heartbeat", lambda: msgspec.to_builtins(self._telemetry()))
+
+    def _register_again(self) -> None:
+        """Is a sign of life too, so it takes a heartbeat's place."""
+        self._lost = False
+        self._try("RegisterAgent", self._profile)
 
     def _try(self, message_type: str, payload: Callable[[], dict[str, Any]]) -> None:
         try:

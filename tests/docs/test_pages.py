@@ -34,5 +34,15 @@ def test_sql(toured: Reader) -> None:
     assert toured.follow(DOCS / "sql.md") >= 4
 
 
+def test_registry(toured: Reader) -> None:
+    assert toured.follow(DOCS / "registry.md") == 2
+    settings = load_settings(data=toured.folder / ".neural-hive")
+    place = (settings.clickhouse_host, settings.clickhouse_port)
+    with ClickHouse(*place, user="default", database="neural_hive") as reader:
+        agents, trails = (reader.rows(b.text) for b in blocks(DOCS / "registry.md") if b.language == "sql")
+    assert [agent_id for agent_id, *_ in agents] == ["local"]
+    assert trails == []
+
+
 def test_the_tour_ends(toured: Reader) -> None:
     assert toured.follow(ROOT / "README.md", since=TOUR_END) == 2

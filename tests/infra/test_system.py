@@ -15,7 +15,7 @@ import pytest
 from neural_hive.connectors.ports import HOST
 from neural_hive.settings import load_settings
 
-PROCESSES = {"kafka-1", "clickhouse", "schema-registry", "processor-orchestrator", "projector", "worker"}
+PROCESSES = {"kafka-1", "clickhouse", "schema-registry", "processor", "projector", "worker"}
 
 
 def command(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -80,10 +80,10 @@ def test_what_makes_no_sense_is_refused(changes: dict[str, object], reason: str)
     given(AGENT).when(register(0, **changes)).then_rejected(reason)
 
 
-def test_a_heartbeat_is_noted_at_most_every_30_s() -> None:
-    given(AGENT, REGISTERED).when(beat(29.9)).then_nothing()
-    given(AGENT, REGISTERED).when(beat(30)).then(AgentSeen("a", 1.0, 0.0, 0, at(30)))
-    given(AGENT, REGISTERED).when(beat(30), beat(59)).then_nothing()
+def test_a_heartbeat_is_noted_at_most_every_29_s() -> None:
+    given(AGENT, REGISTERED).when(beat(28.9)).then_nothing()
+    given(AGENT, REGISTERED).when(beat(29)).then(AgentSeen("a", 1.0, 0.0, 0, at(29)))
+    given(AGENT, REGISTERED).when(beat(30), beat(58.9)).then_nothing()
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_heartbeats_go_out_by_themselves_and_survive_a_fault(
     assert told[0][1]["capabilities"] == ["python"]
     assert (told[-1][1]["reason"], told[-1][1]["requested_by"]) == ("ended by KeyError", "ann")
     assert [payload["load"] for kind, payload in told if kind == "Heartbeat"][:2] == [0.25, 0.75]
-    assert kinds.count("RegisterAgent") == 2, "after the fault it registers again"
+    assert kinds.count("RegisterAgent") >= 2, "after the fault it registers again"
     assert kinds.count("ReinforceTrail") == 1
 
 
