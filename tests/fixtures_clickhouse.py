@@ -69,7 +69,7 @@ class ClickHouseServer:
         assert self._process
         self._process.send_signal(signal.SIGTERM)
         try:
-            return self._process.wait(timeout=30)
+            return self._process.wait(timeout=90)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
@@ -78,7 +78,7 @@ class ClickHouseServer:
         """SIGKILL."""
         assert self._process
         self._process.kill()
-        self._process.wait(timeout=30)
+        self._process.wait(timeout=90)
 
     @property
     def is_running(self) -> bool:

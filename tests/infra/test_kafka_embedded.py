@@ -31,7 +31,7 @@ def _values(bootstrap: str, topic: str, count: int) -> list[bytes]:
     )
     consumer.subscribe([topic])
     try:
-        messages = consumer.consume(count, timeout=30)
+        messages = consumer.consume(count, timeout=90)
         return [message.value() or b"" for message in messages]
     finally:
         consumer.close()
@@ -87,7 +87,7 @@ def test_a_broker_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
         broker = psutil.Process(int(starter.stdout.readline()))
     starter.kill()
     starter.wait()
-    psutil.wait_procs([broker], timeout=20)
+    psutil.wait_procs([broker], timeout=60)
     assert not broker.is_running() or broker.status() == psutil.STATUS_ZOMBIE
 
 

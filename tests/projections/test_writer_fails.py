@@ -12,7 +12,7 @@ from neural_hive.projections.projector import Projector
 from neural_hive.projections.ranges import Batch
 from neural_hive.projections.sink import DamagedTable
 
-END_TIMEOUT_S = 20.0
+END_TIMEOUT_S = 90.0
 
 
 class EndlessSource:

@@ -72,7 +72,7 @@ class Server:
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         if self.process.poll() is None:
             self.process.send_signal(how)
-        code = self.process.wait(30)
+        code = self.process.wait(90)
         if self.process.stderr:
             self.process.stderr.close()
         return code
@@ -114,7 +114,7 @@ def test_the_whole_catalogue_under_its_ids(server: Server) -> None:
             assert refused.value.error_code == 40409
     start = time.monotonic()
     assert register_all(server.url) == []
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
 
 
 def test_any_client_reads_our_records_and_we_read_theirs(server: Server) -> None:
@@ -305,7 +305,7 @@ def test_a_second_registry_ends_the_first(kafka: EmbeddedKafka, server: Server, 
             {"id": 1_000_000},
         )
         assert server.ask("POST", "/subjects/s/versions", {"schema": BAD.schema_str}) == (500, 50003)
-        assert server.process.wait(30) != 0
+        assert server.process.wait(90) != 0
         assert second.ask("GET", "/subjects/s/versions") == (200, [1])
     finally:
         second.stop()

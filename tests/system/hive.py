@@ -81,7 +81,7 @@ class Hive:
 
     def left_behind(self) -> list[str]:
         """What of the system is still there: processes that were ever seen, ports, the lock."""
-        _, alive = psutil.wait_procs(list(self._known.values()), timeout=10)
+        _, alive = psutil.wait_procs(list(self._known.values()), timeout=60)
         processes = [str(p) for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
         ports = [f"port {port}" for port in self._ports if answers(port)]
         return processes + ports + (["the lock"] if is_running(self.data) else [])

@@ -100,7 +100,7 @@ class Toy:
         """Sends a signal to a worker; after SIGKILL it is gone."""
         self.workers[index].send_signal(how)
         if how == signal.SIGKILL:
-            self.workers[index].wait(10)
+            self.workers[index].wait(60)
 
     def keep_alive(self, workers: int) -> None:
         """Starts as many workers as are missing: what a supervisor does."""
@@ -115,7 +115,7 @@ class Toy:
                 worker.terminate()
         for worker in self.workers:
             try:
-                worker.wait(20)
+                worker.wait(60)
             except subprocess.TimeoutExpired:
                 worker.kill()
                 worker.wait()
@@ -160,7 +160,7 @@ class Toy:
 
     def dead_letters(self) -> list[dict[str, Any]]:
         """The dead letters that came from this system's topics."""
-        topics = AdminClient(self.config).list_topics("dead.letters", timeout=20).topics
+        topics = AdminClient(self.config).list_topics("dead.letters", timeout=60).topics
         partitions = topics["dead.letters"].partitions  # another test may have made the topic
         letters = [
             decode(m.value or b"", "message").payload
@@ -188,8 +188,8 @@ class Toy:
         consumer = Consumer(self.config | {"group.id": group})
         tps = [TopicPartition(topic, p) for topic, count in topics.items() for p in range(count)]
         try:
-            committed = consumer.committed(tps, 20)
-            return sum(consumer.get_watermark_offsets(tp, 20)[1] - max(tp.offset, 0) for tp in committed)
+            committed = consumer.committed(tps, 60)
+            return sum(consumer.get_watermark_offsets(tp, 60)[1] - max(tp.offset, 0) for tp in committed)
         except KafkaException as error:
             if error.args[0].code() in PASSING:
                 return UNKNOWN_LAG

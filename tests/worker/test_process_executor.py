@@ -48,14 +48,14 @@ def text_of(store: ArtifactStore, file: Artifact, tmp_path: Path) -> str:
 
 
 def wait_until_gone(pid: int) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 90
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < until, f"process {pid} is still there"
         time.sleep(0.02)
 
 
 def wait_for_text(file: Path) -> str:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 90
     while not (file.exists() and file.read_text().endswith("\n")):
         assert time.monotonic() < until, f"{file} was never written"
         time.sleep(0.02)
@@ -168,7 +168,7 @@ def test_the_time_limit_ends_the_whole_tree(executor: ProcessExecutor, tmp_path:
     report = executor.run(order("sh", "-c", script, time_limit_s=0.5), Cancellation())
     assert report.ended == "TIMED_OUT"
     assert "its limit of 0.5 s" in report.error
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 90
     wait_until_gone(int(wait_for_text(tmp_path / "daemon")))
 
 
