@@ -21,6 +21,11 @@ def failed(workflow_id: str) -> str:
     return f"failed:{workflow_id}"
 
 
+def compensated(workflow_id: str) -> str:
+    """Tickets of a workflow that were completed and then undone."""
+    return f"compensated:{workflow_id}"
+
+
 def cancelled(workflow_id: str) -> str:
     """Tickets of a workflow that were cancelled."""
     return f"cancelled:{workflow_id}"

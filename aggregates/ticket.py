@@ -6,6 +6,8 @@ ends once; what has ended never changes. A result that cannot be true is put asi
 An attempt that went wrong is tried again, up to the task's `max_retries`, after a wait (`backoff.py`) and before the
 deadline; never if its delivery is AT_MOST_ONCE: nobody knows how far it came. An attempt that has begun and is not
 heard of for its task's time limit and a grace has timed out.
+
+What a completed ticket did can be undone once, by its task's `compensation`: that is an attempt like any other.
 """
 
 from collections.abc import Iterable, Mapping
@@ -128,6 +130,19 @@ class CancelTicket(Command, frozen=True):
     cancelled_at: int
 
 
+class CompensateTicket(Command, frozen=True):
+    """Undo what the ticket did: give its compensation to an agent, unless what that takes is `missing`."""
+
+    agent_id: str
+    command: tuple[str, ...]
+    parameters: dict[str, str]
+    environment: dict[str, str]
+    inputs: tuple[Artifact, ...]
+    dispatched_at: int
+    deadline_at: int
+    missing: str = ""
+
+
 class RetryNow(Command, frozen=True):
     """Somebody asked for another attempt, beyond `max_retries` too."""
 
@@ -162,6 +177,7 @@ TicketCommand = (
     | RecordResult
     | TimeOutTicket
     | CancelTicket
+    | CompensateTicket
     | RetryNow
     | CompleteElsewhere
     | RefuseRequest
@@ -209,6 +225,7 @@ class TicketDispatched(OfTicket, frozen=True):
     security_level: SecurityLevel
     inputs: tuple[Artifact, ...]
     dispatched_at: int
+    compensates: bool = False
 
 
 class TicketStarted(OfAttempt, frozen=True):
@@ -269,6 +286,25 @@ class TicketResultRefused(OfAttempt, frozen=True):
     reason: str
 
 
+class OfCompensation(OfAttempt, frozen=True):
+    """What the ends of a compensation begin with."""
+
+    started_at: int
+    completed_at: int
+    exit_code: int | None
+    artifacts: tuple[Artifact, ...]
+
+
+class TicketCompensated(OfCompensation, frozen=True):
+    """What a ticket had done was undone, since its workflow failed."""
+
+
+class TicketCompensationFailed(OfCompensation, frozen=True):
+    """What a ticket had done could not be undone: it stays completed."""
+
+    error: str
+
+
 class TicketCommandRefused(OfTicket, frozen=True):
     """A ticket was asked for something that its state does not allow."""
 
@@ -289,6 +325,8 @@ TicketEvent = (
     | TicketCancelled
     | TicketResultRefused
     | TicketCommandRefused
+    | TicketCompensated
+    | TicketCompensationFailed
 )
 
 
@@ -307,13 +345,16 @@ class Status(StrEnum):
 
 
 # Every other transition is refused. READY → FAILED: what the ticket takes from others is not there.
-# FAILED, TIMED_OUT → PENDING: it waits for its next attempt.
+# FAILED, TIMED_OUT → PENDING: it waits for its next attempt. COMPLETED → ASSIGNED: it is being undone, and
+# RUNNING → COMPLETED then means that it could not be.
 TRANSITIONS: Final[dict[Status, frozenset[Status]]] = {
     Status.PENDING: frozenset({Status.READY, Status.CANCELLED}),
     Status.READY: frozenset({Status.ASSIGNED, Status.FAILED, Status.CANCELLED}),
-    Status.ASSIGNED: frozenset({Status.RUNNING, Status.CANCELLED}),
-    Status.RUNNING: frozenset({Status.COMPLETED, Status.FAILED, Status.TIMED_OUT, Status.CANCELLED}),
-    Status.COMPLETED: frozenset({Status.COMPENSATED}),
+    Status.ASSIGNED: frozenset({Status.RUNNING, Status.CANCELLED, Status.COMPLETED}),
+    Status.RUNNING: frozenset(
+        {Status.COMPLETED, Status.FAILED, Status.TIMED_OUT, Status.CANCELLED, Status.COMPENSATED}
+    ),
+    Status.COMPLETED: frozenset({Status.ASSIGNED}),
     Status.FAILED: frozenset({Status.PENDING}),
     Status.TIMED_OUT: frozenset({Status.PENDING}),
     Status.CANCELLED: frozenset(),
@@ -324,6 +365,7 @@ UNFINISHED: Final = frozenset({Status.PENDING, Status.READY, Status.ASSIGNED, St
 
 _TALLY: Final = {
     Status.COMPLETED: tally.completed,
+    Status.COMPENSATED: tally.completed,
     Status.FAILED: tally.failed,
     Status.TIMED_OUT: tally.failed,
     Status.CANCELLED: tally.cancelled,
@@ -342,6 +384,7 @@ class Ticket(msgspec.Struct, frozen=True):
     completed_at: int | None = None
     made: Made = Made()
     attempt_ended: Status | None = None  # how the last attempt ended, once it has
+    compensates: bool = False  # what the last attempt did, or does, is to undo
     retry_at: int | None = None  # when the next attempt is due
     deadline_at: int = 0  # its workflow's, as the last dispatch knew it
     last_refusal: str = ""
@@ -396,6 +439,8 @@ def decide(ticket: Ticket | None, command: TicketCommand) -> list[TicketEvent]:
             return _time_out(_existing(ticket), command)
         case CancelTicket():
             return _cancel(_existing(ticket), command)
+        case CompensateTicket():
+            return _compensate(_existing(ticket), command)
         case RetryNow():
             return _retry_now(_existing(ticket), command)
         case CompleteElsewhere():
@@ -432,7 +477,8 @@ def _make_ready(ticket: Ticket, command: ReadyTicket) -> list[TicketEvent]:
 def _dispatch(ticket: Ticket, command: DispatchTicket) -> list[TicketEvent]:
     if ticket.status in (Status.ASSIGNED, Status.RUNNING):
         return []
-    _allowed(ticket, Status.ASSIGNED)
+    if ticket.status is not Status.READY:
+        raise Rejected(f"a ticket that is {ticket.status} cannot become {Status.ASSIGNED}")
     created, task = ticket.created, ticket.created.task
     return [
         TicketDispatched(
@@ -491,6 +537,8 @@ def _record_result(ticket: Ticket, command: RecordResult) -> list[TicketEvent]:
     if refusal:
         return _refuse(ticket, command, refusal)
     started = [_started(ticket, command)] if ticket.status is Status.ASSIGNED else []
+    if ticket.compensates:
+        return [*started, _undone(ticket, command)]
     ended = _ended(ticket, command)
     return [*started, ended, *_tried_again(ticket, ended, command.recorded_at)]
 
@@ -564,9 +612,60 @@ def _ended(ticket: Ticket, result: RecordResult) -> TicketEvent:
             assert_never(result.outcome)
 
 
-def _time_out(ticket: Ticket, command: TimeOutTicket) -> list[TicketEvent]:
-    if ticket.status is not Status.RUNNING or not 0 < ticket.expires_at <= command.timed_out_at:
+def _compensate(ticket: Ticket, command: CompensateTicket) -> list[TicketEvent]:
+    if ticket.compensates:
         return []
+    if ticket.status is not Status.COMPLETED:
+        raise Rejected(f"a ticket that is {ticket.status} has done nothing that could be undone")
+    at, created, task = command.dispatched_at, ticket.created, ticket.created.task
+    if command.missing:
+        return [_not_undone(ticket, at, command.missing)]
+    return [
+        TicketDispatched(
+            created.ticket_id,
+            created.workflow_id,
+            created.plan_id,
+            task.task_id,
+            task.task_type,
+            ticket.attempt + 1,
+            command.agent_id,
+            "",
+            command.command,
+            command.parameters,
+            command.environment,
+            task.timeout_ms,
+            command.deadline_at,
+            task.security_level,
+            command.inputs,
+            at,
+            compensates=True,
+        )
+    ]
+
+
+def _undone(ticket: Ticket, result: RecordResult) -> TicketEvent:
+    """How the compensation ended."""
+    about = (*_ids(ticket), result.attempt, result.agent_id, result.started_at, result.completed_at)
+    error = excess(Made(result.outputs, result.artifacts))
+    artifacts = () if error else result.artifacts
+    if result.outcome is Outcome.COMPLETED and not error:
+        return TicketCompensated(*about, result.exit_code, artifacts)
+    error = error or _capped(result.error) or f"it ended as {result.outcome}"
+    return TicketCompensationFailed(*about, result.exit_code, artifacts, error)
+
+
+def _not_undone(ticket: Ticket, at: int, error: str) -> TicketEvent:
+    """A compensation that has no result."""
+    return TicketCompensationFailed(
+        *_ids(ticket), ticket.attempt, ticket.agent_id, at, at, None, (), _capped(error)
+    )
+
+
+def _time_out(ticket: Ticket, command: TimeOutTicket) -> list[TicketEvent]:
+    if not 0 < timers(ticket).get(TIMEOUT_TIMER, 0) <= command.timed_out_at:
+        return []
+    if ticket.compensates:
+        return [_not_undone(ticket, command.timed_out_at, "no result in time")]
     silent = (
         f"no result within its time limit of {ticket.created.task.timeout_ms} ms and {GRACE_MS} ms of grace"
     )
@@ -575,7 +674,7 @@ def _time_out(ticket: Ticket, command: TimeOutTicket) -> list[TicketEvent]:
 
 
 def _cancel(ticket: Ticket, command: CancelTicket) -> list[TicketEvent]:
-    if is_finished(ticket):
+    if is_finished(ticket) or ticket.compensates:
         return []
     return [TicketCancelled(*_ids(ticket), _capped(command.reason, REASON_CHARS_MAX), command.cancelled_at)]
 
@@ -603,6 +702,8 @@ def _complete_elsewhere(ticket: Ticket, command: CompleteElsewhere) -> list[Tick
     refusal = excess(made)
     if ticket.status not in (Status.ASSIGNED, Status.RUNNING):
         refusal = f"the ticket is {ticket.status}: only one that an agent works on can be completed elsewhere"
+    elif ticket.compensates:
+        refusal = "the ticket is being undone: its workflow has failed"
     if refusal:
         return _refuse_request(ticket, "CompleteTicket", refusal, command.requested_by)
     at, begin = command.completed_at, (*_ids(ticket), ticket.attempt, ticket.agent_id)
@@ -652,6 +753,7 @@ def evolve(ticket: Ticket | None, event: TicketEvent) -> Ticket:
         case TicketDispatched():
             agent_id = event.allocated_agent_id
             given = change(ticket, status=Status.ASSIGNED, attempt=event.attempt, agent_id=agent_id)
+            given = change(given, compensates=event.compensates, expires_at=0)
             return change(given, attempt_ended=None, deadline_at=event.deadline_at)
         case TicketStarted():
             times = {"started_at": event.started_at, "expires_at": event.expires_at}
@@ -667,6 +769,10 @@ def evolve(ticket: Ticket | None, event: TicketEvent) -> Ticket:
             return change(waiting, started_at=None, completed_at=None)
         case TicketCancelled():
             return _over(ticket, Status.CANCELLED, event.cancelled_at)
+        case TicketCompensated():
+            return change(ticket, status=Status.COMPENSATED, attempt_ended=Status.COMPLETED)
+        case TicketCompensationFailed():
+            return change(ticket, status=Status.COMPLETED, attempt_ended=Status.FAILED, compensates=True)
         case TicketResultRefused() | TicketCommandRefused():
             return change(ticket, last_refusal=_refusal_key(event))
         case _:
@@ -694,6 +800,8 @@ def timers(ticket: Ticket) -> Mapping[str, int]:
     """When the ticket must be looked at again (µs): `retry`, its next attempt; `timeout`, the end of patience."""
     if ticket.status is Status.RUNNING and ticket.expires_at:
         return {TIMEOUT_TIMER: ticket.expires_at}
+    if ticket.status is Status.ASSIGNED and ticket.compensates:
+        return {TIMEOUT_TIMER: ticket.deadline_at}  # no deadline of the workflow bounds it any more
     if ticket.retry_at is not None:
         return {RETRY_TIMER: ticket.retry_at}
     return {}
@@ -714,7 +822,9 @@ def counters(event: TicketEvent, before: Ticket | None, after: Ticket) -> Iterab
     elif before is not None and not is_finished(before) and is_finished(after):
         yield tally.unfinished(created.workflow_id), -1
         yield _TALLY[after.status](created.workflow_id), 1
-        if after.status is Status.COMPLETED:
+        if isinstance(event, TicketCompensated):
+            yield tally.compensated(created.workflow_id), 1
+        if isinstance(event, TicketCompleted):
             for dependent in created.dependents:
                 yield tally.open_dependencies(dependent), -1
 

@@ -43,6 +43,8 @@ class FinishWorkflow(Command, frozen=True):
     cancelled_count: int
     finished_at: int
     reason: str = ""  # why its tickets did not end by themselves
+    compensated_count: int = 0
+    compensations: tuple[str, ...] = ()  # tickets to be undone if it has failed, in this order
 
 
 class StopWorkflow(Command, frozen=True):
@@ -128,6 +130,16 @@ class WorkflowFailed(Event, frozen=True):
     cancelled_count: int
     reason: str
     duration_ms: int
+    compensated_count: int = 0
+
+
+class WorkflowCompensating(Event, frozen=True):
+    """A workflow has failed, and what its tickets had completed is being undone."""
+
+    workflow_id: str
+    ticket_ids: tuple[str, ...]
+    reason: str
+    begun_at: int
 
 
 class WorkflowCancelled(Event, frozen=True):
@@ -188,6 +200,7 @@ WorkflowEvent = (
     | WorkflowResumed
     | WorkflowQosAdjusted
     | WorkflowCommandRefused
+    | WorkflowCompensating
 )
 
 
@@ -197,6 +210,7 @@ class Status(StrEnum):
     REJECTED = "REJECTED"
     RUNNING = "RUNNING"
     PAUSED = "PAUSED"
+    COMPENSATING = "COMPENSATING"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
@@ -217,6 +231,8 @@ class Workflow(msgspec.Struct, frozen=True):
     deadline_at: int = 0
     roots: tuple[str, ...] = ()
     priority: Priority = Priority.UNKNOWN
+    compensations: tuple[str, ...] = ()
+    failure: str = ""
     last_refusal: WorkflowCommandRefused | None = None
 
 
@@ -292,12 +308,17 @@ def _finish(workflow: Workflow, command: FinishWorkflow) -> list[WorkflowEvent]:
         return []
     _accounted(workflow, command.completed_count + command.failed_count + command.cancelled_count)
     workflow_id, duration_ms = workflow.workflow_id, _duration_ms(workflow, command.finished_at)
-    if command.completed_count == workflow.task_count:
+    if command.completed_count == workflow.task_count and workflow.status is not Status.COMPENSATING:
         return [WorkflowCompleted(workflow_id, command.completed_count, duration_ms)]
     failed, cancelled = command.failed_count, command.cancelled_count
     counted = f"of {workflow.task_count} tasks {failed} failed and {cancelled} were cancelled"
     reason = f"{command.reason}: {counted}" if command.reason else counted
-    return [WorkflowFailed(workflow_id, command.completed_count, failed, cancelled, reason, duration_ms)]
+    if command.compensations and workflow.status is Status.COMPENSATING:
+        return []
+    if command.compensations:
+        return [WorkflowCompensating(workflow_id, command.compensations, reason, command.finished_at)]
+    ended = (command.completed_count, failed, cancelled, workflow.failure or reason, duration_ms)
+    return [WorkflowFailed(workflow_id, *ended, command.compensated_count)]
 
 
 def _stop(workflow: Workflow, command: StopWorkflow) -> list[WorkflowEvent]:
@@ -369,7 +390,7 @@ def _refused(workflow: Workflow, command: str, reason: str, by: str) -> list[Wor
 
 
 def _accounted(workflow: Workflow, ended: int) -> None:
-    if workflow.status not in OPEN:
+    if workflow.status not in (*OPEN, Status.COMPENSATING):
         raise Rejected(f"a workflow that is {workflow.status} has no work to finish")
     if ended != workflow.task_count:
         raise Rejected(f"{ended} of {workflow.task_count} tickets are accounted for")
@@ -408,6 +429,9 @@ def evolve(workflow: Workflow | None, event: WorkflowEvent) -> Workflow:
             return _changed(workflow, status=Status.RUNNING)
         case WorkflowQosAdjusted():
             return _changed(workflow, priority=event.priority, deadline_at=event.deadline_at)
+        case WorkflowCompensating():
+            undone = {"compensations": event.ticket_ids, "failure": event.reason}
+            return _changed(workflow, status=Status.COMPENSATING, **undone)
         case WorkflowCommandRefused():
             return _changed(workflow, last_refusal=event)
         case _:

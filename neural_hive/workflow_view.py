@@ -24,6 +24,8 @@ STATUS_OF: Final = {
     "TicketTimedOut": "TIMED_OUT",
     "TicketRetryScheduled": "PENDING",
     "TicketCancelled": "CANCELLED",
+    "TicketCompensated": "COMPENSATED",
+    "TicketCompensationFailed": "COMPLETED",
 }
 ENDINGS: Final = {
     "WorkflowCompleted": "COMPLETED",
@@ -32,7 +34,12 @@ ENDINGS: Final = {
     "PlanRejected": "REJECTED",
     "DeadLetter": "REJECTED",
 }
-_OPEN: Final = {"WorkflowStarted": "RUNNING", "WorkflowPaused": "PAUSED", "WorkflowResumed": "RUNNING"}
+_OPEN: Final = {
+    "WorkflowStarted": "RUNNING",
+    "WorkflowPaused": "PAUSED",
+    "WorkflowResumed": "RUNNING",
+    "WorkflowCompensating": "COMPENSATING",
+}
 _SIGNS: Final = {
     "PENDING": ("·", "dim"),
     "READY": ("○", "blue"),
@@ -42,8 +49,9 @@ _SIGNS: Final = {
     "FAILED": ("✘", "bold red"),
     "TIMED_OUT": ("⏱", "bold red"),
     "CANCELLED": ("⊘", "magenta"),
+    "COMPENSATED": ("↩", "magenta"),
 }
-_TASK_ENDINGS: Final = ("COMPLETED", "FAILED", "TIMED_OUT", "CANCELLED")
+_TASK_ENDINGS: Final = ("COMPLETED", "FAILED", "TIMED_OUT", "CANCELLED", "COMPENSATED")
 ROWS_MAX: Final = 30
 _SHOWN_FIRST: Final = (
     "FAILED",
@@ -52,6 +60,7 @@ _SHOWN_FIRST: Final = (
     "ASSIGNED",
     "READY",
     "CANCELLED",
+    "COMPENSATED",
     "COMPLETED",
     "PENDING",
 )

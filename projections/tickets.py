@@ -15,6 +15,8 @@ STATUS_AFTER: Final = {
     "TicketTimedOut": "TIMED_OUT",
     "TicketRetryScheduled": "PENDING",
     "TicketCancelled": "CANCELLED",
+    "TicketCompensated": "COMPENSATED",
+    "TicketCompensationFailed": "COMPLETED",
 }
 
 TICKETS: Final = Projection(

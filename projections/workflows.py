@@ -13,8 +13,9 @@ STATUS_AFTER: Final = {
     "WorkflowCancelled": "CANCELLED",
     "WorkflowPaused": "PAUSED",
     "WorkflowResumed": "RUNNING",
+    "WorkflowCompensating": "COMPENSATING",
 }
-_OPEN = ("WorkflowStarted", "WorkflowPaused", "WorkflowResumed")
+_OPEN = ("WorkflowStarted", "WorkflowPaused", "WorkflowResumed", "WorkflowCompensating")
 _ENDS = ", ".join(f"'{name}'" for name in STATUS_AFTER if name not in _OPEN)
 
 WORKFLOWS: Final = Projection(
@@ -35,6 +36,7 @@ WORKFLOWS: Final = Projection(
         Column("completed_count", "UInt32"),
         Column("failed_count", "UInt32"),
         Column("cancelled_count", "UInt32"),
+        Column("compensated_count", "UInt32"),
         Column("started_at", TIME),
         Column("deadline_at", TIME),
         Column("finished_at", TIME, sql=f"if(event_type IN ({_ENDS}), occurred_at, NULL)"),

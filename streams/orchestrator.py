@@ -2,6 +2,7 @@
 
     plans.consensus          → a workflow and its tickets; those that depend on nothing are dispatched
     execution.results        → a ticket ends; what waited for it alone is dispatched, or cancelled if it failed
+                             → the last one has ended and some failed: the completed ones are undone, last first
     timer "retry"            → a ticket whose last attempt went wrong is dispatched again
     timer "timeout"          → a ticket whose agent is silent has timed out
     timer "deadline"         → what is unfinished is cancelled, and the workflow has failed
@@ -12,9 +13,12 @@ While a workflow is paused its tickets become ready, and are given to nobody; th
 All events of a workflow stand in one partition: its tickets know of each other without asking another processor.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from heapq import heapify, heappop, heappush
 from typing import Final
+
+import msgspec
 
 from neural_hive.aggregates import tally
 from neural_hive.aggregates.aggregate import Event, Rejected
@@ -26,6 +30,7 @@ from neural_hive.aggregates.ticket import (
     TICKET,
     TIMEOUT_TIMER,
     CancelTicket,
+    CompensateTicket,
     CompleteElsewhere,
     DispatchTicket,
     GiveUpTicket,
@@ -36,6 +41,9 @@ from neural_hive.aggregates.ticket import (
     RetryNow,
     Ticket,
     TicketCommandRefused,
+    TicketCompensated,
+    TicketCompensationFailed,
+    TicketDispatched,
     TicketResultRefused,
     TicketRetryScheduled,
     TimeOutTicket,
@@ -56,6 +64,7 @@ from neural_hive.aggregates.workflow import (
     StartWorkflow,
     StopWorkflow,
     Workflow,
+    WorkflowCompensating,
     WorkflowResumed,
     ticket_id_of,
 )
@@ -77,6 +86,7 @@ DISPATCH_BYTES_MAX: Final = 1024 * 1024
 # The same, of all tickets that one result sets free: they share a transaction.
 RELEASE_BYTES_MAX: Final = 64 * 1024 * 1024
 _CHANGES_NOTHING: Final = (TicketResultRefused, TicketRetryScheduled, TicketCommandRefused)
+COMPENSATION_MS: Final = 4 * 3_600_000  # how long one may wait for its agent
 DEADLINE_PASSED: Final = "the deadline of the workflow has passed"
 
 
@@ -123,7 +133,7 @@ def build(agent_id: str) -> System:
         events = unit.execute(WORKFLOW, command.workflow_id, resume)
         if events and isinstance(events[0], WorkflowResumed):
             _release(unit, _ready(unit, _workflow(unit, command.workflow_id)), agent_id)
-            _finish(unit, command.workflow_id)
+            _finish(unit, command.workflow_id, agent_id)
 
     @orchestrator.on("orchestration.commands", AdjustQos, route="workflow_id")
     def adjust(unit: Unit, command: AdjustQos) -> None:
@@ -141,7 +151,7 @@ def build(agent_id: str) -> System:
         events = unit.execute(TICKET, command.ticket_id, RetryNow(command.reason, by, unit.now))
         if events and isinstance(events[0], TicketRetryScheduled):
             _release(unit, [command.ticket_id], agent_id)
-            _finish(unit, command.workflow_id)
+            _finish(unit, command.workflow_id, agent_id)
 
     @orchestrator.on("orchestration.commands", CompleteTicket, route="workflow_id")
     def complete(unit: Unit, command: CompleteTicket) -> None:
@@ -152,7 +162,7 @@ def build(agent_id: str) -> System:
     @orchestrator.on_timer(TICKET, RETRY_TIMER)
     def try_again(unit: Unit, ticket_id: str) -> None:
         _release(unit, [ticket_id], agent_id)
-        _finish(unit, _ticket(unit, ticket_id).created.workflow_id)
+        _finish(unit, _ticket(unit, ticket_id).created.workflow_id, agent_id)
 
     @orchestrator.on_timer(TICKET, TIMEOUT_TIMER)
     def time_out(unit: Unit, ticket_id: str) -> None:
@@ -162,7 +172,7 @@ def build(agent_id: str) -> System:
     @orchestrator.on_timer(WORKFLOW, DEADLINE_TIMER)
     def give_up(unit: Unit, workflow_id: str) -> None:
         _cancel_unfinished(unit, _workflow(unit, workflow_id).roots, DEADLINE_PASSED)
-        _finish(unit, workflow_id, DEADLINE_PASSED)
+        _finish(unit, workflow_id, agent_id, DEADLINE_PASSED)
 
     return orchestrator
 
@@ -192,9 +202,12 @@ def _result(report: ReportResult, now: int) -> RecordResult:
 
 def _go_on(unit: Unit, ticket_id: str, events: Sequence[Event], agent_id: str) -> None:
     """What events of a ticket mean to the others, and to the workflow."""
-    if events and not isinstance(events[-1], _CHANGES_NOTHING):
+    if events and isinstance(events[-1], TicketCompensated | TicketCompensationFailed):
+        workflow = _workflow(unit, _ticket(unit, ticket_id).created.workflow_id)
+        _undo(unit, workflow, workflow.compensations.index(ticket_id) + 1, agent_id)
+    elif events and not isinstance(events[-1], _CHANGES_NOTHING):
         _follow(unit, ticket_id, agent_id)
-        _finish(unit, _ticket(unit, ticket_id).created.workflow_id)
+        _finish(unit, _ticket(unit, ticket_id).created.workflow_id, agent_id)
 
 
 def _follow(unit: Unit, ticket_id: str, agent_id: str) -> None:
@@ -236,12 +249,7 @@ def _dispatch(unit: Unit, ticket: Ticket, agent_id: str, bytes_left: int, deadli
     """Gives a ticket to the agent, with what it takes from others; how many bytes that is."""
     created = ticket.created
 
-    @cache
-    def made(task_id: str) -> Made:
-        source = unit.load(TICKET, ticket_id_of(created.workflow_id, task_id))
-        return source.made if source is not None else Made()
-
-    filled = fill(created.task, made, DISPATCH_BYTES_MAX)
+    filled = fill(created.task, _maker(unit, created.workflow_id), DISPATCH_BYTES_MAX)
     inputs = _inputs(unit, ticket, filled)
     taken = filled.taken_bytes + artifact_bytes(inputs)
     missing = "; ".join(filled.missing) or _too_much(taken, bytes_left)
@@ -255,6 +263,17 @@ def _dispatch(unit: Unit, ticket: Ticket, agent_id: str, bytes_left: int, deadli
     )
     unit.execute(TICKET, created.ticket_id, dispatch)
     return taken
+
+
+def _maker(unit: Unit, workflow_id: str) -> Callable[[str], Made]:
+    """What each task of a workflow has made, by its id."""
+
+    @cache
+    def made(task_id: str) -> Made:
+        source = unit.load(TICKET, ticket_id_of(workflow_id, task_id))
+        return source.made if source is not None else Made()
+
+    return made
 
 
 def _too_much(taken: int, bytes_left: int) -> str:
@@ -286,13 +305,80 @@ def _cancel_all(unit: Unit, first: Iterable[str], reason: str) -> None:
             waiting += _ticket(unit, ticket_id).created.dependents
 
 
-def _finish(unit: Unit, workflow_id: str, reason: str = "") -> None:
-    """Says how the workflow ended, once no ticket is unfinished."""
+def _finish(unit: Unit, workflow_id: str, agent_id: str, reason: str = "") -> None:
+    """Says how the workflow ended, once no ticket is unfinished and, if it failed, what was done is undone."""
     if unit.count(tally.unfinished(workflow_id)):
         return
+    workflow = _workflow(unit, workflow_id)
+    failed = unit.count(tally.completed(workflow_id)) < workflow.task_count
+    undo = _to_undo(unit, workflow) if failed and workflow.status in OPEN else ()
+    events = _say_the_end(unit, workflow_id, reason, undo)
+    if events and isinstance(events[0], WorkflowCompensating):
+        _undo(unit, _workflow(unit, workflow_id), 0, agent_id)
+
+
+def _say_the_end(unit: Unit, workflow_id: str, reason: str = "", undo: tuple[str, ...] = ()) -> list[Event]:
     completed, failed = unit.count(tally.completed(workflow_id)), unit.count(tally.failed(workflow_id))
     cancelled = unit.count(tally.cancelled(workflow_id))
-    unit.execute(WORKFLOW, workflow_id, FinishWorkflow(completed, failed, cancelled, unit.now, reason))
+    undone = unit.count(tally.compensated(workflow_id))
+    finish = FinishWorkflow(completed, failed, cancelled, unit.now, reason, undone, undo)
+    return unit.execute(WORKFLOW, workflow_id, finish)
+
+
+def _to_undo(unit: Unit, workflow: Workflow) -> tuple[str, ...]:
+    """Completed tickets that can be undone: the last completed first, and always before what they depended on."""
+    completed = _completed(unit, workflow)
+    open_dependents = {
+        ticket_id: sum(dependent in completed for dependent in ticket.created.dependents)
+        for ticket_id, ticket in completed.items()
+    }
+    order: list[str] = []
+    free = [(-(completed[t].completed_at or 0), t) for t, count in open_dependents.items() if not count]
+    heapify(free)
+    while free:
+        _, ticket_id = heappop(free)
+        if completed[ticket_id].created.task.compensation:
+            order.append(ticket_id)
+        for needed in completed[ticket_id].created.dependencies:
+            open_dependents[needed] -= 1
+            if not open_dependents[needed]:
+                heappush(free, (-(completed[needed].completed_at or 0), needed))
+    return tuple(order)
+
+
+def _completed(unit: Unit, workflow: Workflow) -> dict[str, Ticket]:
+    """The completed tickets: what one depends on is complete, back to the roots."""
+    found, waiting = {}, list(workflow.roots)
+    while waiting:
+        ticket_id = waiting.pop()
+        if ticket_id in found or (ticket := _ticket(unit, ticket_id)).status is not TicketStatus.COMPLETED:
+            continue
+        found[ticket_id] = ticket
+        waiting += ticket.created.dependents
+    return found
+
+
+def _undo(unit: Unit, workflow: Workflow, first: int, agent_id: str) -> None:
+    """Gives the next compensation to the agent; after the last one the workflow has failed."""
+    for ticket_id in workflow.compensations[first:]:
+        events = unit.execute(TICKET, ticket_id, _compensation(unit, _ticket(unit, ticket_id), agent_id))
+        if events and isinstance(events[0], TicketDispatched):
+            return
+    _say_the_end(unit, workflow.workflow_id)
+
+
+def _compensation(unit: Unit, ticket: Ticket, agent_id: str) -> CompensateTicket:
+    task = msgspec.structs.replace(ticket.created.task, command=ticket.created.task.compensation)
+    filled = fill(task, _maker(unit, ticket.created.workflow_id), DISPATCH_BYTES_MAX)
+    inputs = tuple(
+        {(made.uri, made.name): made for made in (*ticket.made.artifacts, *filled.artifacts)}.values()
+    )
+    missing = "; ".join(filled.missing) or _too_much(
+        filled.taken_bytes + artifact_bytes(inputs), DISPATCH_BYTES_MAX
+    )
+    filling = (filled.command, filled.parameters, filled.environment, inputs)
+    deadline_at = unit.now + COMPENSATION_MS * 1_000
+    return CompensateTicket(agent_id, *filling, unit.now, deadline_at, missing)
 
 
 def _stop(unit: Unit, command: CancelWorkflow) -> None:

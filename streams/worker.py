@@ -34,7 +34,14 @@ from neural_hive.streams.worker_ledger import Dispatch, Key, Ledger, Work
 from neural_hive.streams.worker_orders import prepare
 from neural_hive.streams.worker_reports import Reports
 
-_ENDINGS: Final = ("TicketCompleted", "TicketFailed", "TicketTimedOut", "TicketCancelled")
+_ENDINGS: Final = (
+    "TicketCompleted",
+    "TicketFailed",
+    "TicketTimedOut",
+    "TicketCancelled",
+    "TicketCompensated",
+    "TicketCompensationFailed",
+)
 _COMMIT_EVERY_S: Final = 1.0
 
 log = structlog.get_logger()

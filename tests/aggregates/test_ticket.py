@@ -17,6 +17,7 @@ from neural_hive.aggregates.ticket import (
     TICKET,
     TRANSITIONS,
     CancelTicket,
+    CompensateTicket,
     CompleteElsewhere,
     CreateTicket,
     DispatchTicket,
@@ -28,6 +29,8 @@ from neural_hive.aggregates.ticket import (
     Status,
     TicketCancelled,
     TicketCommand,
+    TicketCompensated,
+    TicketCompensationFailed,
     TicketCompleted,
     TicketCreated,
     TicketDispatched,
@@ -70,6 +73,7 @@ STARTED = TicketStarted(*IDS, 1, AGENT, NOW + 1, EXPIRES_AT)
 COMPLETED = TicketCompleted(*IDS, 1, AGENT, NOW + 1, NOW + 5, 0, {"x": "1"}, (artifact("w"),))
 ASSIGNED = (CREATED, READY, DISPATCHED)
 RUNNING = (*ASSIGNED, STARTED)
+COMPENSATE = CompensateTicket(AGENT, ("undo",), {}, {}, (), NOW + 8, NOW + 10**9)
 CANCEL = CancelTicket("no longer wanted", NOW + 9)
 
 
@@ -307,6 +311,35 @@ def test_a_start_of_before_time_outs_never_expires() -> None:
     assert (old.status, TICKET.timers(old)) == (Status.RUNNING, {})
 
 
+def test_what_was_done_is_undone_once() -> None:
+    done = (*RUNNING, COMPLETED)
+    (given_out,) = given(TICKET, *done).when(COMPENSATE).events
+    assert (given_out.attempt, given_out.compensates, given_out.command) == (2, True, ("undo",))
+    undoing = given(TICKET, *done, given_out)
+    assert TICKET.timers(undoing.state) == {"timeout": COMPENSATE.deadline_at}
+    undoing.when(COMPENSATE).then_nothing()
+    undoing.when(CANCEL).then_nothing()
+    undoing.when(result()).then_types(TicketResultRefused)
+    undoing.when(result(attempt=2)).then_types(TicketStarted, TicketCompensated)
+    undone = undoing.when(result(attempt=2)).state
+    assert (undone.status, undone.made.outputs) == (Status.COMPENSATED, {"x": "1"})
+    undoing.when(result(attempt=2), COMPENSATE).then_nothing()
+    given(TICKET, *RUNNING).when(COMPENSATE).then_rejected("RUNNING has done nothing")
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CANCELLED])
+def test_what_cannot_be_undone_stays_completed(outcome: Outcome) -> None:
+    given_out = given(TICKET, RETRIED, *RUNNING[1:], COMPLETED).when(COMPENSATE).events
+    undoing = given(TICKET, RETRIED, *RUNNING[1:], COMPLETED, *given_out)
+    when = undoing.when(result(outcome, attempt=2))
+    when.then_types(TicketStarted, TicketCompensationFailed)
+    assert (when.state.status, TICKET.timers(when.state)) == (Status.COMPLETED, {})
+    undoing.when(TimeOutTicket(COMPENSATE.deadline_at)).then_types(TicketCompensationFailed)
+    missing = msgspec.structs.replace(COMPENSATE, missing="not there")
+    given(TICKET, *RUNNING, COMPLETED).when(missing).then_types(TicketCompensationFailed)
+    given(TICKET, *RUNNING, COMPLETED).when(missing, missing).then_nothing()
+
+
 def test_waits_double_up_to_five_minutes() -> None:
     assert [backoff_ms(n) for n in (1, 2, 3, 9, 10, 1_000)] == [
         1_000,
@@ -356,6 +389,7 @@ commands: st.SearchStrategy[TicketCommand] = st.one_of(
         completed_at=st.integers(NOW - 1, NOW + 5),
     ),
     st.just(CANCEL),
+    st.just(COMPENSATE),
     st.just(RetryNow("again", "ann", NOW + 7)),
     st.just(CompleteElsewhere({"x": "1"}, "by hand", "ann", NOW + 7)),
     st.builds(TimeOutTicket, st.integers(EXPIRES_AT - 1, EXPIRES_AT + 1)),
@@ -379,7 +413,11 @@ def test_any_commands_leave_an_allowed_history(retries: int, steps: int, others:
             state = after
         log += events
         assert not _decided(state, command), "a repeated command yields something new"
-        if before is not None and is_finished(before) and not isinstance(command, RetryNow):
+        if (
+            before is not None
+            and is_finished(before)
+            and not isinstance(command, RetryNow | CompensateTicket)
+        ):
             assert state is not None
             assert state.status is before.status
     folded = None

@@ -23,6 +23,7 @@ from neural_hive.aggregates.workflow import (
     WorkflowCancelled,
     WorkflowCommand,
     WorkflowCommandRefused,
+    WorkflowCompensating,
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowStarted,
@@ -36,6 +37,7 @@ BAD = StartWorkflow(decision(task("a", "b"), task("b", "a")), NOW)
 (STARTED,) = given(WORKFLOW).when(START).events
 (REFUSED,) = given(WORKFLOW).when(BAD).events
 FINISH = FinishWorkflow(3, 0, 0, NOW + 7_000_000)
+UNDO = FinishWorkflow(1, 1, 1, NOW, "", 0, ("t-1",))
 PAUSE = PauseWork("wait", "ann", NOW)
 RESUME = ResumeWork("go on", "ann", NOW)
 STOP = StopWorkflow("changed our mind", "ann", 1, 2, NOW + 1_000)
@@ -90,6 +92,17 @@ def test_a_workflow_that_has_not_ended_has_a_deadline() -> None:
     assert failed.reason == "too late: of 3 tasks 0 failed and 2 were cancelled"
 
 
+def test_a_workflow_that_failed_ends_after_its_compensation() -> None:
+    reason = "of 3 tasks 1 failed and 1 were cancelled"
+    compensating = WorkflowCompensating("d-1", ("t-1",), reason, NOW)
+    given(WORKFLOW, STARTED).when(UNDO).then(compensating)
+    given(WORKFLOW, STARTED, compensating).when(UNDO).then_nothing()
+    end = FinishWorkflow(1, 1, 1, NOW, compensated_count=1)
+    given(WORKFLOW, STARTED, compensating).when(end).then(WorkflowFailed("d-1", 1, 1, 1, reason, 0, 1))
+    given(WORKFLOW, STARTED, compensating).when(STOP).then_types(WorkflowCommandRefused)
+    assert WORKFLOW.timers(given(WORKFLOW, STARTED, compensating).state) == {}
+
+
 def test_the_end_is_refused_while_a_ticket_is_not_accounted_for() -> None:
     given(WORKFLOW, STARTED).when(FinishWorkflow(2, 0, 0, NOW)).then_rejected("2 of 3 tickets")
     given(WORKFLOW, REFUSED).when(FinishWorkflow(0, 0, 0, NOW)).then_rejected("REJECTED has no work")
@@ -117,6 +130,7 @@ commands: st.SearchStrategy[WorkflowCommand] = st.one_of(
         st.just("ann"),
         st.just(NOW),
     ),
+    st.just(UNDO),
     st.builds(FinishWorkflow, st.integers(0, 3), st.integers(0, 3), st.integers(0, 3), st.just(NOW)),
 )
 
@@ -132,7 +146,9 @@ def test_any_commands_leave_a_history_that_ends_once(order: list[WorkflowCommand
         for event in events:
             state = WORKFLOW.evolve(state, event)
         assert not _decided(state, command), "a repeated command yields something new"
-        if before is not None and before.status not in (*OPEN, Status.REJECTED):
+        if before is not None and before.status is Status.COMPENSATING:
+            assert state.status in (Status.COMPENSATING, Status.FAILED)
+        if before is not None and before.status not in (*OPEN, Status.REJECTED, Status.COMPENSATING):
             assert state.status is before.status
     folded = None
     for event in log:

@@ -9,6 +9,7 @@ from neural_hive.aggregates.aggregate import Rejected
 from neural_hive.aggregates.ticket import (
     Status,
     TicketCommandRefused,
+    TicketCompensationFailed,
     TicketCompleted,
     TicketCreated,
     TicketDispatched,
@@ -18,11 +19,12 @@ from neural_hive.aggregates.ticket import (
     TicketRetryScheduled,
     TicketStarted,
 )
-from neural_hive.aggregates.vocabulary import Outcome, Priority, Vote
+from neural_hive.aggregates.vocabulary import Outcome, Priority, Task, Vote
 from neural_hive.aggregates.workflow import (
     PlanRejected,
     WorkflowCancelled,
     WorkflowCommandRefused,
+    WorkflowCompensating,
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowPaused,
@@ -282,6 +284,63 @@ def test_a_request_about_what_is_not_there_is_rejected() -> None:
             run.ask(message)
 
 
+def undoable(task_id: str, *dependencies: str) -> Task:
+    return task(task_id, *dependencies, compensation=("undo", task_id))
+
+
+def test_what_was_completed_is_undone_in_reverse_when_a_workflow_fails() -> None:
+    run = started(undoable("a"), task("b", "a"), undoable("c", "b"), undoable("d", "a"), task("e", "c", "d"))
+    for name in "abcd":
+        run.answer(run.dispatch_of(name), outputs={"x": name})
+    compensating = run.answer(run.dispatch_of("e"), Outcome.FAILED)
+    assert [type(event) for event in compensating[-2:]] == [WorkflowCompensating, TicketDispatched]
+    undone: list[tuple[str, ...]] = []
+    while run.waiting:
+        (dispatch,) = run.waiting
+        assert dispatch.compensates
+        undone.append(dispatch.command)
+        run.answer(dispatch, Outcome.FAILED if dispatch.task_id == "c" else Outcome.COMPLETED)
+    assert undone == [("undo", "d"), ("undo", "c"), ("undo", "a")]
+    ended = {"b": Status.COMPLETED, "c": Status.COMPLETED, "e": Status.FAILED}
+    assert run.statuses == {"a": Status.COMPENSATED, "d": Status.COMPENSATED, **ended}
+    failed = run.unit.log[-1].event
+    assert isinstance(failed, WorkflowFailed)
+    assert (failed.completed_count, failed.failed_count, failed.compensated_count) == (4, 1, 2)
+    assert failed.reason == "of 5 tasks 1 failed and 0 were cancelled"
+    assert run.unit.timers() == []
+
+
+def test_a_compensation_may_use_what_its_task_made() -> None:
+    run = started(task("a", compensation=("rm", "${tasks.a.outputs.x}")), undoable("b"), task("c", "a", "b"))
+    run.answer(run.dispatch_of("a"), outputs={"y": "1"})
+    run.answer(run.dispatch_of("b"))
+    run.answer(run.dispatch_of("c"), Outcome.FAILED)
+    run.answer(run.dispatch_of("b"))
+    failed = [
+        written.event for written in run.unit.log if isinstance(written.event, TicketCompensationFailed)
+    ]
+    assert [event.error for event in failed] == ["task a made none of its outputs named x"]
+    assert run.workflow.status is WorkflowStatus.FAILED
+
+
+def test_a_compensation_that_is_never_done_does_not_hold_the_workflow() -> None:
+    run = started(undoable("a"), task("b", "a"))
+    run.answer(run.waiting[0])
+    run.answer(run.waiting[0], Outcome.TIMED_OUT)
+    run.waiting.clear()
+    run.fire(timer_of(run, "timeout"))
+    assert run.statuses["a"] is Status.COMPLETED
+    assert run.workflow.status is WorkflowStatus.FAILED
+
+
+def test_a_workflow_that_is_stopped_or_completed_undoes_nothing() -> None:
+    run = started(undoable("a"), task("b", "a"))
+    run.answer(run.waiting[0])
+    run.stop()
+    assert run.workflow.status is WorkflowStatus.CANCELLED
+    assert run.statuses["a"] is Status.COMPLETED
+
+
 def test_an_invalid_plan_leaves_its_refusal_and_no_ticket() -> None:
     run = Run(decision(task("a", "b"), task("b", "a")))
     (refused,) = run.publish()
@@ -452,6 +511,12 @@ def test_every_event_has_a_schema_that_keeps_all_of_it() -> None:
     run.stop()
     run.ask(PauseWorkflow("d-1", "why", "ann"), "5")
     logs = [run.unit.log, started(task("a", "b"), task("b", "a")).unit.log]
+    for outcome in (Outcome.COMPLETED, Outcome.FAILED):
+        other = started(undoable("a"), task("b", "a"))
+        other.answer(other.waiting[0])
+        other.answer(other.waiting[0], Outcome.FAILED)
+        other.answer(other.waiting[0], outcome)
+        logs.append(other.unit.log)
     for last in ((), ("a",)):
         other = started(task("a"))
         other.finish(*last)

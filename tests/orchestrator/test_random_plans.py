@@ -21,6 +21,7 @@ ENDS = {
     Outcome.TIMED_OUT: Status.TIMED_OUT,
     Outcome.CANCELLED: Status.CANCELLED,
 }
+DONE = (Status.COMPLETED, Status.COMPENSATED)
 
 
 @st.composite
@@ -32,9 +33,8 @@ def plans(draw: st.DrawFn) -> DecisionConsolidated:
         names = [f"t{m}" for m in needed]
         command = ("echo", *(f"${{tasks.{name}.outputs.x}}" for name in names if draw(st.booleans())))
         estimate, retries = draw(st.integers(0, 9)), draw(st.sampled_from([0, 0, 1, 2]))
-        tasks.append(
-            task(f"t{n}", *names, command=command, estimated_duration_ms=estimate, max_retries=retries)
-        )
+        more = {"max_retries": retries, "compensation": draw(st.sampled_from([(), ("undo",)]))}
+        tasks.append(task(f"t{n}", *names, command=command, estimated_duration_ms=estimate, **more))
     return decision(*draw(st.permutations(tasks)))
 
 
@@ -47,6 +47,7 @@ def test_every_run_ends_with_every_ticket_accounted_for(
     run.publish()
     answered: dict[str, Outcome] = {}
     with_x: set[str] = set()
+    undone: set[str] = set()
     while run.waiting or run.retries():
         if not run.waiting or (run.retries() and data.draw(st.booleans())):
             run.fire(run.retries()[0])
@@ -55,12 +56,17 @@ def test_every_run_ends_with_every_ticket_accounted_for(
         if data.draw(st.booleans()):
             run.start(dispatch)
         outcome = data.draw(st.sampled_from([*[Outcome.COMPLETED] * 6, *ENDS]))
+        if dispatch.compensates:
+            undone |= {dispatch.task_id} if outcome is Outcome.COMPLETED else set()
+            run.answer(dispatch, outcome)
+            continue
         outputs = {"x": "1"} if data.draw(st.integers(0, 9)) else {}
         run.answer(dispatch, outcome, outputs=outputs)
         answered[dispatch.task_id] = outcome
         (with_x.add if outputs else with_x.discard)(dispatch.task_id)
         if data.draw(st.booleans()):
             assert run.answer(dispatch, outcome, outputs=outputs) == []
+    assert {name for name, status in run.statuses.items() if status is Status.COMPENSATED} == undone
     _ended_as_answered(run, answered, with_x)
     _ran_in_order(run)
     _counters_are_right(run)
@@ -95,7 +101,7 @@ def test_pauses_at_any_moment_change_no_end(plan: DecisionConsolidated, data: st
     run = Run(plan)
     run.publish()
     asked = 0
-    while run.workflow.status in OPEN:
+    while run.workflow.status in (*OPEN, WorkflowStatus.COMPENSATING):
         if data.draw(st.booleans()):
             asked += 1
             message = data.draw(st.sampled_from([PauseWorkflow, ResumeWorkflow]))("d-1", "why", "ann")
@@ -142,10 +148,10 @@ def _ended_as_answered(run: Run, answered: dict[str, Outcome], with_x: set[str])
     needs = {task.task_id: task for task in run.decision.tasks}
     for task_id, status in run.statuses.items():
         dependencies = needs[task_id].dependencies
-        if any(run.statuses[name] is not Status.COMPLETED for name in dependencies):
+        if any(run.statuses[name] not in DONE for name in dependencies):
             assert status is Status.CANCELLED
         elif task_id in answered:
-            assert status is ENDS[answered[task_id]]
+            assert status is ENDS[answered[task_id]] or status is Status.COMPENSATED
         else:
             used = [name for name in dependencies if f"${{tasks.{name}.outputs.x}}" in needs[task_id].command]
             assert status is Status.FAILED
@@ -160,15 +166,28 @@ def _ran_in_order(run: Run) -> None:
     for event in (written.event for written in run.unit.log):
         if isinstance(event, TicketCompleted):
             completed.add(event.ticket_id)
-        if isinstance(event, TicketDispatched):
+        if isinstance(event, TicketDispatched) and not event.compensates:
             assert all(ticket_id_of("d-1", name) in completed for name in needs[event.task_id])
-    assert all(run.dispatched.count(task.task_id) <= task.max_retries + 1 for task in run.decision.tasks)
+    for planned in run.decision.tasks:
+        assert run.dispatched.count(planned.task_id) <= planned.max_retries + 1 + bool(planned.compensation)
+    _undone_in_order(run)
+
+
+def _undone_in_order(run: Run) -> None:
+    """All that could be undone was, once, and before what it had depended on; only if the workflow failed."""
+    tasks = {ticket_id_of("d-1", task.task_id): task for task in run.decision.tasks}
+    undone = [w.event.ticket_id for w in run.unit.log if getattr(w.event, "compensates", False)]
+    could = [t for t, task in tasks.items() if task.compensation and run.statuses[task.task_id] in DONE]
+    assert sorted(undone) == (sorted(could) if run.workflow.status is WorkflowStatus.FAILED else [])
+    for at, ticket_id in enumerate(undone):
+        assert not {ticket_id_of("d-1", name) for name in tasks[ticket_id].dependencies} & set(undone[:at])
 
 
 def _counters_are_right(run: Run) -> None:
     ended = Counter(run.statuses.values())
     unit = run.unit
     assert unit.count(tally.unfinished("d-1")) == 0
-    assert unit.count(tally.completed("d-1")) == ended[Status.COMPLETED]
+    assert unit.count(tally.completed("d-1")) == ended[Status.COMPLETED] + ended[Status.COMPENSATED]
+    assert unit.count(tally.compensated("d-1")) == ended[Status.COMPENSATED]
     assert unit.count(tally.failed("d-1")) == ended[Status.FAILED] + ended[Status.TIMED_OUT]
     assert unit.count(tally.cancelled("d-1")) == ended[Status.CANCELLED]

@@ -1,4 +1,4 @@
-"""What goes wrong is tried again, and people pause, resume and stop workflows: on a whole system."""
+"""What goes wrong is tried again or undone, and people pause, resume and stop: on a whole system."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,10 @@ from tests.system.hive import Hive, eventually
 
 RETRIED = """
 tasks:
-  - {task_id: second-try, max_retries: 2, command: [sh, -c, 'test "$NEURAL_HIVE_ATTEMPT" -ge 2']}
+  - task_id: second-try
+    max_retries: 2
+    compensation: ["true"]
+    command: [sh, -c, 'test "$NEURAL_HIVE_ATTEMPT" -ge 2']
   - {task_id: hopeless, dependencies: [second-try], max_retries: 1, command: ["false"]}
   - {task_id: never, dependencies: [hopeless], command: ["true"]}
 """
@@ -57,7 +60,7 @@ def test_retries_and_signals(hive: Hive, tmp_path: Path) -> None:
     retried, gate = tmp_path / "retried.yaml", tmp_path / "gate"
     retried.write_text(RETRIED)
     published(hive, retried, "--wait")
-    ended = {"second-try": ("COMPLETED", 2), "hopeless": ("FAILED", 2), "never": ("CANCELLED", 0)}
+    ended = {"second-try": ("COMPENSATED", 3), "hopeless": ("FAILED", 2), "never": ("CANCELLED", 0)}
     (row,) = eventually(lambda: hive.rows("SELECT workflow_id FROM workflows WHERE status = 'FAILED'"))
     eventually(lambda: tickets(hive, row["workflow_id"]) == ended)
 
