@@ -37,18 +37,22 @@ class Hive:
 
     def plan(self, decision_id: str) -> Decoded:
         """The published plan of a decision."""
+        return self.message("plans.consensus", decision_id)
+
+    def message(self, topic: str, key: str) -> Decoded:
+        """The first message with a key."""
         reader = Consumer({**self._config, "group.id": str(uuid.uuid4()), "auto.offset.reset": "earliest"})
-        reader.subscribe(["plans.consensus"])
+        reader.subscribe([topic])
         until = time.monotonic() + 60
         try:
             while time.monotonic() < until:
                 message = reader.poll(0.2)
-                if message and not message.error() and message.key() == decision_id.encode():
-                    assert message.partition() == partition_of(decision_id.encode(), PARTITIONS)
+                if message and not message.error() and message.key() == key.encode():
+                    assert message.partition() == partition_of(key.encode(), PARTITIONS)
                     return decode(message.value(), "message")
         finally:
             reader.close()
-        raise AssertionError(f"no plan of {decision_id} was published")
+        raise AssertionError(f"nothing with the key {key} was published to {topic}")
 
     def say(self, topic: str, event_type: str, workflow_id: str, payload: dict[str, Any]) -> None:
         """Writes one event as the orchestrator would."""
@@ -202,6 +206,54 @@ def test_a_folder_on_which_nothing_runs_leads_to_no_other_system(
     result = CliRunner().invoke(build(arguments), arguments)
     assert result.exit_code == 3
     assert f"nothing runs on {tmp_path / 'none'}" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "more", "message_type", "says"),
+    [
+        ("pause", (), "PauseWorkflow", {}),
+        ("resume", (), "ResumeWorkflow", {}),
+        ("cancel", (), "CancelWorkflow", {}),
+        ("adjust-qos", ("--priority", "HIGH"), "AdjustQos", {"priority": "HIGH", "deadline_ms": 0}),
+        ("adjust-qos", ("--deadline-ms", "9"), "AdjustQos", {"priority": "UNKNOWN", "deadline_ms": 9}),
+        ("retry", ("t-1",), "RetryTicket", {"ticket_id": "t-1"}),
+        (
+            "complete",
+            ("t-1", "--output", "x=1", "--output", "y=a=b"),
+            "CompleteTicket",
+            {"ticket_id": "t-1", "outputs": {"x": "1", "y": "a=b"}},
+        ),
+    ],
+)
+def test_a_command_becomes_a_message(
+    hive: Hive, command: str, more: tuple[str, ...], message_type: str, says: dict[str, Any]
+) -> None:
+    workflow_id = new_id()
+    asked = hive.run("publish", "command", command, workflow_id, *more, "--reason", "why", "--by", "ann")
+    assert asked.exit_code == 0, asked.output
+    message = hive.message("orchestration.commands", workflow_id)
+    assert (message.schema.name, message.head.message_id) == (message_type, asked.output.strip())
+    assert message.payload == {"workflow_id": workflow_id, "reason": "why", "requested_by": "ann", **says}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("adjust-qos", "w"), "nothing to adjust"),
+        (("adjust-qos", "w", "--priority", "high"), "must be one of LOW, NORMAL, HIGH, CRITICAL"),
+        (("complete", "w", "t", "--output", "x"), "it must be name=value"),
+    ],
+)
+def test_a_command_that_says_nothing_sensible_ends_with_2(arguments: tuple[str, ...], reason: str) -> None:
+    refused = Hive("127.0.0.1:1").run("publish", "command", *arguments, "--reason", "why")
+    assert refused.exit_code == 2
+    assert reason in refused.stderr
+
+
+def test_a_command_to_an_unreachable_broker_ends_with_3() -> None:
+    refused = Hive("127.0.0.1:1").run("publish", "command", "pause", "w", "--reason", "why")
+    assert refused.exit_code == 3
+    assert "neural-hive up" in refused.stderr
 
 
 def test_import_can_publish_and_wait(hive: Hive, tmp_path: Path) -> None:
