@@ -158,6 +158,7 @@ def _record(topic: str, partition: int, offset: int, message: Message) -> Record
 
 def _reader_config(config: Config) -> dict[str, Any]:
     return {
+        "log_level": 2,  # of syslog's levels: errors come as messages
         **config,
         "group.id": _NO_GROUP,
         "isolation.level": "read_committed",
@@ -197,24 +198,60 @@ def end_offsets(
     config: Config,
     partitions: Iterable[tuple[str, int]],
     isolation: Isolation = "read_uncommitted",
-    admin: AdminClient | None = None,
 ) -> dict[tuple[str, int], int]:
     """The offset that follows the last record.
 
     Of all records (read_uncommitted), or of those before the first open transaction (read_committed).
     """
-    return _offsets(admin or new_admin(config), partitions, OffsetSpec.latest(), isolation)
+    return _offsets(_new_admin(config), partitions, OffsetSpec.latest(), isolation)
 
 
-def begin_offsets(
-    config: Config, partitions: Iterable[tuple[str, int]], admin: AdminClient | None = None
-) -> dict[tuple[str, int], int]:
+def begin_offsets(config: Config, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
     """The first offset that the log still has."""
-    return _offsets(admin or new_admin(config), partitions, OffsetSpec.earliest(), "read_uncommitted")
+    return _offsets(_new_admin(config), partitions, OffsetSpec.earliest(), "read_uncommitted")
 
 
-def new_admin(config: Config) -> AdminClient:
-    """A client for questions to the broker. Who asks many keeps one: each new one connects anew."""
+class Ranges:
+    """What there is of whole topics, asked on one connection: an admin client takes up to 3 s now and then."""
+
+    def __init__(self, config: Config) -> None:
+        self._consumer = Consumer(
+            {"log_level": 3, **config, "group.id": _NO_GROUP, "isolation.level": "read_uncommitted"}
+        )
+
+    def of(self, topic: str) -> dict[int, tuple[int, int]]:
+        """By partition: the first offset, and the one that follows the last, open transactions included.
+
+        Raises UnreadableLog.
+        """
+        return {partition: self._range(topic, partition) for partition in self._partitions(topic)}
+
+    def _partitions(self, topic: str) -> list[int]:
+        try:
+            known = self._consumer.list_topics(topic, timeout=CALL_TIMEOUT_S).topics[topic]
+        except KafkaException as error:
+            raise UnreadableLog(f"{topic}: {error.args[0].str()}") from error
+        if known.error is not None:
+            raise UnreadableLog(f"{topic}: {known.error.str()}")
+        return sorted(known.partitions)
+
+    def _range(self, topic: str, partition: int) -> tuple[int, int]:
+        deadline = time.monotonic() + CALL_TIMEOUT_S
+        while True:
+            try:
+                first, end = self._consumer.get_watermark_offsets(
+                    TopicPartition(topic, partition), CALL_TIMEOUT_S
+                )
+                return first, end
+            except KafkaException as error:
+                reason = error.args[0]
+                if reason.code() not in _PASSING or time.monotonic() > deadline:
+                    raise UnreadableLog(f"{topic}:{partition}: {reason.str()}") from error
+            time.sleep(_POLL_S)
+
+
+def _new_admin(config: Config) -> AdminClient:
+    """A client for one question to the broker. Who asks many keeps a `Ranges`: each new client connects anew."""
     return AdminClient({"log_level": 3, **config})
 
 

@@ -3,17 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from confluent_kafka import KafkaException
-
-from neural_hive.connectors.kafka_log import (
-    CALL_TIMEOUT_S,
-    CommittedLog,
-    Record,
-    UnreadableLog,
-    begin_offsets,
-    end_offsets,
-    new_admin,
-)
+from neural_hive.connectors.kafka_log import CommittedLog, Ranges, Record
 from neural_hive.replay.report import Part
 
 Range = tuple[int, int]  # first offset, and the one that follows the last
@@ -44,20 +34,11 @@ class KafkaSource:
     def __init__(self, config: Mapping[str, Any], stall_s: float = 30.0) -> None:
         self.config = config
         self._stall_s = stall_s
-        self._admin = new_admin(config)
+        self._ranges = Ranges(config)
 
     def ranges(self, topic: str) -> dict[int, Range]:
         """See LogSource.ranges; the end includes what open transactions hold: reading waits for them."""
-        try:
-            known = self._admin.list_topics(topic, timeout=CALL_TIMEOUT_S).topics[topic]
-        except KafkaException as error:
-            raise UnreadableLog(f"{topic}: {error.args[0].str()}") from error
-        if known.error is not None:
-            raise UnreadableLog(f"{topic}: {known.error.str()}")
-        places = [(topic, partition) for partition in sorted(known.partitions)]
-        begins = begin_offsets(self.config, places, self._admin)
-        ends = end_offsets(self.config, places, admin=self._admin)
-        return {place[1]: (begins[place], ends[place]) for place in places}
+        return self._ranges.of(topic)
 
     def spans(self, topic: str, partition: int, first: int, end: int) -> list[Span]:
         """See LogSource.spans."""

@@ -40,6 +40,16 @@ class Finding(msgspec.Struct, frozen=True):
     found: str
 
 
+class Accepted(msgspec.Struct, frozen=True):
+    """Damage before a PartitionLogAccepted: a person has said that the log as it is shall count."""
+
+    place: str  # of the acceptance
+    by: str
+    reason: str
+    findings_count: int
+    findings: tuple[Finding, ...]  # those of them that were kept
+
+
 class Outcome(msgspec.Struct, frozen=True):
     """How one check ended."""
 
@@ -65,11 +75,12 @@ class Report(msgspec.Struct, frozen=True):
 
     outcomes: tuple[Outcome, ...]
     findings: tuple[Finding, ...]  # the first FINDINGS_KEPT
-    findings_count: int
+    findings_count: int  # without the accepted ones
     parts: tuple[Part, ...]
     counts: dict[str, int]  # events, inputs, repeats, duplicates, dead_letters …
     duration_s: float
     problem: str = ""  # why it could not be verified to the end; "" if it was
+    accepted: tuple[Accepted, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -79,11 +90,17 @@ class Report(msgspec.Struct, frozen=True):
         return EXIT_NOT_VERIFIED if self.problem else EXIT_CLEAN
 
 
+# Of events that are gone: their numbers, their links, and the count that the ids of others of the same cause go by.
+ACCEPTABLE: Final = frozenset({Check.SEQUENCE, Check.VERSION, Check.CHAIN, Check.IDENTITY})
+Mark = tuple[int, Counter[Check]]  # how many findings were kept, and how many there were
+
+
 class Findings:
     """Collects findings while the log is read, in bounded memory."""
 
     def __init__(self) -> None:
         self.kept: list[Finding] = []
+        self.accepted: list[Accepted] = []
         self.examined: Counter[Check] = Counter()
         self.found: Counter[Check] = Counter()
         self.counts: Counter[str] = Counter()
@@ -94,6 +111,24 @@ class Findings:
         self.found[check] += 1
         if len(self.kept) < FINDINGS_KEPT:
             self.kept.append(Finding(check, place, aggregate, _short(expected), _short(found)))
+
+    def mark(self) -> Mark:
+        """Where the findings stand now, for `accept`."""
+        return len(self.kept), self.found.copy()
+
+    def accept(self, since: Mark, place: str, by: str, reason: str) -> None:
+        """Takes the findings of events that are gone since the mark as accepted; others stay what they are."""
+        kept_before, found_before = since
+        count = 0
+        for check in ACCEPTABLE:
+            count += self.found[check] - found_before[check]
+            self.found[check] = found_before[check]
+        if not count:
+            return
+        later = self.kept[kept_before:]
+        self.kept[kept_before:] = [finding for finding in later if finding.check not in ACCEPTABLE]
+        taken = tuple(finding for finding in later if finding.check in ACCEPTABLE)
+        self.accepted.append(Accepted(place, by, reason, count, taken))
 
     def skip(self, check: Check, why: str) -> None:
         """Notes that a check cannot be done, and why."""
@@ -114,6 +149,7 @@ class Findings:
             dict(self.counts),
             round(duration_s, 3),
             problem,
+            tuple(self.accepted),
         )
 
 
@@ -129,10 +165,18 @@ def render(report: Report, console: Console) -> None:
         console.print(_findings(report))
     if report.findings_count > len(report.findings):
         console.print(f"… and {report.findings_count - len(report.findings)} more")
+    for word in report.accepted:
+        console.print(_plain(_told(word)), style="yellow")
     counts = ", ".join(f"{count:,} {name}" for name, count in report.counts.items())
     sources = ", ".join(sorted({part.source for part in report.parts})) or "nothing"
     console.print(f"Read from {sources}: {counts or 'no records'}, in {report.duration_s:.1f} s")
     console.print(_verdict(report), style="bold green" if report.exit_code == EXIT_CLEAN else "bold red")
+
+
+def _told(word: Accepted) -> str:
+    places = ", ".join(f"{finding.check} at {finding.place}" for finding in word.findings[:3])
+    more = f" and {word.findings_count - 3} more" if word.findings_count > 3 else ""
+    return f"Accepted by {word.by} at {word.place} ({word.reason}): {places}{more}"
 
 
 def _verdict(report: Report) -> str:

@@ -11,13 +11,14 @@ from typing import Any, Final
 import msgspec
 
 from neural_hive.aggregates.identity import derived_id
-from neural_hive.aggregates.partition import PARTITION
+from neural_hive.aggregates.partition import PARTITION, PartitionLogAccepted
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.replay.checks.answers import Answers
 from neural_hive.replay.envelopes import Lead
 from neural_hive.replay.fingerprints import Fingerprints
 from neural_hive.replay.report import Check, Findings
-from neural_hive.schemas.catalogue import registered
+from neural_hive.schemas.catalogue import UnknownSchema, registered
+from neural_hive.schemas.codec import BadRecord, decode
 from neural_hive.schemas.envelope import HASH_BYTES, NO_HASH
 from neural_hive.schemas.topics import partition_of
 
@@ -70,6 +71,7 @@ class PartitionCheck:
         self._leads: set[tuple[bytes, str]] = set()
         self._cause = ""
         self._indexes: dict[str, int] = {}
+        self._unaccepted = findings.mark()
 
     def take(self, event: Event) -> None:
         """Checks one event. What is wrong is noted once; what follows is compared with what was found."""
@@ -102,6 +104,18 @@ class PartitionCheck:
             self._broken(event, last, known_key)
         states[aggregate_id] = (rest["version"], digest, rest["occurred_at"], known_key)
         self._check_headers(event)
+        if lead.aggregate_type == PARTITION and lead.event_type == PartitionLogAccepted.__name__:
+            self._accept(event)
+
+    def _accept(self, event: Event) -> None:
+        """A person's word that what came before shall count as it is."""
+        try:
+            word = decode(event.record.value or b"", "event").payload
+        except (BadRecord, UnknownSchema) as error:
+            self._findings.add(Check.DECODE, event.place, event.aggregate, "an acceptance", error)
+            return
+        self._findings.accept(self._unaccepted, event.place, word["requested_by"], word["reason"])
+        self._unaccepted = self._findings.mark()
 
     def _off_sequence(self, event: Event, sequence: int, digest: bytes) -> bool:
         """Notes a gap, a repeat or a fork. True if the event still counts for its aggregate."""

@@ -1,11 +1,16 @@
 """When the log is not what the state was made from, the partition stops and says so."""
 
+import io
 import shutil
 import subprocess
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
+from rich.console import Console
 
+from neural_hive.replay.reader import KafkaSource
+from neural_hive.replay.report import ACCEPTABLE, render
+from neural_hive.replay.verify import Verification, target_of
 from neural_hive.streams.kernel.acceptance import FILE, Acceptance, accept
 from neural_hive.streams.kernel.processor import EXIT_BROKEN
 from tests.kernel.conftest import ToyFactory
@@ -54,6 +59,7 @@ def test_a_person_accepts_the_damage(make_toy: ToyFactory) -> None:
     toy.add(50)
     toy.wait_until_done()
     toy.stop()
+    _is_accepted(toy)
     events = [(e, p) for _, e, p in toy.events(topic)]
     assert events[0][0].event_type == "PartitionLogAccepted"
     assert events[0][1]["reason"] == "the disk was lost"
@@ -69,6 +75,23 @@ def test_a_person_accepts_the_damage(make_toy: ToyFactory) -> None:
     raised = {e.causation_id for _, e, _ in toy.events(topic) if e.event_type == "CounterRaised"}
     assert raised == toy.sent
     assert before.isdisjoint(toy.sent)
+
+
+def _is_accepted(toy: Toy) -> None:
+    """What is missing before the person's word is told with it, and is no finding any more."""
+    verification = Verification(target_of(toy.system), KafkaSource(toy.config), None)
+    verification.run()
+    report = verification.report()
+    (word,) = report.accepted
+    assert (word.by, word.reason) == ("alice", "the disk was lost")
+    assert word.place == f"{toy.event_topics[0]}:0:0"
+    assert word.findings_count > 0
+    assert {finding.check for finding in word.findings} <= ACCEPTABLE
+    assert report.findings == ()
+    assert report.exit_code == 0
+    console = Console(file=io.StringIO(), width=200)
+    render(report, console)
+    assert "Accepted by alice" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def _create_again(admin: AdminClient, topic: str) -> None:
