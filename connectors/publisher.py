@@ -8,12 +8,14 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from neural_hive.aggregates.identity import derived_id
+from neural_hive.connectors.sparse_log import Sparse
 from neural_hive.schemas.codec import encode_message
 from neural_hive.schemas.envelope import Header
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, partition_of
 
 KAFKA_LOG: Final = logging.getLogger("neural_hive.kafka")  # where the client says what it thinks
 KAFKA_LOG.addHandler(logging.NullHandler())  # a command without a log stays quiet
+KAFKA_LOG.addFilter(Sparse())
 Delivered = Callable[[str], None]  # called with "" or the reason why it was not delivered
 _FRAME_ROOM_BYTES: Final = 64 * 1024  # what Kafka adds around the largest message
 

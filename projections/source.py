@@ -13,6 +13,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from neural_hive.connectors.kafka_log import Record
+from neural_hive.connectors.publisher import KAFKA_LOG
 from neural_hive.projections.archive import EVENTS, MESSAGES, Archive
 from neural_hive.projections.container import Raw
 from neural_hive.projections.ranges import Batch, Part, Place, Range
@@ -77,7 +78,7 @@ class Source:
         self._moved: set[Place] = set()
         self._idle_at = 0.0
         self.stopped: dict[Place, str] = {}
-        self._consumer = Consumer(_config(config))
+        self._consumer = Consumer(_config(config), logger=KAFKA_LOG)
         self._consumer.assign([TopicPartition(t, p, offset) for (t, p), offset in starts.items()])
 
     def close(self) -> None:

@@ -104,6 +104,7 @@ class Broadcast(Generic[V]):
 
     def _settings(self) -> dict[str, Any]:
         return {
+            "log_level": 2,  # of syslog's levels: errors come as messages
             **self._config,
             "group.id": "neural-hive.broadcast",  # a name only: nothing is joined or committed
             "isolation.level": "read_committed",

@@ -39,6 +39,7 @@ TRANSACTION_OUTPUTS_MAX = 20_000
 TRANSACTION_BYTES_MAX = 64 << 20
 IDLE_COMMIT_S = 1.0  # how long a position that passed only markers may wait for its commit
 LATE_TIMERS_MAX = 1_000  # timers fired in one transaction
+_SILENT = {"log_level": 2}  # of syslog's levels: what goes wrong comes as an exception, and is logged once
 log = structlog.get_logger()
 
 
@@ -110,8 +111,8 @@ class Partition:
         self.close()
         self._producer = Producer(self._producer_settings())
         self._producer.init_transactions(CALL_TIMEOUT_S)
-        self._group = Consumer({**self.place.kafka, "group.id": self.system.name})
-        self._admin = AdminClient(dict(self.place.kafka))
+        self._group = Consumer({**_SILENT, **self.place.kafka, "group.id": self.system.name})
+        self._admin = AdminClient({**_SILENT, **self.place.kafka})
         recovered, accepted = self._recover()
         self.position = recovered.position
         self._read_offsets()
@@ -171,6 +172,7 @@ class Partition:
 
     def _producer_settings(self) -> dict[str, Any]:
         return {
+            **_SILENT,
             **self.place.kafka,
             "transactional.id": self.name,
             "transaction.timeout.ms": 10_000,
