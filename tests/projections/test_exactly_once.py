@@ -99,9 +99,9 @@ def test_clickhouse_killed_after_every_step_and_in_the_middle(
 
     def reached(step: str) -> None:
         if left and step == left[0]:
-            left.pop(0)
             server.kill()
             server.start()
+            left.pop(0)  # only now: who waits for it kills the server next
 
     f = Follower(log, server, "killed", reached=reached)
     with f.running():
