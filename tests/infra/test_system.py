@@ -38,7 +38,7 @@ def status(data: Path) -> dict[str, Any]:
 
 def wait_all_running(data: Path, restarted: str) -> dict[str, Any]:
     """The status once everything runs again after the restart of one process."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 200
     while time.monotonic() < deadline:
         shown = status(data)
         processes = {process["name"]: process for process in shown["processes"]}
@@ -81,6 +81,6 @@ def test_up_restart_down(tmp_path: Path) -> None:
     finally:
         down = command(tmp_path, "down")
     assert down.returncode == 0, down.stderr
-    _, alive = psutil.wait_procs(members, timeout=10)
+    _, alive = psutil.wait_procs(members, timeout=60)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
     assert command(tmp_path, "status").returncode == 3
