@@ -28,6 +28,10 @@ def _no_timers(state: Any) -> Mapping[str, int]:
     return {}
 
 
+def _no_queues(state: Any) -> Mapping[str, str]:
+    return {}
+
+
 def _no_counters(event: Any, before: Any, after: Any) -> Iterable[tuple[str, int]]:
     return ()
 
@@ -40,6 +44,9 @@ class Aggregate(msgspec.Struct, Generic[S], frozen=True):
 
     `counters(event, before, after)` gives the integers that an event moves beside its own aggregate, such as
     how many dependencies of another ticket are still open: (key, change). They are derived too.
+
+    `queues(state)` gives the queues that the state stands in: name → its place, a text that sorts. Derived as well:
+    who is first in a queue is found without looking at the others.
     """
 
     name: str
@@ -50,11 +57,17 @@ class Aggregate(msgspec.Struct, Generic[S], frozen=True):
     evolve: Callable[[Any, Any], Any]
     timers: Callable[[Any], Mapping[str, int]] = _no_timers
     counters: Callable[[Any, Any, Any], Iterable[tuple[str, int]]] = _no_counters
+    queues: Callable[[Any], Mapping[str, str]] = _no_queues
 
     @property
     def has_timers(self) -> bool:
         """Whether the aggregate ever sets a timer."""
         return self.timers is not _no_timers
+
+    @property
+    def has_queues(self) -> bool:
+        """Whether the aggregate ever stands in a queue."""
+        return self.queues is not _no_queues
 
 
 def members(union: Any) -> tuple[type[Any], ...]:

@@ -1,5 +1,7 @@
 """What an event changes: the same code live and in recovery, so that the state is always the fold of the log."""
 
+from bisect import bisect_left, insort
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -15,11 +17,14 @@ from neural_hive.streams.kernel.state import (
     Store,
     Timer,
     counter_key,
+    queue_key,
+    queue_prefix,
     row_key,
     timer_key,
 )
 
 CACHED_ROWS = 100_000
+CACHED_QUEUES = 10_000
 _RECENT_BYTES = RECENT_CAUSES * CAUSE_BYTES
 _ABSENT: Any = object()
 NEVER = 1 << 62  # µs
@@ -34,7 +39,7 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class Fold:
-    """Rows, counters and timers of one partition, with changes kept in memory until the log has them."""
+    """Rows, counters, timers and queues of one partition, with changes kept in memory until the log has them."""
 
     def __init__(self, aggregates: tuple[Aggregate[Any], ...], store: Store) -> None:
         self.store = store
@@ -46,7 +51,7 @@ class Fold:
         self._cached: dict[bytes, Any] = {}
         self._changed: dict[bytes, Any] = {}
         self._undo: dict[bytes, Any] = {}
-        self._due_before: int = NEVER
+        self._queues: dict[str, list[tuple[bytes, str]]] = {}  # those that were asked for, in order
         self.next_due = min((timer.due for _, timer in store.timers()), default=NEVER)
 
     def row(self, aggregate: Aggregate[Any], key: bytes) -> Row[Any] | None:
@@ -74,6 +79,17 @@ class Fold:
         value: int = found or 0
         return value
 
+    def first(self, queue: str, count: int) -> list[str]:
+        """The ids of the first `count` aggregates of a queue, with all changes so far."""
+        standing = self._queues.get(queue)
+        if standing is None:
+            prefix = queue_prefix(queue)
+            found: dict[bytes, Any] = dict(self.store.queue(queue))
+            found |= {key: value for key, value in self._changed.items() if key.startswith(prefix)}
+            standing = sorted((key, value) for key, value in found.items() if value is not None)
+            self._queues[queue] = standing
+        return [aggregate_id for _, aggregate_id in islice(standing, count)]
+
     def apply(
         self,
         aggregate: Aggregate[Any],
@@ -89,7 +105,7 @@ class Fold:
     ) -> Row[Any]:
         """Adds one event to `row`, which is the aggregate's row so far, and gives the next one.
 
-        Moves the counters that the event moves, and the timers that the new state implies.
+        Moves the counters that the event moves, and the timers and queues that the new state implies.
         """
         if row is None:
             before, recent = None, cause
@@ -105,6 +121,8 @@ class Fold:
             self._set(counter, self.count(counter) + change or None)
         if aggregate.has_timers:
             self._move_timers(aggregate, aggregate_id, before, after, route)
+        if aggregate.has_queues:
+            self._move_places(aggregate, aggregate_id, before, after)
         return changed
 
     def _move_timers(
@@ -124,6 +142,22 @@ class Fold:
                 self._set(timer_key(timer), timer)
                 self.next_due = min(self.next_due, due)
 
+    def _move_places(self, aggregate: Aggregate[Any], aggregate_id: str, before: Any, after: Any) -> None:
+        old = aggregate.queues(before) if before is not None else {}
+        new = aggregate.queues(after)
+        for queue, place in old.items():
+            if new.get(queue) != place:
+                key = queue_key(queue, place, aggregate_id)
+                self._set(key, None)
+                if (standing := self._queues.get(queue)) is not None:
+                    del standing[bisect_left(standing, (key, aggregate_id))]
+        for queue, place in new.items():
+            if old.get(queue) != place:
+                key = queue_key(queue, place, aggregate_id)
+                self._set(key, aggregate_id)
+                if (standing := self._queues.get(queue)) is not None:
+                    insort(standing, (key, aggregate_id))
+
     def _set(self, key: bytes, value: Any) -> None:
         if key not in self._undo:
             self._undo[key] = self._changed.get(key, _ABSENT)
@@ -135,6 +169,7 @@ class Fold:
 
     def undo(self) -> None:
         """Takes back all changes since the last `keep`: the record is refused."""
+        self._queues.clear()  # refusals are rare, and the store and the changes have it all
         for key, value in self._undo.items():
             if value is _ABSENT:
                 del self._changed[key]
@@ -167,6 +202,8 @@ class Fold:
                 self._cached[key] = value
         while len(self._cached) > CACHED_ROWS:
             del self._cached[next(iter(self._cached))]
+        if len(self._queues) > CACHED_QUEUES:
+            self._queues.clear()
         self._changed.clear()
         self._undo.clear()
 

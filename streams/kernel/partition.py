@@ -28,7 +28,7 @@ from neural_hive.streams.kernel.inbox import Mail, Misrouted, dead_letter, open_
 from neural_hive.streams.kernel.reading import RegistryAway
 from neural_hive.streams.kernel.recovery import BrokenLog, Recovered, last_acceptance, recover
 from neural_hive.streams.kernel.state import Store, Timer, TopicPosition
-from neural_hive.streams.kernel.system import System
+from neural_hive.streams.kernel.system import Committed, System
 from neural_hive.streams.kernel.transport import Batch
 from neural_hive.streams.kernel.unit import Cause, Output, Work, cause_digest
 
@@ -266,6 +266,7 @@ class Partition:
             self.place.partitions_of,
             self.system.name,
             self.position.sequence,
+            bool(self.system.observers),
         )
 
     def _handle(self, work: Work, record: Any) -> None:
@@ -312,6 +313,15 @@ class Partition:
         self.messages.transaction_seconds.observe(time.monotonic() - started)
         self.messages.events.inc(work.events)
         self.messages.repeats.inc(work.repeats)
+        if self.system.observers:
+            self._tell(Committed(self.number, tuple(work.observed), tuple(work.measured)))
+
+    def _tell(self, committed: Committed) -> None:
+        for observer in self.system.observers:
+            try:
+                observer(committed)
+            except Exception as error:
+                log.error("an observer failed", partition=self.name, exc_info=error)
 
     def _transact(self, outputs: list[Output], offsets: dict[str, int]) -> dict[str, TopicPosition]:
         """One transaction: records and input offsets. Returns where the last event of each topic stands."""

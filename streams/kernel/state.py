@@ -1,4 +1,4 @@
-"""The state of one partition in RocksDB: rows of aggregates, counters, timers, and the position they stand for.
+"""The state of one partition in RocksDB: rows of aggregates, counters, timers, queues, and the position they stand for.
 
 The log is the truth and this folder can be deleted at any time. Rows are written in one batch with the position,
 after the transaction that holds their events was committed.
@@ -15,7 +15,7 @@ from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, Read
 S = TypeVar("S")
 
 POSITION_KEY = b"\0position"
-ROW, COUNTER, TIMER = b"a", b"c", b"t"
+ROW, COUNTER, TIMER, QUEUE = b"a", b"c", b"t", b"q"
 CACHE_BYTES = 32 << 20
 WRITE_BUFFER_BYTES = 32 << 20
 RECENT_CAUSES = 16  # how many causing messages an aggregate remembers, to know a repeat
@@ -76,6 +76,16 @@ def timer_key(timer: Timer) -> bytes:
     return TIMER + struct.pack(">Q", max(timer.due, 0)) + name
 
 
+def queue_prefix(queue: str) -> bytes:
+    """What the keys of all that stands in a queue begin with."""
+    return QUEUE + queue.encode() + b"\0"
+
+
+def queue_key(queue: str, place: str, aggregate_id: str) -> bytes:
+    """Where an aggregate stands in a queue: ordered by its place, then by its id."""
+    return queue_prefix(queue) + f"{place}\0{aggregate_id}".encode()
+
+
 class Store:
     """One RocksDB database, read and written by one partition's task only."""
 
@@ -116,8 +126,13 @@ class Store:
         for key, value in self._scan(TIMER):
             yield key, msgspec.msgpack.decode(value, type=Timer)
 
+    def queue(self, queue: str) -> Iterator[tuple[bytes, str]]:
+        """The ids of all that stands in a queue, the first first."""
+        for key, value in self._scan(queue_prefix(queue)):
+            yield key, msgspec.msgpack.decode(value, type=str)
+
     def rows(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every row, counter and timer as it stands, for comparison with the log."""
+        """Every row, counter, timer and place in a queue as it stands, for comparison with the log."""
         for key, value in self._db.items():
             if key != POSITION_KEY:
                 yield key, value

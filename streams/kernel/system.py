@@ -43,6 +43,14 @@ class Unit(Protocol):
         """The value of a counter that events move (see Aggregate.counters); 0 if it was never moved."""
         ...
 
+    def first(self, queue: str, count: int = 1) -> list[str]:
+        """The ids of the first aggregates that stand in a queue (see Aggregate.queues); fewer, if there are no more."""
+        ...
+
+    def measure(self, name: str, subject: str, seconds: float) -> None:
+        """Tells the system's observers how long something took, once the transaction is committed."""
+        ...
+
     def view(self, name: str) -> Any:
         """The Snapshot of a broadcast view as it stood when the transaction began."""
         ...
@@ -72,6 +80,33 @@ class Input(msgspec.Struct, frozen=True):
     raw: Callable[[Any, Any], None] | None = None  # takes every record as it is: foreign topics
 
 
+class Observed(msgspec.Struct, frozen=True):
+    """An event that the log has now, and what it changed."""
+
+    aggregate: str
+    aggregate_id: str
+    event: Event
+    before: Any  # None: it is the first
+    after: Any
+    at: int  # append time of its cause, µs
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """How long something took, as a handler said (see Unit.measure)."""
+
+    name: str
+    subject: str
+    seconds: float
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """What one transaction of a partition has added to the log."""
+
+    partition: int
+    events: tuple[Observed, ...]
+    measured: tuple[Measured, ...]
+
+
 class System(msgspec.Struct):
     """One system: one Faust app, one partition count for all its inputs and event topics."""
 
@@ -85,6 +120,9 @@ class System(msgspec.Struct):
     """Topics that every worker reads whole, by the name that handlers ask for."""
     inputs: dict[str, Input] = msgspec.field(default_factory=dict)
     timers: dict[tuple[str, str], Callable[[Any, str], None]] = msgspec.field(default_factory=dict)
+    observers: list[Callable[[Committed], None]] = msgspec.field(default_factory=list)
+    """Who is told what was committed: for metrics and telemetry. At most once each, from the partitions' threads, and
+    never again in recovery or replay; what an observer raises is logged and changes nothing."""
 
     routed: frozenset[str] = frozenset()
     """Inputs that a router reads, since their partition count is not the system's."""

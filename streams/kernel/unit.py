@@ -20,6 +20,7 @@ from neural_hive.schemas.envelope import NO_HASH, Header
 from neural_hive.schemas.topics import partition_of
 from neural_hive.streams.kernel.fold import Fold, Route
 from neural_hive.streams.kernel.state import CAUSE_BYTES, Row, counter_key, row_key
+from neural_hive.streams.kernel.system import Measured, Observed
 
 S = TypeVar("S")
 EVENT_TYPE_HEADER = "event_type"
@@ -66,6 +67,7 @@ class Work:
         partitions_of: dict[str, int],
         producer: str,
         sequence: int,
+        observing: bool = False,
     ) -> None:
         self.fold = fold
         self.partition = partition
@@ -74,6 +76,9 @@ class Work:
         self.output_bytes = 0  # about: of records that were refused later too
         self.repeats = 0
         self.events = 0
+        self.observed: list[Observed] = []
+        self.measured: list[Measured] = []
+        self._observing = observing
         self._last_at, self._last_at_avro = 0, avro_long(0)  # many events have one time
         self._encoders = encoders
         self._views = views
@@ -84,6 +89,7 @@ class Work:
         """Starts one record: what was done before it stands."""
         self.fold.keep()
         self._mark = (len(self.outputs), self.sequence, self.events)
+        self._observed_before = (len(self.observed), len(self.measured))
         self._cause = cause
         self._digest = cause.digest
         route = cause.route
@@ -102,6 +108,8 @@ class Work:
         self.fold.undo()
         outputs, self.sequence, self.events = self._mark
         del self.outputs[outputs:]
+        observed, measured = self._observed_before
+        del self.observed[observed:], self.measured[measured:]
 
     def load(self, aggregate: Aggregate[S], aggregate_id: str) -> S | None:
         """See Unit.load."""
@@ -111,6 +119,15 @@ class Work:
     def count(self, key: str) -> int:
         """See Unit.count."""
         return self.fold.count(counter_key(key))
+
+    def first(self, queue: str, count: int = 1) -> list[str]:
+        """See Unit.first."""
+        return self.fold.first(queue, count)
+
+    def measure(self, name: str, subject: str, seconds: float) -> None:
+        """See Unit.measure."""
+        if self._observing:
+            self.measured.append(Measured(name, subject, seconds))
 
     def view(self, name: str) -> Any:
         """See Unit.view."""
@@ -163,9 +180,15 @@ class Work:
         headers = self._headers(event_type, span_id)
         self.outputs.append(Output(aggregate.topic, self.partition, self._key, value, headers, digest))
         self.events += 1
-        return self.fold.apply(
+        changed = self.fold.apply(
             aggregate, aggregate_id, key, row, event, version, occurred_at, digest, self._digest, cause.route
         )
+        if self._observing:
+            before = row.state if row is not None else None
+            self.observed.append(
+                Observed(aggregate.name, aggregate_id, event, before, changed.state, cause.now)
+            )
+        return changed
 
     def forward(self, topic: str, record: Any, routing_id: str) -> None:
         """See Unit.forward. Its message id stays the same, and a header says where it came from."""
