@@ -19,7 +19,7 @@ from tests.toy.harness import Toy
 
 def _stops(toy: Toy, reason: str) -> None:
     toy.start()
-    assert toy.workers[-1].wait(60) == EXIT_BROKEN
+    assert toy.workers[-1].wait(120) == EXIT_BROKEN
     log = (toy.folder / f"worker-{len(toy.workers) - 1}.log").read_text()
     assert reason in log
     assert "Traceback" not in log

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
+from neural_hive.streams.kernel.processor import EXIT_FENCED
 from tests.kernel.conftest import ToyFactory
 
 
@@ -55,14 +56,17 @@ def test_broker_killed(make_toy: ToyFactory, tmp_path: Path) -> None:
 def test_stopped_past_the_session_time_out(make_toy: ToyFactory) -> None:
     """A zombie wakes up with batches in hand: it is fenced, and ends; its partitions have gone on elsewhere."""
     toy = make_toy()
-    toy.start(2)
+    zombie, other = toy.start_sharing(
+        2
+    )  # one of them may be fenced at the start: the other must be no zombie
     toy.add(5_000)
     toy.wait_until_done()
+    assert toy.owned(zombie) and toy.owned(other)
     toy.add(20_000)
-    toy.kill(0, signal.SIGSTOP)
+    toy.kill(zombie, signal.SIGSTOP)
     toy.wait_until_done()
-    toy.kill(0, signal.SIGCONT)
-    assert toy.workers[0].wait(120) == 13
+    toy.kill(zombie, signal.SIGCONT)
+    assert toy.workers[zombie].wait(120) == EXIT_FENCED
     toy.stop()
     assert toy.check()["CounterRaised"] == len(toy.sent)
 

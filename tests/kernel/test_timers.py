@@ -1,17 +1,22 @@
 """Timers survive restarts and never overtake what waits in the inputs."""
 
 import time
+from typing import Any
 
+from neural_hive.connectors.kafka_log import Record
+from neural_hive.schemas.envelope import Envelope
 from tests.kernel.conftest import ToyFactory
+from tests.toy.harness import Toy
 
 
-def _wait_for(toy: object, kind: str, wait_s: float = 120) -> None:
+def _wait_for(toy: Toy, kind: str, wait_s: float = 120) -> None:
     deadline = time.monotonic() + wait_s
     while time.monotonic() < deadline:
-        if any(e.event_type == kind for _, e, _ in toy.events(toy.event_topics[0])):  # type: ignore[attr-defined]
+        if any(e.event_type == kind for _, e, _ in toy.events(toy.event_topics[0])):
             return
+        toy.replace_fenced()
         time.sleep(0.3)
-    raise AssertionError(f"no {kind} after {wait_s} s")
+    raise AssertionError(f"no {kind} after {wait_s} s\n{toy.explain()}")
 
 
 def test_a_timer_fires_at_its_due_time(make_toy: ToyFactory) -> None:
@@ -54,6 +59,6 @@ def test_after_an_outage_results_come_before_the_time_out(make_toy: ToyFactory) 
     assert toy.dead_letters() == []
 
 
-def sorted_by_version(toy: object) -> list[object]:
-    found = list(toy.events(toy.event_topics[0]))  # type: ignore[attr-defined]
+def sorted_by_version(toy: Toy) -> list[tuple[Record, Envelope, dict[str, Any]]]:
+    found = list(toy.events(toy.event_topics[0]))
     return sorted(found, key=lambda item: item[1].version)

@@ -1,6 +1,7 @@
 """Runs the toy system as real processes on a real broker, and says whether the log is what it must be."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from neural_hive.connectors.kafka_log import Record, read_committed
 from neural_hive.schemas.codec import decode, encode_message
 from neural_hive.schemas.envelope import NO_HASH, Envelope, Header
 from neural_hive.streams.kernel.fold import Fold
+from neural_hive.streams.kernel.processor import EXIT_FENCED
 from neural_hive.streams.kernel.recovery import recover
 from neural_hive.streams.kernel.state import Store
 from neural_hive.streams.runner import cluster_of
@@ -28,6 +30,7 @@ from tests.toy.system import build
 SCHEMAS = Path(__file__).parent / "schemas"
 ROOT = Path(__file__).parents[2]
 WAIT_S = 120
+LOG_TAIL_CHARACTERS = 6_000
 PASSING = (
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
@@ -49,6 +52,7 @@ class Toy:
         self.commands, self.results = f"toy.commands{self.suffix}", f"toy.results{self.suffix}"
         self.event_topics = [f"toy.counters{self.suffix}", f"toy.tallies{self.suffix}"]
         self.workers: list[subprocess.Popen[bytes]] = []
+        self._replaced: set[int] = set()
         self.sent: set[str] = set()
         self.blocks = f"toy.blocks{self.suffix}"
         self.environment: dict[str, str] = {}
@@ -86,7 +90,7 @@ class Toy:
                 self.suffix,
                 version,
             ]
-            log = (self.folder / f"worker-{len(self.workers)}.log").open("wb")
+            log = self._log(len(self.workers)).open("wb")
             environment = (
                 os.environ | {"NEURAL_HIVE_SCHEMAS": str(SCHEMAS), "TOY_SESSION_S": "6"} | self.environment
             )
@@ -104,8 +108,57 @@ class Toy:
 
     def keep_alive(self, workers: int) -> None:
         """Starts as many workers as are missing: what a supervisor does."""
-        alive = sum(worker.poll() is None for worker in self.workers)
-        self.start(workers - alive)
+        dead = {index for index, worker in enumerate(self.workers) if worker.poll() is not None}
+        self._replaced |= dead
+        self.start(workers - (len(self.workers) - len(dead)))
+
+    def replace_fenced(self) -> None:
+        """Starts a worker for each that ended because it was fenced: that is what its exit code asks for.
+
+        It may happen in any rebalance. Those that a test killed stay dead, until the test says otherwise.
+        """
+        for index, worker in enumerate(self.workers[:]):
+            if worker.poll() == EXIT_FENCED and index not in self._replaced:
+                self._replaced.add(index)
+                self.start()
+
+    def owned(self, index: int) -> set[int]:
+        """The partitions that a living worker was assigned last, as its log says."""
+        if self.workers[index].poll() is not None:
+            return set()
+        found = re.findall(r"assigned +partitions=\[([\d, ]*)\]", self._log(index).read_text())
+        return {int(number) for number in found[-1].split(",") if number.strip()} if found else set()
+
+    def start_sharing(self, workers: int, wait_s: float = WAIT_S) -> list[int]:
+        """Starts workers and waits until each has partitions of its own. Returns their indexes."""
+        until = time.monotonic() + wait_s
+        self.start(workers)
+        while True:
+            self.keep_alive(workers)
+            owners = {index: owned for index in range(len(self.workers)) if (owned := self.owned(index))}
+            shared = sorted(number for owned in owners.values() for number in owned)
+            if len(owners) == workers and shared == list(range(self.partitions)):
+                return list(owners)
+            assert time.monotonic() < until, f"no shared assignment after {wait_s:g} s\n{self.explain()}"
+            time.sleep(0.2)
+
+    def _log(self, index: int) -> Path:
+        return self.folder / f"worker-{index}.log"
+
+    def explain(self) -> str:
+        """What became of each worker; the living are asked for their stacks first."""
+        asked = [worker for worker in self.workers if _state(worker) not in ("T", None)]
+        for worker in asked:
+            worker.send_signal(signal.SIGUSR1)
+        if asked:
+            time.sleep(2)
+        parts = []
+        for index, worker in enumerate(self.workers):
+            code = worker.poll()
+            state = f"state {_state(worker)}" if code is None else f"ended with {code}"
+            log = self._log(index).read_text()[-LOG_TAIL_CHARACTERS:]
+            parts.append(f"--- worker {index}, {state}\n{log}")
+        return "\n".join(parts)
 
     def stop(self) -> None:
         """Ends all workers in order; those that do not are killed."""
@@ -202,8 +255,8 @@ class Toy:
         started = time.monotonic()
         while self.lag() > 0:
             if time.monotonic() - started > wait_s:
-                logs = "\n".join(p.read_text()[-2_000:] for p in sorted(self.folder.glob("worker-*.log")))
-                raise AssertionError(f"lag {self.lag()} after {wait_s} s\n{logs}")
+                raise AssertionError(f"lag {self.lag()} after {wait_s} s\n{self.explain()}")
+            self.replace_fenced()
             time.sleep(0.2)
         return time.monotonic() - started
 
@@ -271,3 +324,10 @@ class Toy:
                 yield store
             else:
                 store.close()
+
+
+def _state(worker: subprocess.Popen[bytes]) -> str | None:
+    """The letter of Linux for what a living process does: T is stopped. None: it has ended."""
+    if worker.poll() is not None:
+        return None
+    return Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()[0]
