@@ -44,7 +44,9 @@ TOPICS: Final[dict[str, Topic]] = {
         Topic("orchestration.workflows", Kind.EVENT, 12),
         Topic("registry.commands", Kind.INPUT, 6, _THIRTY_DAYS),
         Topic("registry.repartition", Kind.INPUT, 6, _THIRTY_DAYS),
+        Topic("registry.answers", Kind.INPUT, 12, _THIRTY_DAYS),
         Topic("registry.agents", Kind.EVENT, 6),
+        Topic("registry.slots", Kind.EVENT, 6),
         Topic("pheromones.signals", Kind.EVENT, 6),
         Topic("dead.letters", Kind.DEAD, 6, FOR_EVER, DEAD_LETTER_BYTES_MAX),
     )
