@@ -13,7 +13,7 @@ import msgspec
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from neural_hive.connectors.kafka_log import CALL_TIMEOUT_S, LostLog, Record, StalledLog, UnreadableLog
-from neural_hive.replay.checks.answers import Answers, Input, InputCheck, note_lost
+from neural_hive.replay.checks.answers import Answers, InputCheck, Silent, message_id_of, note_lost
 from neural_hive.replay.checks.chain import Event, PartitionCheck, locate_repeated
 from neural_hive.replay.checks.events import EventStream
 from neural_hive.replay.checks.state import check_partition
@@ -118,7 +118,7 @@ class Verification:
         partitions = counts.pop()
         for partition in range(partitions):
             self._partition(partition, partitions, ranges)
-        silent: list[Input] = []
+        silent: Silent = {}
         if before is None or self._committed is None:
             self.findings.skip(Check.ANSWERED, "it needs all event topics, and Kafka for the input offsets")
         else:
@@ -159,10 +159,12 @@ class Verification:
         except (BadRecord, UnknownSchema, KeyError) as error:
             self.findings.add(Check.DECODE, place, "", "a dead letter", error)
 
-    def _state(self, partitions: int, silent: list[Input]) -> None:
+    def _state(self, partitions: int, silent: Silent) -> None:
         if self._system is None:
-            for lost in silent:
-                note_lost(lost, self.findings)
+            for topic, partition in silent:
+                for record in self._silent_records(silent, topic, partition):
+                    place = f"{topic}:{partition}:{record.offset}"
+                    note_lost(place, message_id_of(record), self.findings)
             return
         if self._states is None:
             self.findings.skip(Check.STATE, "no processor's data folder is on this machine")
@@ -174,8 +176,11 @@ class Verification:
                 partition,
                 partitions_of,
                 partial(self._events_now, partition),
-                [lost for lost in silent if lost.partition == partition],
-                self._one,
+                {
+                    topic: self._silent_records(silent, topic, partition)
+                    for topic, number in silent
+                    if number == partition
+                },
                 self._states,
                 self.findings,
             )
@@ -184,13 +189,18 @@ class Verification:
         bounds = {topic: self._source.ranges(topic)[partition] for topic in self._target.event_topics}
         return EventStream(self._source, Findings()).events(partition, bounds)
 
-    def _one(self, wanted: Input) -> Record | None:
-        bounds = (wanted.offset, wanted.offset + 1)
-        for batch in self._source.batches(wanted.topic, wanted.partition, *bounds):
-            return batch[0]
-        return None
+    def _silent_records(self, silent: Silent, topic: str, partition: int) -> Iterator[Record]:
+        """The silent inputs of a partition, in order, read in one go: they may be as many as heartbeats are."""
+        offsets = silent[topic, partition]
+        at = 0
+        for batch in self._source.batches(topic, partition, offsets[0], offsets[-1] + 1):
+            for record in batch:
+                while offsets[at] < record.offset:
+                    at += 1
+                if offsets[at] == record.offset:
+                    yield record
 
-    def _inputs(self, committed: Offsets) -> list[Input]:
+    def _inputs(self, committed: Offsets) -> Silent:
         check = InputCheck(self._answers, self.findings)
         for topic in self._target.input_topics:
             for partition, (first, end) in self._source.ranges(topic).items():

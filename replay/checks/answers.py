@@ -1,6 +1,8 @@
 """Every input is answered: by an event, by a dead letter, or by what an earlier record of the same message did."""
 
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 import msgspec
 
@@ -13,7 +15,12 @@ from neural_hive.schemas.envelope import Header
 
 _OFFSETS_MAX = 1 << 33  # a bit each: a forged source offset must not take the memory
 _OPEN_MAX = 1_000_000
-SILENT_MAX = 100_000  # inputs that are decided again to see whether they have no effect
+SILENT_MAX: Final = (
+    50_000_000  # inputs that are decided again, to see whether they have no effect: 8 bytes each
+)
+
+Silent = Mapping[tuple[str, int], "array[int]"]  # quoted: generic from Python 3.12 on
+"""Topic and partition → offsets, ascending, of inputs whose message caused nothing anywhere."""
 
 
 class Answers:
@@ -74,7 +81,8 @@ class InputCheck:
     def __init__(self, answers: Answers, findings: Findings) -> None:
         self._answers, self._findings = answers, findings
         self._open: dict[str, list[Input]] = {}
-        self._silent: list[Input] = []
+        self._silent: dict[tuple[str, int], array[int]] = {}
+        self._silent_count = 0
 
     def read(self, records: Iterator[Record]) -> None:
         """Notes which of the records nothing names as its cause."""
@@ -105,20 +113,31 @@ class InputCheck:
         for message_id, inputs in self._open.items():
             if message_id not in silent:
                 self._findings.counts["repeats"] += len(inputs)
-            elif len(self._silent) < SILENT_MAX:
-                self._silent.extend(inputs)
+            elif self._silent_count < SILENT_MAX:
+                self._silent_count += len(inputs)
+                for each in inputs:
+                    self._silent.setdefault((each.topic, each.partition), array("q")).append(each.offset)
             else:
                 for each in inputs:
-                    note_lost(each, self._findings)
+                    note_lost(each.place, each.message_id, self._findings)
         self._open.clear()
 
-    def silent(self) -> list[Input]:
+    def silent(self) -> Silent:
         """The inputs whose message caused nothing anywhere: lost, unless they had no effect."""
         self._sort_out()
-        return self._silent
+        return {place: array("q", sorted(offsets)) for place, offsets in self._silent.items()}
 
 
-def note_lost(lost: Input, findings: Findings) -> None:
+def note_lost(place: str, message_id: str, findings: Findings) -> None:
     """Notes an input that nothing answers."""
-    found = f"nothing of message {lost.message_id}"
-    findings.add(Check.ANSWERED, lost.place, "", "an event or dead letter", found)
+    findings.add(Check.ANSWERED, place, "", "an event or dead letter", f"nothing of message {message_id}")
+
+
+def message_id_of(record: Record) -> str:
+    """The id of the message in a record."""
+    try:
+        head = decode(record.value or b"", "message").head
+    except (BadRecord, UnknownSchema) as error:
+        return f"which cannot be read: {error}"
+    assert isinstance(head, Header)
+    return head.message_id

@@ -15,6 +15,7 @@ from neural_hive.connectors.kafka_log import Record
 from neural_hive.replay.checks.chain import Event
 from neural_hive.replay.report import Check, Findings
 from neural_hive.schemas.codec import EventEncoder, decode
+from neural_hive.streams.kernel.broadcast import Snapshot
 from neural_hive.streams.kernel.fold import Fold, Route
 from neural_hive.streams.kernel.inbox import open_mail
 from neural_hive.streams.kernel.reading import MessageReader
@@ -50,6 +51,8 @@ class Refold:
         self._store = Store(folder)
         self._read = MessageReader()
         self._fold = Fold(system.all_aggregates, self._store)
+        # What other systems said then is not known here, and what has no effect does not ask.
+        self._views = {name: Snapshot(view.empty, {}, 0.0) for name, view in system.views.items()}
         self._encoders = {
             event.__name__: EventEncoder(event.__name__, aggregate.name, _LOGIC, system.name)
             for aggregate in system.all_aggregates
@@ -96,7 +99,7 @@ class Refold:
             self._fold,
             self._partition,
             self._encoders,
-            {},
+            self._views,
             self._partitions_of,
             self._system.name,
             self.sequence,

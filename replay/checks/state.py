@@ -6,11 +6,12 @@ Both need the state as it was at some place of the log, so both are looked at in
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from neural_hive.connectors.kafka_log import Record
-from neural_hive.replay.checks.answers import Input, note_lost
+from neural_hive.replay.checks.answers import message_id_of, note_lost
 from neural_hive.replay.checks.chain import Event
 from neural_hive.replay.checks.refold import Refold
 from neural_hive.replay.report import Check, Findings
@@ -18,6 +19,8 @@ from neural_hive.schemas.codec import BadRecord
 from neural_hive.streams.kernel.state import Position, Store
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.versions import state_version
+
+_NO_END: Final = 1 << 62
 
 
 class Kept(msgspec.Struct):
@@ -47,32 +50,29 @@ class StatePass:
         self,
         refold: Refold,
         kept: Iterable[Kept],
-        silent: Iterable[Input],
-        read: Callable[[Input], Record | None],
+        silent: Mapping[str, Iterator[Record]],
         findings: Findings,
     ) -> None:
-        self._refold, self._findings, self._read = refold, findings, read
+        self._refold, self._findings = refold, findings
         self._kept = sorted(kept, key=lambda k: -k.position.sequence)  # the next one is the last
-        self._silent: dict[str, list[Input]] = {}
-        for lost in sorted(silent, key=lambda i: -i.offset):
-            self._silent.setdefault(lost.topic, []).append(lost)
+        self._silent = dict(silent)
+        self._next = {topic: next(records, None) for topic, records in silent.items()}
 
     def take(self, event: Event) -> None:
         """Looks at what stands before this event, then folds it."""
         while self._kept and self._kept[-1].position.sequence < event.rest["sequence"]:
             self._compare(self._kept.pop())
-        waiting = self._silent.get(event.rest["source_topic"])
-        while waiting and waiting[-1].offset < event.rest["source_offset"]:
-            self._judge(waiting.pop())
+        topic = event.rest["source_topic"]
+        if topic in self._next:
+            self._judge_before(topic, event.rest["source_offset"])
         self._refold.take(event)
 
     def finish(self) -> None:
         """Looks at what stands behind the last event."""
         while self._kept:
             self._compare(self._kept.pop())
-        for waiting in self._silent.values():
-            while waiting:
-                self._judge(waiting.pop())
+        for topic in self._silent:
+            self._judge_before(topic, _NO_END)
 
     def _compare(self, kept: Kept) -> None:
         if kept.position.sequence == self._refold.sequence:
@@ -81,12 +81,15 @@ class StatePass:
             expected = f"sequence {self._refold.sequence}, where the log ends"
             self._findings.add(Check.STATE, kept.place, "", expected, f"sequence {kept.position.sequence}")
 
-    def _judge(self, lost: Input) -> None:
-        record = self._read(lost)
-        if record is not None and self._refold.has_no_effect(record):
-            self._findings.counts["without_effect"] += 1
-        else:
-            note_lost(lost, self._findings)
+    def _judge_before(self, topic: str, offset: int) -> None:
+        """Looks at the silent inputs of a topic up to an offset."""
+        while (record := self._next[topic]) is not None and record.offset < offset:
+            if self._refold.has_no_effect(record):
+                self._findings.counts["without_effect"] += 1
+            else:
+                place = f"{record.topic}:{record.partition}:{record.offset}"
+                note_lost(place, message_id_of(record), self._findings)
+            self._next[topic] = next(self._silent[topic], None)
 
 
 def check_partition(
@@ -94,12 +97,11 @@ def check_partition(
     partition: int,
     partitions_of: Mapping[str, int],
     events: Callable[[], Iterator[Event]],
-    silent: list[Input],
-    read: Callable[[Input], Record | None],
+    silent: Mapping[str, Iterator[Record]],
     root: Path | None,
     findings: Findings,
 ) -> None:
-    """Folds a partition and looks at its states and silent inputs; nothing is read if there are none.
+    """Folds a partition and looks at its states and at its silent inputs (by topic); nothing is read if there are none.
 
     `events` is called after the states are open: the log comes first, so it reaches at least as far as they do.
     """
@@ -109,7 +111,7 @@ def check_partition(
     with tempfile.TemporaryDirectory(prefix="neural-hive-verify-") as folder:
         refold = Refold(system, partition, partitions_of, Path(folder))
         try:
-            found = StatePass(refold, kept, silent, read, findings)
+            found = StatePass(refold, kept, silent, findings)
             for event in events():
                 found.take(event)
             found.finish()
