@@ -31,7 +31,7 @@ from neural_hive.schemas.codec import BadRecord, decode, schema_id
 from neural_hive.schemas.envelope import Envelope
 from neural_hive.streams import worker_metrics
 from neural_hive.streams.worker_ledger import Dispatch, Key, Ledger, Work
-from neural_hive.streams.worker_orders import prepare
+from neural_hive.streams.worker_orders import Prepare, prepare
 from neural_hive.streams.worker_reports import Reports
 
 _ENDINGS: Final = (
@@ -82,7 +82,7 @@ class WorkerSettings(Protocol):
 def run(settings: WorkerSettings, stopping: threading.Event, ready: Callable[[], None]) -> None:
     """Works until told to stop, with the executor of local processes. Raises WorkerStopped: it cannot go on."""
     folder = settings.data / "worker" / settings.agent_id
-    with _held(folder):
+    with held(folder):
         store = ArtifactStore(settings.data / "artifacts")
         executor = ProcessExecutor(folder / "attempts", store)
         task_types = frozenset[str](settings.worker_task_types)
@@ -91,7 +91,7 @@ def run(settings: WorkerSettings, stopping: threading.Event, ready: Callable[[],
 
 
 @contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
+def held(folder: Path) -> Iterator[None]:
     """Holds a worker's folder for this process. Raises WorkerStopped: another one has it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
@@ -131,9 +131,13 @@ class Options(msgspec.Struct, frozen=True):
 class Worker:
     """One agent's worker; `run` is its life, and it has only one."""
 
-    def __init__(self, options: Options, kafka: dict[str, Any], executor: Executor) -> None:
+    def __init__(
+        self, options: Options, kafka: dict[str, Any], executor: Executor, prepare: Prepare = prepare
+    ) -> None:
+        """`prepare` makes the orders that the executor runs."""
         self._options = options
         self._executor = executor
+        self._prepare = prepare
         self._publisher = Publisher(kafka, f"worker/{options.agent_id}")
         self._reports = Reports(self._publisher, options.results, options.agent_id)
         self._consumer = Consumer(
@@ -264,7 +268,7 @@ class Worker:
     def _report_of(self, work: Work) -> Report:
         """Runs the ticket, if it can be run here."""
         dispatch = work.dispatch
-        prepared = prepare(dispatch, self._options.agent_id, self._options.task_types)
+        prepared = self._prepare(dispatch, self._options.agent_id, self._options.task_types)
         if isinstance(prepared, Report):
             worker_metrics.ended(dispatch.task_type, worker_metrics.REFUSED, prepared)
             return prepared

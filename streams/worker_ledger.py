@@ -24,6 +24,7 @@ class Dispatch(msgspec.Struct, frozen=True):
     timeout_ms: int
     deadline_at: int
     inputs: tuple[Artifact, ...]
+    compensates: bool = False
 
 
 Key = tuple[str, int]  # ticket id, attempt

@@ -1,6 +1,7 @@
 """What a worker makes of a dispatch: an order for its executor, or the reason why it cannot even be tried here."""
 
 import time
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -19,28 +20,50 @@ class Prepared(msgspec.Struct, frozen=True):
     order: Order
 
 
+Prepare = Callable[[Dispatch, str, frozenset[str]], Prepared | Report]
+"""What is to be made of a dispatch to an agent that takes these task types."""
+
+
 def prepare(dispatch: Dispatch, agent_id: str, task_types: frozenset[str]) -> Prepared | Report:
-    """The order; or the report that refuses it, with the reason."""
-    now = time.time_ns() // 1_000
-    if dispatch.task_type not in task_types:
-        can = ", ".join(sorted(task_types))
-        reason = f"agent {agent_id} cannot run {dispatch.task_type} tickets; it can run: {can}"
-        return Report("FAILED", now, now, error=reason)
-    if 0 < dispatch.deadline_at <= now:
-        return Report("TIMED_OUT", now, now, error="the deadline had passed before the ticket could start")
+    """The order for a local process; or the report that refuses it, with the reason."""
+    if refused := refusal(dispatch, agent_id, task_types):
+        return refused
     if dispatch.command:
         return Prepared(COMMAND, _order(dispatch, dispatch.command))
     try:
         program = choose(dispatch.task_type, dispatch.parameters)
-    except Refused as refusal:
-        return Report("FAILED", now, now, error=str(refusal))
+    except Refused as unfit:
+        return failed(str(unfit))
     return Prepared(program.name, _order(dispatch, program.command))
 
 
-def _order(dispatch: Dispatch, command: tuple[str, ...]) -> Order:
-    time_limit_s = dispatch.timeout_ms / 1_000
+def refusal(dispatch: Dispatch, agent_id: str, task_types: frozenset[str]) -> Report | None:
+    """Why no executor of this agent may begin the attempt; None if one may."""
+    if dispatch.task_type not in task_types:
+        can = ", ".join(sorted(task_types))
+        reason = f"agent {agent_id} cannot run {dispatch.task_type} tickets; it can run: {can}"
+        return failed(reason)
+    now = time.time_ns() // 1_000
+    if 0 < dispatch.deadline_at <= now:
+        return Report("TIMED_OUT", now, now, error="the deadline had passed before the ticket could start")
+    return None
+
+
+def failed(reason: str) -> Report:
+    """The report of an attempt that did not begin."""
+    now = time.time_ns() // 1_000
+    return Report("FAILED", now, now, error=reason)
+
+
+def time_limit_s(dispatch: Dispatch) -> float:
+    """How long the attempt may run from now: its task's time limit, or what is left until the deadline."""
+    limit_s = dispatch.timeout_ms / 1_000
     if dispatch.deadline_at > 0:
-        time_limit_s = min(time_limit_s, dispatch.deadline_at / 1_000_000 - time.time())
+        limit_s = min(limit_s, dispatch.deadline_at / 1_000_000 - time.time())
+    return limit_s
+
+
+def _order(dispatch: Dispatch, command: tuple[str, ...]) -> Order:
     return Order(
         folder_name=f"{dispatch.ticket_id}.{dispatch.attempt}",
         command=command,
@@ -53,5 +76,5 @@ def _order(dispatch: Dispatch, command: tuple[str, ...]) -> Order:
         },
         parameters=dispatch.parameters,
         inputs=dispatch.inputs,
-        time_limit_s=time_limit_s,
+        time_limit_s=time_limit_s(dispatch),
     )
