@@ -20,15 +20,15 @@ AGENTS: Final = Projection(
     columns=(
         Column("status", WORD, sql=_STATUS),
         Column("agent_type", WORD),
-        Column("capabilities", "Array(String)"),
-        Column("task_types", "Array(String)"),
+        Column("capabilities", "Array(String)", told_by=("AgentRegistered",)),
+        Column("task_types", "Array(String)", told_by=("AgentRegistered",)),
         Column("capacity", "UInt32"),
         Column("success_rate", "Float64"),
         Column("load", "Float64"),
         Column("latency_ms", "Int64"),
         Column("seen_at", TIME, paths=("seen_at", "registered_at")),
         Column("registered_at", TIME),
-        Column("reason"),
+        Column("reason", told_by=("AgentRegistered",)),
         Column("requested_by"),
     ),
 )

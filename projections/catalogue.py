@@ -9,12 +9,13 @@ from neural_hive.projections.agents import AGENTS
 from neural_hive.projections.dead_letters import DEAD_LETTERS
 from neural_hive.projections.pheromones import PHEROMONES
 from neural_hive.projections.projection import Projection
+from neural_hive.projections.results import RESULTS
 from neural_hive.projections.ticket_history import TICKET_HISTORY
 from neural_hive.projections.tickets import TICKETS
 from neural_hive.projections.workflows import WORKFLOWS
 from neural_hive.schemas.extensions import PROJECTIONS_GROUP, declared
 
-_OWN: Final = (WORKFLOWS, TICKETS, TICKET_HISTORY, AGENTS, PHEROMONES, DEAD_LETTERS)
+_OWN: Final = (WORKFLOWS, TICKETS, TICKET_HISTORY, RESULTS, AGENTS, PHEROMONES, DEAD_LETTERS)
 
 PROJECTIONS: Final[tuple[Projection, ...]] = (
     *_OWN,

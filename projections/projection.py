@@ -2,7 +2,7 @@
 
 Each event that concerns it becomes one row, which holds only what that event says; the rest is NULL. So the table
 only grows: `<name>_versions`. The view `<name>` gives what is true now, the view `<name>_as_of(at = '…')` what was
-true then: for each thing, the newest value of each column.
+true then: for each thing, the newest value of each column, and what is computed from these.
 
 *As of T* means, per partition, all before the first record appended after T: append time can step back.
 """
@@ -39,6 +39,8 @@ class Column(msgspec.Struct, frozen=True):
     A field that an event's schema version does not have gives NULL, so older versions need nothing.
     """
     sql: str = ""
+    told_by: tuple[str, ...] = ()
+    """Event types whose word counts when it is NULL or empty too: they take back what an earlier event said."""
 
     def __post_init__(self) -> None:
         if self.sql and self.paths:
@@ -75,6 +77,8 @@ class Projection(msgspec.Struct, frozen=True, dict=True):
     key: tuple[Column, ...]  # what identifies one thing
     columns: tuple[Column, ...]
     folded: bool = True  # False: every row is a thing of its own, such as a step of a history
+    computed: tuple[tuple[str, str], ...] = ()  # columns of the views only: name, expression over the others
+    rollups: tuple[tuple[str, str], ...] = ()  # more views: name, SELECT over the view
 
     @property
     def table(self) -> str:
@@ -89,7 +93,8 @@ class Projection(msgspec.Struct, frozen=True, dict=True):
         """CREATE TABLE under its own name or another."""
         keys = ((c.name, c.type) for c in self.key)
         rest = ((c.name, c.stored_type) for c in self.columns)
-        lines = ",\n    ".join(f"`{name}` {kind}" for name, kind in (*keys, *_PLACE, *rest))
+        place = (*_PLACE, (self.source.type_column, "LowCardinality(String)"))
+        lines = ",\n    ".join(f"`{name}` {kind}" for name, kind in (*keys, *place, *rest))
         order = ", ".join(f"`{c.name}`" for c in self.key)
         return (
             f"CREATE TABLE IF NOT EXISTS {table or self.table} (\n    {lines}\n) ENGINE = MergeTree "
@@ -99,9 +104,13 @@ class Projection(msgspec.Struct, frozen=True, dict=True):
     def rows_sql(self, where: str) -> str:
         """SELECT of the rows that the archive's records under a condition make: the only place that knows."""
         version = "version" if self.source.kind == "event" else "offset"
-        keys = [f"ifNull({c.expression}, '') AS `{c.name}`" for c in self.key]
+        keys = [
+            f"ifNull({c.expression}, defaultValueOfTypeName({quoted(c.type)})) AS `{c.name}`"
+            for c in self.key
+        ]
         rest = [f"{c.expression} AS `{c.name}`" for c in self.columns]
         place = ["topic", "partition", "offset", "timestamp AS valid_from", f"{version} AS version"]
+        place.append(self.source.type_column)
         types = ", ".join(map(quoted, self.types))
         return (
             f"SELECT {', '.join((*keys, *place, *rest))} FROM ("
@@ -113,8 +122,8 @@ class Projection(msgspec.Struct, frozen=True, dict=True):
         """INSERT of the rows that the archive's records under a condition make."""
         return f"INSERT INTO {table or self.table} {self.rows_sql(where)}"
 
-    def views(self) -> tuple[str, str]:
-        """The views that show what is true now, and what was true at a time."""
+    def views(self) -> tuple[str, ...]:
+        """The views that show what is true now, what was true at a time, and what is made of that."""
         cuts = (
             "SELECT topic, partition, min(offset) + 1 AS cut "
             f"FROM {self.source.table} WHERE timestamp > {{at:{TIME}}} GROUP BY topic, partition"
@@ -123,19 +132,36 @@ class Projection(msgspec.Struct, frozen=True, dict=True):
             f"(SELECT r.* FROM {self.table} AS r LEFT JOIN ({cuts}) AS c "
             "ON r.topic = c.topic AND r.partition = c.partition WHERE c.cut = 0 OR r.offset + 1 < c.cut)"
         )
-        return (
-            f"CREATE OR REPLACE VIEW {self.name} AS {self._folded(self.table)}",
-            f"CREATE OR REPLACE VIEW {self.name}_as_of AS {self._folded(then)}",
+        made = (
+            (self.name, self._shown(self.table)),
+            (f"{self.name}_as_of", self._shown(then)),
+            *self.rollups,
         )
+        return tuple(f"CREATE OR REPLACE VIEW {name} AS {sql}" for name, sql in made)
+
+    def _shown(self, rows: str) -> str:
+        rows = self._folded(rows) if self.folded else f"SELECT * FROM {rows}"
+        computed = "".join(f", {sql} AS `{name}`" for name, sql in self.computed)
+        return f"SELECT *{computed} FROM ({rows})" if computed else rows
 
     def _folded(self, rows: str) -> str:
-        if not self.folded:
-            return f"SELECT * FROM {rows}"
         keys = [f"v.`{c.name}` AS `{c.name}`" for c in self.key]
-        newest = [f"{_newest(c)} AS `{c.name}`" for c in self.columns]
+        newest = [f"{self._newest(c)} AS `{c.name}`" for c in self.columns]
         ends = ["max(v.version) AS version", "argMax(v.valid_from, v.version) AS valid_from"]
         by = ", ".join(f"v.`{c.name}`" for c in self.key)
         return f"SELECT {', '.join((*keys, *newest, *ends))} FROM {rows} AS v GROUP BY {by}"
+
+    def _newest(self, column: Column) -> str:
+        """The value of the newest event that says something of a column; the others leave it as it was."""
+        name = f"v.`{column.name}`"
+        has_value = f"notEmpty({name})" if column.type.startswith(_NOT_NULLABLE) else f"isNotNull({name})"
+        if column.told_by:
+            types = ", ".join(map(quoted, column.told_by))
+            counts = f"{has_value} OR v.`{self.source.type_column}` IN ({types})"
+            return f"argMaxIf(tuple({name}), v.version, {counts}).1"  # in a tuple: argMax skips a bare NULL
+        if column.type.startswith(_NOT_NULLABLE):
+            return f"argMaxIf({name}, v.version, {has_value})"
+        return f"argMax({name}, v.version)"
 
     @cached_property
     def _payload_type(self) -> str:
@@ -154,14 +180,6 @@ class Projection(msgspec.Struct, frozen=True, dict=True):
 def _tuple_type(tree: Mapping[str, Any]) -> str:
     parts = (f"`{k}` {_tuple_type(v) if isinstance(v, Mapping) else v}" for k, v in tree.items())
     return f"Tuple({', '.join(parts)})"
-
-
-def _newest(column: Column) -> str:
-    """argMax skips NULLs, so an event that says nothing of a column leaves it as it was."""
-    name = f"v.`{column.name}`"
-    if column.type.startswith(_NOT_NULLABLE):
-        return f"argMaxIf({name}, v.version, notEmpty({name}))"
-    return f"argMax({name}, v.version)"
 
 
 def by_type(values: Mapping[str, str], column: str = "event_type") -> str:

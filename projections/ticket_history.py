@@ -13,7 +13,6 @@ TICKET_HISTORY: Final = Projection(
     key=(Column("ticket_id"),),
     columns=(
         Column("workflow_id"),
-        Column("event_type", WORD, sql="event_type"),
         Column("status", WORD, sql=by_type(STATUS_AFTER)),
         Column("occurred_at", TIME, sql="occurred_at"),
         Column("attempt", "UInt32"),

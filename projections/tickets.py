@@ -18,6 +18,8 @@ STATUS_AFTER: Final = {
     "TicketCompensated": "COMPENSATED",
     "TicketCompensationFailed": "COMPLETED",
 }
+_ENDS: Final = ("TicketCompleted", "TicketFailed")  # they say all of a result, also that there is none
+ARTIFACTS: Final = "Array(Tuple(name String, uri String, sha256 String, size_bytes Int64))"
 
 TICKETS: Final = Projection(
     name="tickets",
@@ -36,19 +38,24 @@ TICKETS: Final = Projection(
         Column("priority_score", "Float64"),
         Column("dependencies", "Array(String)"),
         Column("attempt", "UInt32"),
-        Column("retry_at", TIME, paths=("due_at",)),
+        Column("retry_at", TIME, paths=("due_at",), told_by=("TicketReady", "TicketDispatched")),
         Column("agent_id", paths=("allocated_agent_id", "agent_id")),
         Column("deadline_at", TIME),
         Column("created_at", TIME),
         Column("ready_at", TIME),
         Column("dispatched_at", TIME),
-        Column("started_at", TIME),
+        Column("started_at", TIME, told_by=("TicketRetryScheduled",)),
         Column("expires_at", TIME),
-        Column("finished_at", TIME, paths=("completed_at", "timed_out_at", "cancelled_at")),
-        Column("exit_code", "Int32"),
-        Column("outputs", "Map(String, String)"),
+        Column(
+            "finished_at",
+            TIME,
+            paths=("completed_at", "timed_out_at", "cancelled_at"),
+            told_by=("TicketRetryScheduled",),
+        ),
+        Column("exit_code", "Int32", told_by=(*_ENDS, "TicketTimedOut")),
+        Column("outputs", "Map(String, String)", told_by=_ENDS),
         Column("completed_by"),
-        Column("artifacts", "Array(Tuple(name String, uri String, sha256 String, size_bytes Int64))"),
-        Column("error", paths=("error", "reason")),
+        Column("artifacts", ARTIFACTS, told_by=_ENDS),
+        Column("error", paths=("error", "reason"), told_by=("TicketCompleted", "TicketCompensated")),
     ),
 )

@@ -78,7 +78,7 @@ def completed(ticket: str, version: int = 3, **changed: Any) -> bytes:
     return encode_event(envelope("TicketCompleted", ticket, version), payload)
 
 
-def failed(ticket: str, version: int = 3) -> bytes:
+def failed(ticket: str, version: int = 3, **changed: Any) -> bytes:
     payload = {
         "ticket_id": ticket,
         "workflow_id": "workflow-1",
@@ -90,6 +90,7 @@ def failed(ticket: str, version: int = 3) -> bytes:
         "outputs": {},
         "artifacts": [],
         "error": "exit code 2",
+        **changed,
     }
     return encode_event(envelope("TicketFailed", ticket, version), payload)
 

@@ -14,6 +14,7 @@ from neural_hive.projections.dead_letters import DEAD_LETTERS
 from neural_hive.projections.http_store import HttpStore
 from neural_hive.projections.projection import Projection
 from neural_hive.projections.read_models import rebuild
+from neural_hive.projections.results import RESULTS
 from neural_hive.projections.store import StoreRefused
 from neural_hive.projections.ticket_history import TICKET_HISTORY
 from neural_hive.projections.tickets import TICKETS
@@ -71,6 +72,51 @@ def test_each_ticket_event_is_one_row_of_what_it_says(store: HttpStore) -> None:
             "error": "exit code 2",
         },
     )
+
+
+def test_a_success_takes_back_what_earlier_attempts_left(store: HttpStore) -> None:
+    again = {"attempt": 1, "due_at": AT + 99, "reason": "exit code 2"}
+    waiting = encode_event(
+        envelope("TicketRetryScheduled", "t1", 4), {"ticket_id": "t1", "workflow_id": "w", **again}
+    )
+    given(store, failed("t1", 3, outputs={"half": "1"}), waiting)
+    rebuild(store, TICKETS)
+    columns = "status, exit_code, outputs, error, isNull(started_at), isNull(finished_at), isNull(retry_at)"
+    [now] = store.rows(f"SELECT {columns} FROM tickets")
+    assert now == ("PENDING", 2, {"half": "1"}, "exit code 2", 1, 1, 0)
+
+    by_hand = completed("t1", 6, attempt=2, exit_code=None, outputs={}, artifacts=[])
+    given(store, ready("t1", 5), by_hand)
+    rebuild(store, TICKETS)
+    [now] = store.rows(f"SELECT {columns} FROM tickets")
+    assert now == ("COMPLETED", None, {}, None, 0, 0, 1)
+
+
+def test_each_attempt_has_a_result(store: HttpStore) -> None:
+    def ended(event_type: str, ticket: str, version: int, **payload: object) -> bytes:
+        ids = {"ticket_id": ticket, "workflow_id": "w"}
+        return encode_event(envelope(event_type, ticket, version), {**ids, **payload})
+
+    late = {"attempt": 1, "agent_id": "agent-1", "timed_out_at": AT + 60_000_000, "error": "not heard of"}
+    given(
+        store,
+        *(started("t1"), ended("TicketTimedOut", "t1", 3, **late)),
+        completed("t1", 7, attempt=2, started_at=AT, completed_at=AT + 2_500_000),
+        *(failed("t2"), started("t3")),
+        ended("TicketCancelled", "t4", 2, reason="no longer wanted", cancelled_at=AT),
+    )
+    rebuild(store, RESULTS)
+    told = store.rows(
+        "SELECT ticket_id, attempt, agent_id, outcome, duration_ms, exit_code, length(artifacts), error "
+        "FROM results ORDER BY ticket_id, attempt"
+    )
+    assert told == [
+        ("t1", 1, "agent-1", "TIMED_OUT", 60_000, None, 0, "not heard of"),
+        ("t1", 2, "agent-1", "COMPLETED", 2_500, 0, 1, None),
+        ("t2", 1, "agent-1", "FAILED", 0, 2, 0, "exit code 2"),
+        ("t3", 1, "agent-1", None, None, None, 0, None),
+        ("t4", 0, None, "CANCELLED", None, None, 0, "no longer wanted"),
+    ]
 
 
 def test_ticket_history_names_every_step(store: HttpStore) -> None:
@@ -135,6 +181,7 @@ def test_read_model_names_events_and_fields_that_exist(projection: Projection) -
                 fields |= {f"{field['name']}.{inner['name']}" for inner in field["type"]["fields"]}
     for column in (*projection.key, *projection.columns):
         assert set(column.fields) <= fields, column.name
+        assert set(column.told_by) <= set(projection.types), column.name
 
 
 def test_every_registered_schema_has_column_types() -> None:
@@ -186,3 +233,9 @@ def test_agent_row_follows_its_health(store: HttpStore) -> None:
     rebuild(store, AGENTS)
     [now] = store.rows("SELECT status, load, latency_ms, capacity, capabilities FROM agents")
     assert now == ("DEGRADED", 0.25, 9, 2, ["gpu"])
+
+    bare = {"agent_type": "WORKER", "capabilities": [], "task_types": [], "capacity": 2}
+    given(store, event("AgentRegistered", 4, registered_at=AT, **bare))
+    rebuild(store, AGENTS)
+    [now] = store.rows("SELECT status, load, capabilities, task_types, reason FROM agents")
+    assert now == ("HEALTHY", 0.25, [], [], None)
