@@ -1,0 +1,126 @@
+"""What can be wanted of a ticket."""
+
+from neural_hive.aggregates.aggregate import Command
+from neural_hive.aggregates.ticket.events import TicketContent
+from neural_hive.aggregates.vocabulary import Artifact, Outcome
+
+
+class CreateTicket(TicketContent, Command, frozen=True):
+    """Make a ticket of a task."""
+
+
+class ReadyTicket(Command, frozen=True):
+    """All that the ticket depends on is complete."""
+
+    ready_at: int
+
+
+class DispatchTicket(Command, frozen=True):
+    """Give the ticket to an agent, with its references filled in."""
+
+    agent_id: str
+    command: tuple[str, ...]
+    parameters: dict[str, str]
+    environment: dict[str, str]
+    inputs: tuple[Artifact, ...]
+    dispatched_at: int
+    webhook_url: str = ""
+    deadline_at: int = 0  # 0: that of its creation
+
+
+class GiveUpTicket(Command, frozen=True):
+    """The ticket cannot be given to any agent: what it needs is not there."""
+
+    error: str
+    given_up_at: int
+
+
+class RecordStart(Command, frozen=True):
+    """An agent says that it has begun an attempt; `recorded_at` is when the log heard of it."""
+
+    attempt: int
+    agent_id: str
+    started_at: int
+    recorded_at: int
+
+
+class RecordResult(Command, frozen=True):
+    """An agent says how an attempt ended; `recorded_at` is when the log heard of it."""
+
+    attempt: int
+    agent_id: str
+    outcome: Outcome
+    started_at: int
+    completed_at: int
+    exit_code: int | None
+    outputs: dict[str, str]
+    artifacts: tuple[Artifact, ...]
+    error: str
+    recorded_at: int
+
+
+class TimeOutTicket(Command, frozen=True):
+    """Nothing was heard of an attempt for longer than it may take."""
+
+    timed_out_at: int
+
+
+class CancelTicket(Command, frozen=True):
+    """The ticket shall not be executed, or no longer."""
+
+    reason: str
+    cancelled_at: int
+
+
+class CompensateTicket(Command, frozen=True):
+    """Undo what the ticket did: give its compensation to an agent, unless what that takes is `missing`."""
+
+    agent_id: str
+    command: tuple[str, ...]
+    parameters: dict[str, str]
+    environment: dict[str, str]
+    inputs: tuple[Artifact, ...]
+    dispatched_at: int
+    deadline_at: int
+    missing: str = ""
+
+
+class RetryNow(Command, frozen=True):
+    """Somebody asked for another attempt, beyond `max_retries` too."""
+
+    reason: str
+    requested_by: str
+    asked_at: int
+
+
+class CompleteElsewhere(Command, frozen=True):
+    """Somebody says that the work was done outside."""
+
+    outputs: dict[str, str]
+    reason: str
+    requested_by: str
+    completed_at: int
+
+
+class RefuseRequest(Command, frozen=True):
+    """What somebody asked for is not possible in the ticket's workflow."""
+
+    request: str
+    reason: str
+    requested_by: str
+
+
+TicketCommand = (
+    CreateTicket
+    | ReadyTicket
+    | DispatchTicket
+    | GiveUpTicket
+    | RecordStart
+    | RecordResult
+    | TimeOutTicket
+    | CancelTicket
+    | CompensateTicket
+    | RetryNow
+    | CompleteElsewhere
+    | RefuseRequest
+)

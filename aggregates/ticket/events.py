@@ -1,0 +1,181 @@
+"""What can happen to a ticket. The names are the storage format."""
+
+import msgspec
+
+from neural_hive.aggregates.aggregate import Event
+from neural_hive.aggregates.vocabulary import (
+    Artifact,
+    Consistency,
+    DeliveryMode,
+    Durability,
+    Priority,
+    RiskBand,
+    SecurityLevel,
+    Task,
+    TaskType,
+)
+
+
+class TicketContent(msgspec.Struct, frozen=True):
+    """What a ticket is from its first moment to its last."""
+
+    ticket_id: str
+    workflow_id: str
+    plan_id: str
+    task: Task
+    dependencies: tuple[str, ...]
+    dependents: tuple[str, ...]
+    priority: Priority
+    risk_band: RiskBand
+    priority_score: float
+    deadline_at: int
+    delivery_mode: DeliveryMode
+    consistency: Consistency
+    durability: Durability
+    created_at: int
+
+
+class TicketCreated(TicketContent, Event, frozen=True):
+    """A task of a workflow has become a ticket."""
+
+
+class OfTicket(Event, frozen=True):
+    """What all later events of a ticket begin with."""
+
+    ticket_id: str
+    workflow_id: str
+
+
+class OfAttempt(OfTicket, frozen=True):
+    """What all events of one attempt begin with."""
+
+    attempt: int
+    agent_id: str
+
+
+class TicketReady(OfTicket, frozen=True):
+    """All that a ticket depends on is complete."""
+
+    ready_at: int
+
+
+class TicketDispatched(OfTicket, frozen=True):
+    """A ticket was given to an agent, with all that the agent needs to execute it."""
+
+    plan_id: str
+    task_id: str
+    task_type: TaskType
+    attempt: int
+    allocated_agent_id: str
+    webhook_url: str
+    command: tuple[str, ...]
+    parameters: dict[str, str]
+    environment: dict[str, str]
+    timeout_ms: int
+    deadline_at: int
+    security_level: SecurityLevel
+    inputs: tuple[Artifact, ...]
+    dispatched_at: int
+    compensates: bool = False
+
+
+class TicketStarted(OfAttempt, frozen=True):
+    """An agent has begun an attempt at a ticket."""
+
+    started_at: int
+    expires_at: int = 0  # 0: nobody waits for that
+
+
+class TicketCompleted(OfAttempt, frozen=True):
+    """An attempt at a ticket has done what it should."""
+
+    started_at: int
+    completed_at: int
+    exit_code: int | None
+    outputs: dict[str, str]
+    artifacts: tuple[Artifact, ...]
+    completed_by: str = ""  # empty: the agent says so
+    remark: str = ""
+
+
+class TicketFailed(OfAttempt, frozen=True):
+    """An attempt at a ticket has failed; attempt 0: it could not be given to any agent."""
+
+    started_at: int
+    completed_at: int
+    exit_code: int | None
+    outputs: dict[str, str]
+    artifacts: tuple[Artifact, ...]
+    error: str
+
+
+class TicketTimedOut(OfAttempt, frozen=True):
+    """An attempt at a ticket took longer than it may."""
+
+    timed_out_at: int
+    error: str
+
+
+class TicketRetryScheduled(OfTicket, frozen=True):
+    """An attempt at a ticket went wrong, and the ticket will be tried again."""
+
+    attempt: int
+    due_at: int
+    reason: str
+
+
+class TicketCancelled(OfTicket, frozen=True):
+    """A ticket will not be executed, or no longer."""
+
+    reason: str
+    cancelled_at: int
+
+
+class TicketResultRefused(OfAttempt, frozen=True):
+    """A start or a result that cannot be true of its ticket was put aside."""
+
+    reason: str
+
+
+class OfCompensation(OfAttempt, frozen=True):
+    """What the ends of a compensation begin with."""
+
+    started_at: int
+    completed_at: int
+    exit_code: int | None
+    artifacts: tuple[Artifact, ...]
+
+
+class TicketCompensated(OfCompensation, frozen=True):
+    """What a ticket had done was undone, since its workflow failed."""
+
+
+class TicketCompensationFailed(OfCompensation, frozen=True):
+    """What a ticket had done could not be undone: it stays completed."""
+
+    error: str
+
+
+class TicketCommandRefused(OfTicket, frozen=True):
+    """A ticket was asked for something that its state does not allow."""
+
+    command: str
+    reason: str
+    requested_by: str
+
+
+TicketEvent = (
+    TicketCreated
+    | TicketReady
+    | TicketDispatched
+    | TicketStarted
+    | TicketCompleted
+    | TicketFailed
+    | TicketTimedOut
+    | TicketRetryScheduled
+    | TicketCancelled
+    | TicketResultRefused
+    | TicketCommandRefused
+    | TicketCompensated
+    | TicketCompensationFailed
+)
