@@ -7,11 +7,8 @@
 All that concerns one agent, its trails included, stands in one partition.
 """
 
-import msgspec
-
 from neural_hive.aggregates.agent import (
     AGENT,
-    AgentType,
     Beat,
     Deregister,
     NoticeSilence,
@@ -20,46 +17,14 @@ from neural_hive.aggregates.agent import (
     Telemetry,
 )
 from neural_hive.aggregates.pheromone import TRAIL, Reinforce, trail_id_of
-from neural_hive.aggregates.vocabulary import TaskType
 from neural_hive.streams.kernel.system import System, Unit
-
-COMMANDS = "registry.commands"
-
-
-class RegisterAgent(msgspec.Struct, frozen=True):
-    """An agent wants to be known, or tells that it can do something else now."""
-
-    agent_id: str
-    agent_type: AgentType
-    capabilities: tuple[str, ...]
-    task_types: tuple[TaskType, ...]
-    capacity: int
-    requested_by: str = ""
-
-
-class Heartbeat(msgspec.Struct, frozen=True):
-    """An agent lives, and tells how it is doing."""
-
-    agent_id: str
-    success_rate: float
-    load: float
-    latency_ms: int
-
-
-class DeregisterAgent(msgspec.Struct, frozen=True):
-    """An agent shall not be known any more."""
-
-    agent_id: str
-    reason: str
-    requested_by: str = ""
-
-
-class ReinforceTrail(msgspec.Struct, frozen=True):
-    """An agent did well or badly in a domain."""
-
-    agent_id: str
-    domain: str
-    success: bool
+from neural_hive.streams.registry_messages import (
+    COMMANDS,
+    DeregisterAgent,
+    Heartbeat,
+    RegisterAgent,
+    ReinforceTrail,
+)
 
 
 def build() -> System:

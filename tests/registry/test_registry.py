@@ -7,13 +7,13 @@ import pytest
 from neural_hive.aggregates.agent import AgentRegistered, AgentSeen, AgentType
 from neural_hive.aggregates.aggregate import Rejected
 from neural_hive.aggregates.pheromone import TrailReinforced
-from neural_hive.streams.registry import (
+from neural_hive.streams.registry import build
+from neural_hive.streams.registry_messages import (
     COMMANDS,
     DeregisterAgent,
     Heartbeat,
     RegisterAgent,
     ReinforceTrail,
-    build,
 )
 from tests.orchestrator.memory_unit import MemoryUnit
 
