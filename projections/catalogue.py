@@ -10,12 +10,24 @@ from neural_hive.projections.dead_letters import DEAD_LETTERS
 from neural_hive.projections.pheromones import PHEROMONES
 from neural_hive.projections.projection import Projection
 from neural_hive.projections.results import RESULTS
+from neural_hive.projections.slots import SLOTS
+from neural_hive.projections.telemetry import TELEMETRY
 from neural_hive.projections.ticket_history import TICKET_HISTORY
 from neural_hive.projections.tickets import TICKETS
 from neural_hive.projections.workflows import WORKFLOWS
 from neural_hive.schemas.extensions import PROJECTIONS_GROUP, declared
 
-_OWN: Final = (WORKFLOWS, TICKETS, TICKET_HISTORY, RESULTS, AGENTS, PHEROMONES, DEAD_LETTERS)
+_OWN: Final = (
+    WORKFLOWS,
+    TICKETS,
+    TICKET_HISTORY,
+    RESULTS,
+    AGENTS,
+    PHEROMONES,
+    SLOTS,
+    TELEMETRY,
+    DEAD_LETTERS,
+)
 
 PROJECTIONS: Final[tuple[Projection, ...]] = (
     *_OWN,

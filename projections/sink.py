@@ -16,7 +16,7 @@ from neural_hive.projections.positions import TAKEN_OVER, Position, Positions, T
 from neural_hive.projections.projection import Projection
 from neural_hive.projections.ranges import Batch, Part, Place, Range, condition, rows_of, token
 from neural_hive.projections.store import Store, StoreRefused
-from neural_hive.schemas.catalogue import UnknownSchema
+from neural_hive.schemas.catalogue import UnknownSchema, registered
 from neural_hive.schemas.codec import BadRecord, decode
 
 Reached = Callable[[str], None]  # told the name of every step: tests kill the process there
@@ -80,7 +80,8 @@ class Sink:
                 self._reached(archive.table)
         for projection in self._projections:
             if parts := batch.of(projection.source):
-                self._project(projection, [part.range for part in parts], again)
+                if again or _concerns(projection, parts):
+                    self._project(projection, [part.range for part in parts], again)
                 self._reached(projection.table)
 
     def _moved(self, batch: Batch, place: Place) -> Position:
@@ -189,6 +190,18 @@ class Sink:
     def _raise_if_taken(self, error: StoreRefused) -> None:
         if TAKEN_OVER in error.text:
             raise TakenOver(TAKEN_OVER) from error
+
+
+def _concerns(projection: Projection, parts: Sequence[Part]) -> bool:
+    """Whether any of these records can have a row in a read model: to ask the server costs more than to look here.
+
+    Of messages nobody knows: whoever writes one can name it otherwise than its schema does.
+    """
+    if projection.source is MESSAGES:
+        return True
+    names = registered()
+    ids = {row.schema_id for part in parts for row in part.rows}
+    return any(names[n].name in projection.types for n in ids)
 
 
 def _checked(row: Raw, archive: Archive) -> Raw:
