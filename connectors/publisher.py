@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+import msgspec
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from neural_hive.aggregates.identity import derived_id
 from neural_hive.connectors.sparse_log import Sparse
@@ -18,6 +19,15 @@ KAFKA_LOG.addHandler(logging.NullHandler())  # a command without a log stays qui
 KAFKA_LOG.addFilter(Sparse())
 Delivered = Callable[[str], None]  # called with "" or the reason why it was not delivered
 _FRAME_ROOM_BYTES: Final = 64 * 1024  # what Kafka adds around the largest message
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a message stands in the log."""
+
+    topic: str
+    partition: int
+    offset: int
+    appended_at: int  # by the broker's clock, µs since 1970 UTC
 
 
 class TooLarge(ValueError):
@@ -72,8 +82,15 @@ class Publisher:
             producer=self._name,
         )
 
-    def publish(self, topic: str, header: Header, payload: dict[str, Any], delivered: Delivered) -> None:
-        """Sends one message; `delivered` is called from `poll` or `flush`.
+    def publish(
+        self,
+        topic: str,
+        header: Header,
+        payload: dict[str, Any],
+        delivered: Delivered,
+        placed: Callable[[Place], None] | None = None,
+    ) -> None:
+        """Sends one message; `delivered`, and before it `placed` if all is well, is called from `poll` or `flush`.
 
         Raises BadRecord: the payload does not fit its schema. TooLarge: the topic does not take it.
         """
@@ -90,7 +107,7 @@ class Publisher:
                 ("traceparent", f"00-{header.trace_id}-{header.span_id}-01".encode()),
                 ("message_type", header.message_type.encode()),
             ],
-            on_delivery=lambda error, _: delivered(str(error.str()) if error else ""),
+            on_delivery=lambda error, message: _tell(error, message, delivered, placed),
         )
 
     def partition(self, topic: str, routing_id: str, timeout_s: float) -> int:
@@ -107,3 +124,14 @@ class Publisher:
     def flush(self, timeout_s: float) -> int:
         """Waits until all is delivered; the number of messages that are not yet."""
         return int(self._producer.flush(timeout_s))
+
+
+def _tell(
+    error: KafkaError | None,
+    message: Message,
+    delivered: Delivered,
+    placed: Callable[[Place], None] | None,
+) -> None:
+    if placed and not error:
+        placed(Place(message.topic(), message.partition(), message.offset(), message.timestamp()[1] * 1_000))
+    delivered(str(error.str()) if error else "")

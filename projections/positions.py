@@ -15,7 +15,7 @@ import msgspec
 from neural_hive.projections.archive import TABLE_SETTINGS
 from neural_hive.projections.avro_types import quoted
 from neural_hive.projections.ranges import Place, Range
-from neural_hive.projections.store import Store
+from neural_hive.projections.store import Rows, Store
 
 TAKEN_OVER: Final = "another projector has taken over"
 
@@ -155,7 +155,7 @@ class Positions:
         return f"({own}, {place}, 0, 0, 0, {p.next}, {p.archived})"
 
 
-def read_standing(store: Store) -> Standing:
+def read_standing(store: Rows) -> Standing:
     """What the highest claim that wrote anything has left."""
     newest = store.rows("SELECT epoch, owner FROM positions ORDER BY epoch DESC, owner DESC LIMIT 1")
     if not newest:

@@ -4,12 +4,16 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 
-class Store(Protocol):
-    """A ClickHouse server: the embedded engine or a real one."""
+class Rows(Protocol):
+    """Somebody who answers queries."""
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows of a query. Raises StoreUnavailable, StoreRefused."""
+        """The rows of a query."""
         ...
+
+
+class Store(Rows, Protocol):
+    """A ClickHouse server: the embedded engine or a real one. `rows` raises StoreUnavailable, StoreRefused."""
 
     def command(self, sql: str, settings: Mapping[str, Any] | None = None) -> None:
         """A statement without a result. Raises StoreUnavailable, StoreRefused."""
