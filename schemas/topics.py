@@ -42,6 +42,7 @@ TOPICS: Final[dict[str, Topic]] = {
         Topic("orchestrator.repartition", Kind.INPUT, 12, _THIRTY_DAYS),
         Topic("execution.tickets", Kind.EVENT, 12),
         Topic("orchestration.workflows", Kind.EVENT, 12),
+        Topic("orchestration.incidents", Kind.EVENT, 12),
         Topic("registry.commands", Kind.INPUT, 6, _THIRTY_DAYS),
         Topic("registry.repartition", Kind.INPUT, 6, _THIRTY_DAYS),
         Topic("registry.answers", Kind.INPUT, 12, _THIRTY_DAYS),
