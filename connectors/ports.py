@@ -3,6 +3,7 @@
 import contextlib
 import random
 import socket
+import urllib.request
 from typing import Final
 
 import psutil
@@ -34,6 +35,15 @@ def answers(port: int, timeout_s: float = 0.5) -> bool:
     except OSError:
         return False
     return True
+
+
+def answers_ok(url: str, timeout_s: float = 2.0) -> bool:
+    """True if a GET of the URL is answered with 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout_s) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def listens(pid: int, port: int) -> bool:

@@ -1,22 +1,37 @@
-"""What every process of the system has in common: its log, its ready file, its way to be stopped."""
+"""What every process of the system has in common: its log, its ready file, its metrics, its way to be stopped."""
 
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
 
+from neural_hive.metrics_server import MetricsServer
+from neural_hive.settings import Settings
 from neural_hive.state import run_folder
 
 
 def ready_file(data: Path, name: str, pid: int) -> Path:
     """The file that is there while a process does its work."""
     return run_folder(data) / f"{name}-{pid}.ready"
+
+
+def metrics_file(data: Path, name: str, pid: int) -> Path:
+    """The file that holds the URL of a process's metrics while it serves them."""
+    return run_folder(data) / f"{name}-{pid}.metrics"
+
+
+def metrics_url(data: Path, name: str, pid: int | None) -> str:
+    """Where a process serves its metrics; empty if it does not."""
+    try:
+        return metrics_file(data, name, pid).read_text() if pid else ""
+    except OSError:
+        return ""
 
 
 def processor_name(systems: Sequence[str]) -> str:
@@ -39,17 +54,36 @@ class Readiness:
 
 
 @contextmanager
-def process(data: Path, name: str, level: str = "info") -> Iterator[Readiness]:
-    """The life of one process: a log, and a ready file that does not outlive it."""
-    configure_logging(name, level)
-    readiness = Readiness(data, name)
+def process(settings: Settings, name: str, is_ready: Callable[[], bool] | None = None) -> Iterator[Readiness]:
+    """The life of one process: a log, a ready file and metrics that do not outlive it.
+
+    `is_ready` is what `/ready` asks; by default whether the ready file is there. Raises MetricsPortTaken.
+    """
+    configure_logging(name, settings.log_level)
+    readiness = Readiness(settings.data, name)
+    with _metrics(settings, name, is_ready or readiness.file.exists):
+        try:
+            yield readiness
+        except Exception:
+            structlog.get_logger().exception("stopped by an error")
+            raise SystemExit(1) from None
+        finally:
+            readiness(False)
+
+
+@contextmanager
+def _metrics(settings: Settings, name: str, is_ready: Callable[[], bool]) -> Iterator[None]:
+    if not settings.metrics:
+        yield
+        return
+    server = MetricsServer(name, settings.metrics_port, is_ready)
+    told = metrics_file(settings.data, name, os.getpid())
     try:
-        yield readiness
-    except Exception:
-        structlog.get_logger().exception("stopped by an error")
-        raise SystemExit(1) from None
+        told.write_text(server.url)
+        yield
     finally:
-        readiness(False)
+        told.unlink(missing_ok=True)
+        server.close()
 
 
 def stop_event() -> threading.Event:

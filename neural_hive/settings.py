@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     clickhouse_http_port: int = Field(18123, ge=1, le=65535)
     schema_registry_port: int = Field(18081, ge=1, le=65535)
     api_port: int = Field(18080, ge=1, le=65535)
+    metrics: bool = True
+    metrics_port: int = Field(0, ge=0, le=65535)  # 0: any free one, for each process
 
     def kafka_security(self) -> dict[str, str]:
         """librdkafka's settings of encryption and login."""

@@ -33,6 +33,7 @@ class ProcessState(msgspec.Struct, frozen=True):
     restarts: int
     last_exit_code: int | None
     log: str
+    metrics_url: str = ""  # empty: it serves none, or not yet
 
 
 class State(msgspec.Struct, frozen=True):
@@ -69,6 +70,13 @@ def clear_state(data: Path) -> None:
     """Forgets the state: the system has stopped in order."""
     _state_file(data).unlink(missing_ok=True)
     _state_before_file(data).unlink(missing_ok=True)
+
+
+def forget_processes(data: Path) -> None:
+    """Removes what processes that have ended told of themselves: that they are ready, where their metrics are."""
+    for pattern in ("*.ready", "*.metrics"):
+        for file in run_folder(data).glob(pattern):
+            file.unlink(missing_ok=True)
 
 
 def _state_file(data: Path) -> Path:

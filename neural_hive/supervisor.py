@@ -264,8 +264,7 @@ class Supervisor:
                 kept.wait_stopped()
                 self._tell(f"{kept.service.name} stopped")
         state.clear_state(self._data)
-        for leftover in state.run_folder(self._data).glob("*.ready"):
-            leftover.unlink(missing_ok=True)
+        state.forget_processes(self._data)
 
     def _write(self) -> None:
         current = state.State(
@@ -294,15 +293,14 @@ def _why(kept: Kept) -> str:
 
 
 def _end_leftovers(data: Path) -> None:
-    """Kills processes of a system before that outlived it, and forgets its ready files."""
+    """Kills processes of a system before that outlived it, and forgets what they had told."""
     last = state.state_before(data)
     left = [process for known in (last.processes if last else []) if (process := _same_process(known))]
     for process in left:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(left, timeout=10)
-    for file in state.run_folder(data).glob("*.ready"):
-        file.unlink(missing_ok=True)
+    state.forget_processes(data)
 
 
 def _same_process(known: state.ProcessState) -> psutil.Process | None:

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -11,13 +10,15 @@ import msgspec
 
 from neural_hive.connectors.kafka_admin import check_brokers, ensure_topics
 from neural_hive.connectors.kafka_embedded import STOP_TIMEOUT_S, EmbeddedKafka
-from neural_hive.connectors.ports import HOST, free_port, listens
+from neural_hive.connectors.ports import HOST, answers_ok, free_port, listens
 from neural_hive.process import processor_name, ready_file
 from neural_hive.schemas.extensions import all_topics
-from neural_hive.settings import Settings
+from neural_hive.settings import PREFIX, Settings
 from neural_hive.supervisor import Service, Stage
 
 BROKER_BACKOFF_MAX_S: Final = 5.0  # everything else waits for it
+_OTHERS: Final = ("projector", "worker", "clickhouse", "schema-registry")  # beside the processor
+METRICS_PORT: Final = f"{PREFIX}METRICS_PORT"
 
 
 class NoClickHouse(RuntimeError):
@@ -47,19 +48,26 @@ def plan_system(settings: Settings, brokers: int = 1) -> Plan:
     notes: list[str] = []
     chosen, kafka = _choose(settings, brokers, notes)
     environment = {**os.environ, **chosen.environment()}
+    metrics = _metrics_ports(chosen, notes)
+
+    def ours(name: str, *arguments: str) -> Service:
+        port = {} if name not in metrics else {METRICS_PORT: str(metrics[name])}
+        return _ours(chosen, name, arguments or [name], environment | port)
+
     base = _brokers(kafka) if kafka else []
     if settings.is_given("clickhouse_host", "clickhouse_port"):
         check_clickhouse(settings)
     else:
-        base.append(_ours(chosen, "clickhouse", ["clickhouse"], environment))
-    registry = [] if settings.is_given("schema_registry_url") else [_registry(chosen, environment)]
-    ours = [_ours(chosen, name, [name], environment) for name in ("projector", "worker")]
+        base.append(ours("clickhouse"))
+    given = settings.is_given("schema_registry_url")
+    registry = [] if given else [_registry(chosen, ours("schema-registry"))]
+    last = [ours("projector"), ours("worker")]
     if names := chosen.systems:  # in one process: each further one would cost 100 MB
-        ours.insert(0, _ours(chosen, processor_name(names), ["processor", *names], environment))
+        last.insert(0, ours(processor_name(names), "processor", *names))
     stages = [
         Stage(base, lambda: prepare_topics(chosen)),
         Stage(registry, lambda: register_schemas(chosen)),
-        Stage(ours),
+        Stage(last),
     ]
     return Plan(stages, chosen, _endpoints(chosen), notes, kafka)
 
@@ -135,6 +143,19 @@ def _choose(settings: Settings, brokers: int, notes: list[str]) -> tuple[Setting
     return settings.model_copy(update=changes), kafka
 
 
+def _metrics_ports(settings: Settings, notes: list[str]) -> dict[str, int]:
+    """Where each process serves its metrics, if a port is given: that one and the next ones, in this order."""
+    if not settings.metrics_port:
+        return {}
+    names = (*([processor_name(settings.systems)] if settings.systems else []), *_OTHERS)
+    ports: dict[str, int] = {}
+    for wanted, name in enumerate(names, settings.metrics_port):
+        ports[name] = free_port(wanted, frozenset(ports.values()))
+        if ports[name] != wanted:
+            notes.append(f"port {wanted} is taken: {name} has its metrics on {ports[name]}")
+    return ports
+
+
 def _endpoints(settings: Settings) -> dict[str, str]:
     names = (
         "kafka_bootstrap",
@@ -165,20 +186,12 @@ def _broker(kafka: EmbeddedKafka, number: int) -> Service:
     )
 
 
-def _registry(settings: Settings, environment: Mapping[str, str]) -> Service:
+def _registry(settings: Settings, service: Service) -> Service:
     port, url = settings.schema_registry_port, f"{settings.schema_registry_url}/ready"
     return msgspec.structs.replace(
-        _ours(settings, "schema-registry", ["schema-registry"], environment),
-        is_ready=lambda pid: listens(pid, port) and _answers_ok(url),
+        service,
+        is_ready=lambda pid: listens(pid, port) and answers_ok(url),
     )
-
-
-def _answers_ok(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 def _ours(settings: Settings, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Service:

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from neural_hive.connectors.ports import HOST, answers_ok
 from neural_hive.process import Readiness, process, processor_name, stop_event
 from neural_hive.settings import BadSettings, Settings, load_settings
 
@@ -44,7 +45,7 @@ def processor(
     if len(set(names)) < len(names):
         raise BadSettings("a system can be named once: start another process to have another worker of it")
     settings = load_settings(config, data=data)
-    with process(settings.data, processor_name(names), settings.log_level) as ready:
+    with process(settings, processor_name(names)) as ready:
         run_processor(settings, names, ready)
 
 
@@ -63,7 +64,7 @@ def run_processor(settings: Settings, names: Sequence[str], ready: Readiness) ->
 def projector(data: Data = None, config: Config = None) -> None:
     """Bring the log into ClickHouse, exactly once."""
     settings = load_settings(config, data=data)
-    with process(settings.data, "projector", settings.log_level) as ready:
+    with process(settings, "projector") as ready:
         from neural_hive.projections.projector import run
 
         run(settings, stop_event(), ready)
@@ -72,7 +73,7 @@ def projector(data: Data = None, config: Config = None) -> None:
 def worker(data: Data = None, config: Config = None) -> None:
     """Execute the tickets of this machine's agent."""
     settings = load_settings(config, data=data)
-    with process(settings.data, "worker", settings.log_level) as ready:
+    with process(settings, "worker") as ready:
         from neural_hive.streams.worker import run
 
         stopping = stop_event()
@@ -110,7 +111,7 @@ def _told_to_registry(settings: Settings) -> Iterator[None]:
 def clickhouse(data: Data = None, config: Config = None) -> None:
     """Serve the embedded ClickHouse engine over ClickHouse's HTTP protocol."""
     settings = load_settings(config, data=data)
-    with process(settings.data, "clickhouse", settings.log_level) as ready:
+    with process(settings, "clickhouse") as ready:
         from neural_hive.connectors.clickhouse_embedded import run
 
         password = settings.clickhouse_password
@@ -126,7 +127,8 @@ def clickhouse(data: Data = None, config: Config = None) -> None:
 def schema_registry(data: Data = None, config: Config = None) -> None:
     """Serve the schema registry's REST API; the schemas are in the topic _schemas."""
     settings = load_settings(config, data=data)
-    with process(settings.data, "schema-registry", settings.log_level):
+    url = f"http://{HOST}:{settings.schema_registry_port}/ready"
+    with process(settings, "schema-registry", lambda: answers_ok(url)):
         from neural_hive.connectors.schema_registry import run
 
         run(settings.kafka_bootstrap, settings.schema_registry_port, kafka=settings.kafka_security())

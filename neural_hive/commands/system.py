@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from neural_hive.connectors.child import tail
+from neural_hive.process import metrics_url
 from neural_hive.settings import Settings, load_settings
 from neural_hive.state import RUNNING, State, held, is_running, running_state
 
@@ -119,7 +120,7 @@ def _up_detached(data: Path, config: Path | None, brokers: int) -> None:
             f"[red]error:[/red] the system did not start. Its log is {log}:\n{tail(log)}", markup=True
         )
         raise typer.Exit(1)
-    _show(state, console)
+    _show(_with_metrics(state), console)
 
 
 def _wait_running(data: Path, supervisor: subprocess.Popen[bytes]) -> State | None:
@@ -171,7 +172,8 @@ def status(
 ) -> None:
     """Show the processes of the system; exit code 0 if all are running, 1 if some are not, 3 if none is."""
     folder = load_settings(config, running=False, data=data).data
-    state = running_state(folder)
+    running = running_state(folder)
+    state = _with_metrics(running) if running else None
     if json:
         document = state or {"status": "stopped", "data": str(folder), "processes": []}
         typer.echo(msgspec.json.encode(document).decode())
@@ -185,6 +187,15 @@ def status(
         raise typer.Exit(1)
 
 
+def _with_metrics(state: State) -> State:
+    """The state, with where each process serves its metrics."""
+    processes = [
+        msgspec.structs.replace(found, metrics_url=metrics_url(Path(state.data), found.name, found.pid))
+        for found in state.processes
+    ]
+    return msgspec.structs.replace(state, processes=processes)
+
+
 def _show(state: State, console: Console) -> None:
     table = Table("process", "status", "pid", "restarts", "log", box=None, header_style="bold")
     for process in state.processes:
@@ -195,5 +206,8 @@ def _show(state: State, console: Console) -> None:
     console.print(table)
     for name, value in state.endpoints.items():
         console.print(f"{name:<20} {value}", highlight=False)
+    for process in state.processes:
+        if process.metrics_url:
+            console.print(f"metrics of {process.name:<16} {process.metrics_url}", highlight=False)
     for note in state.notes:
         console.print(f"note: {note}", style="yellow")

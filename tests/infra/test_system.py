@@ -6,13 +6,15 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
-from neural_hive.connectors.ports import HOST
+from neural_hive.connectors.ports import HOST, answers
 from neural_hive.settings import load_settings
 
 PROCESSES = {"kafka-1", "clickhouse", "schema-registry", "processor", "projector", "worker"}
@@ -49,6 +51,24 @@ def wait_all_running(data: Path, restarted: str) -> dict[str, Any]:
     raise AssertionError(f"{restarted} did not come back")
 
 
+def assert_serves(name: str, metrics_url: str) -> None:
+    """A process tells its metrics, and that it lives and is ready."""
+    metrics = read(metrics_url)
+    assert "process_resident_memory_bytes" in metrics
+    # Every process has what it counts from its first moment on, and none what others count.
+    assert ("neural_hive_recovery_seconds{" in metrics) == (name == "processor")
+    assert ("neural_hive_projector_stopped_partitions 0.0" in metrics) == (name == "projector")
+    health = json.loads(read(metrics_url.replace("/metrics", "/health")))
+    assert (health["status"], health["process"]) == ("alive", name)
+    assert json.loads(read(metrics_url.replace("/metrics", "/ready"))) == {"status": "ready", "process": name}
+
+
+def read(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
 @pytest.mark.slow
 def test_up_restart_down(tmp_path: Path) -> None:
     with socket.socket() as taken:
@@ -65,6 +85,10 @@ def test_up_restart_down(tmp_path: Path) -> None:
         shown = status(tmp_path)
         assert shown["status"] == "running"
         assert {process["name"] for process in shown["processes"]} == PROCESSES
+        served = {p["name"]: p["metrics_url"] for p in shown["processes"] if p["metrics_url"]}
+        assert served.keys() == PROCESSES - {"kafka-1"}
+        for name, url in served.items():
+            assert_serves(name, url)
         members = [psutil.Process(shown["pid"]), *psutil.Process(shown["pid"]).children(recursive=True)]
 
         again = command(tmp_path, "up")
@@ -84,3 +108,5 @@ def test_up_restart_down(tmp_path: Path) -> None:
     _, alive = psutil.wait_procs(members, timeout=60)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
     assert command(tmp_path, "status").returncode == 3
+    assert not [url for url in served.values() if answers(urlsplit(url).port or 0)]
+    assert not list((tmp_path / "run").glob("*.metrics"))
