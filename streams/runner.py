@@ -1,8 +1,10 @@
 """Runs systems as a process: looks at the cluster, takes a slot for each, works until it is told to stop."""
 
+import faulthandler
 import fcntl
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,9 +19,10 @@ from confluent_kafka.admin import AdminClient
 from neural_hive.streams.kernel.broadcast import Broadcast
 from neural_hive.streams.kernel.inbox import DEAD_LETTERS
 from neural_hive.streams.kernel.partition import Place
-from neural_hive.streams.kernel.processor import Processor
+from neural_hive.streams.kernel.processor import STUCK_S, Processor
 from neural_hive.streams.kernel.reading import Fetch, MessageReader
 from neural_hive.streams.kernel.router import router_of
+from neural_hive.streams.kernel.stacks import write_lines, write_tasks
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.versions import logic_version, state_version
 
@@ -136,8 +139,10 @@ class Runner:
         extra_modules: tuple[str, ...] = (),
         session_s: int = SESSION_S,
         fetch_schema: Fetch | None = None,
+        stuck_s: float = STUCK_S,
     ) -> None:
-        self._config, self._on_ready, self._session_s = config, on_ready, session_s
+        self._config, self._on_ready = config, on_ready
+        self._session_s, self._stuck_s = session_s, stuck_s
         self._read = MessageReader(fetch_schema)
         self._extra_modules = set(extra_modules)
         self._ready: dict[str, bool] = {}
@@ -185,13 +190,17 @@ class Runner:
             self._on_ready(all(self._ready.values()))
 
         log.info("starting", system=system.name, slot=slot, logic_version=logic)
-        return Processor(system, self._config, folder, slot, place_of, views, tell, self._session_s)
+        return Processor(
+            system, self._config, folder, slot, place_of, views, tell, self._session_s, self._stuck_s
+        )
 
     def run(self) -> None:
         """Works until SIGTERM or SIGINT; ends the process on its own when it may not go on."""
+        faulthandler.register(signal.SIGUSR1, all_threads=True)
         for broadcast in self.broadcasts:
             broadcast.start()
-        worker = faust.Worker(
+        worker = _Worker(
+            self._tell_stacks,
             *(processor.app for processor in self.processors),
             loglevel="warning",
             override_logging=False,
@@ -202,6 +211,28 @@ class Runner:
         gc.set_threshold(*GC_THRESHOLDS)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         worker.execute_from_commandline()
+
+    def _tell_stacks(self) -> None:
+        for processor in self.processors:
+            write_lines(processor.describe())
+        write_tasks({loop for processor in self.processors for loop in processor.loops()})
+
+
+class _Worker(faust.Worker):  # type: ignore[misc]
+    """Faust's worker, but SIGUSR1 tells no local variables: there may be secrets in them."""
+
+    def __init__(self, tell: Callable[[], None], *apps: Any, **options: Any) -> None:
+        self._tell = tell
+        super().__init__(*apps, **options)
+
+    def install_signal_handlers(self) -> None:
+        faulthandler.unregister(signal.SIGUSR1)  # or the next call would change nothing
+        super().install_signal_handlers()
+        # Threads first, and without Python's help: the event loop may be what hangs. It is asked next.
+        faulthandler.register(signal.SIGUSR1, all_threads=True, chain=True)
+
+    def _on_sigusr1(self) -> None:
+        self._tell()
 
 
 def run_systems(
@@ -215,7 +246,8 @@ def run_systems(
     on, the process ends, and all begin anew.
 
     `more`: `fetch_schema` finds schemas that other producers registered; `session_s` is how long a silent worker
-    keeps its partitions; `extra_modules` count into the versions of state and logic although nothing imports them.
+    keeps its partitions; `stuck_s` is how long something that must move may stand still before the process ends;
+    `extra_modules` count into the versions of state and logic although nothing imports them.
     """
     Runner(systems, config, data, on_ready, **more).run()
 

@@ -74,6 +74,8 @@ class Partition:
         self.name = f"{system.name}.{number}"
         self.next: dict[str, int] = {}  # per input topic: the offset that comes next
         self.messages = metrics.of(system.name, number)
+        self.opening = False  # may take as long as the broker is away, or the log is long
+        self.commits = 0
         self._inputs = system.topics
         self._encoders = {
             event.__name__: EventEncoder(event.__name__, aggregate.name, place.logic_version, system.name)
@@ -93,18 +95,25 @@ class Partition:
         Waits for a broker that is away. Raises BrokenLog, StalledLog, Fenced.
         """
         wait_s = 0.1
-        while True:
-            try:
-                self._open()
-                return
-            except KafkaException as error:
-                if _is_fenced(error):
-                    raise Fenced(f"{self.name}: {error.args[0].str()}") from error
-                log.warning("cannot recover yet", partition=self.name, why=error.args[0].str())
-            except UnreadableLog as error:
-                log.warning("cannot recover yet", partition=self.name, why=str(error))
-            time.sleep(wait_s)
-            wait_s = min(wait_s * 2, 5.0)
+        self.opening = True
+        try:
+            while not self._try_open():
+                time.sleep(wait_s)
+                wait_s = min(wait_s * 2, 5.0)
+        finally:
+            self.opening = False
+
+    def _try_open(self) -> bool:
+        try:
+            self._open()
+            return True
+        except KafkaException as error:
+            if _is_fenced(error):
+                raise Fenced(f"{self.name}: {error.args[0].str()}") from error
+            log.warning("cannot recover yet", partition=self.name, why=error.args[0].str())
+        except (UnreadableLog, _Indefinite) as error:
+            log.warning("cannot recover yet", partition=self.name, why=str(error))
+        return False
 
     def _open(self) -> None:
         started = time.monotonic()
@@ -309,6 +318,7 @@ class Partition:
         )
         work.fold.write(self.position)
         self.next.update(offsets)
+        self.commits += 1
         self._passed_at = None
         self.messages.transaction_seconds.observe(time.monotonic() - started)
         self.messages.events.inc(work.events)

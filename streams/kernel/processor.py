@@ -8,7 +8,7 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,23 +16,28 @@ from typing import Any
 import faust
 import structlog
 import yarl
+from confluent_kafka import KafkaException
 from faust.types import TP
 
-from neural_hive.connectors.kafka_log import StalledLog
+from neural_hive.connectors.kafka_log import StalledLog, UnreadableLog, end_offsets
 from neural_hive.streams.kernel.broadcast import Broadcast
 from neural_hive.streams.kernel.credentials import faust_credentials
 from neural_hive.streams.kernel.partition import Fenced, Partition, Place
 from neural_hive.streams.kernel.recovery import BrokenLog
+from neural_hive.streams.kernel.stacks import write_lines, write_tasks, write_threads
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.transport import Batch, BatchTransport
+from neural_hive.streams.kernel.watchdog import Watchdog
 
 QUEUED_RECORDS_MAX = 20_000  # per partition; above it the partition is not fetched
 QUEUED_BYTES_MAX = 64 << 20
 FETCH_RECORDS_MAX = 5_000
-WATCH_EVERY_S = 5.0
+WATCH_EVERY_S = 1.0
 STILL_MAX_S = 120.0
+STUCK_S = 90.0  # longer than any single wait for the broker
 EXIT_FENCED = 13  # another process has the partition: start anew
 EXIT_BROKEN = 14  # the log is not what it should be: look before you start again
+EXIT_STUCK = 15  # something that must move stood still, and the stacks say where: start anew
 log = structlog.get_logger()
 
 
@@ -48,6 +53,28 @@ class Slot:
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
+        self._waiting = False
+        self._steps = 0
+
+    def mark(self) -> Hashable | None:
+        """Changes with each piece of work. None: no step need end now, for nothing runs or the state is recovered."""
+        if self._task is None or self._task.done() or self.partition.opening:
+            return None
+        return (self._steps, self.partition.commits)
+
+    def waits(self) -> bool:
+        """True while all that was handed over is done."""
+        return self._waiting and not self._queue
+
+    def describe(self) -> str:
+        """Where the partition stands, for people."""
+        doing = (
+            "waits for inputs" if self.waits() else "is at work" if self._task is not None else "is stopped"
+        )
+        return (
+            f"{self.partition.name} {doing}: {self._steps} steps, {self._queued_records} records queued, "
+            f"next offsets {self.partition.next}"
+        )
 
     def offer(self, batch: Batch) -> None:
         """Takes a batch without waiting; holds the partition when enough waits already."""
@@ -79,6 +106,7 @@ class Slot:
                 batches = await self._next()
                 if not self._stopping:
                     await loop.run_in_executor(pool, self.partition.step, batches)
+                    self._steps += 1
         except asyncio.CancelledError:
             return  # Faust is stopping; a transaction in flight ends in its thread
         except BaseException as error:
@@ -87,10 +115,13 @@ class Slot:
     async def _next(self) -> list[Batch]:
         if not self._queue:
             self._arrived.clear()
+            self._waiting = True
             try:
                 await asyncio.wait_for(self._arrived.wait(), self.partition.wait_s())
             except TimeoutError:
                 return []
+            finally:
+                self._waiting = False
         taken = merged(self._queue)
         self._forget()
         self._hold(self.partition.number, False)
@@ -133,8 +164,11 @@ class Processor:
         views: Mapping[str, Broadcast[Any]],
         on_ready: Callable[[bool], None] = lambda ready: None,
         session_s: int = 10,
+        stuck_s: float = STUCK_S,
     ) -> None:
         self.system = system
+        self.beats = 0  # of the event loop
+        self._config, self._stuck_s = config, stuck_s
         self.slots: dict[int, Slot] = {}
         self._place_of, self._views, self._on_ready = place_of, views, on_ready
         self._pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix=system.name)
@@ -186,15 +220,70 @@ class Processor:
     async def _watch(self) -> None:
         """Ends the process when nothing flows any more: Faust's recovery can end in silence, for instance when a
         seek times out, and would leave its partitions assigned and still."""
+        name, stuck_s = self.system.name, self._stuck_s
+        dogs = [
+            Watchdog(f"{name}-work", stuck_s, self._work_marks, self._stuck),
+            Watchdog(f"{name}-inputs", stuck_s, self._input_marks, self._stuck),
+        ]
+        for dog in dogs:
+            dog.start()
         still_since: float | None = None
-        while not self.app.should_stop:
-            await asyncio.sleep(WATCH_EVERY_S)
-            if self.app.consumer.flow_active:
-                still_since = None
-                continue
-            still_since = still_since or time.monotonic()
-            if self.slots and time.monotonic() - still_since > STILL_MAX_S:
-                self._fail(Fenced(f"nothing was fetched for {STILL_MAX_S:g} s after a rebalance"))
+        try:
+            while not self.app.should_stop:
+                await asyncio.sleep(WATCH_EVERY_S)
+                self.beats += 1
+                if self.app.consumer.flow_active:
+                    still_since = None
+                    continue
+                still_since = still_since or time.monotonic()
+                if self.slots and time.monotonic() - still_since > STILL_MAX_S:
+                    self._fail(Fenced(f"nothing was fetched for {STILL_MAX_S:g} s after a rebalance"))
+        finally:
+            for dog in dogs:
+                dog.stop()
+
+    def _work_marks(self) -> dict[str, Hashable | None]:
+        """What moves all the time: an idle partition takes a step without inputs every second."""
+        slots = list(self.slots.values())
+        return {"the event loop": self.beats, **{slot.partition.name: slot.mark() for slot in slots}}
+
+    def _input_marks(self) -> dict[str, Hashable | None]:
+        """Positions that are behind the log although nothing is in hand: they must move soon."""
+        waiting = [slot.partition for slot in list(self.slots.values()) if slot.waits()]
+        try:
+            places = [(topic, partition.number) for partition in waiting for topic in partition.next]
+            ends = end_offsets(self._config, places, "read_committed") if places else {}
+        except (KafkaException, UnreadableLog):
+            return {}  # who cannot ask cannot fetch either
+        return {
+            f"{topic}:{partition.number} at offset {at}": at
+            for partition in waiting
+            for topic, at in list(partition.next.items())
+            if at < ends[topic, partition.number]
+        }
+
+    def _stuck(self, what: str) -> None:
+        """Ends the process, with the stacks that say why. The log has all that counts, so nothing is lost."""
+        try:
+            write_threads()
+            write_lines(self.describe())
+            write_tasks(self.loops())
+            log.critical("stuck", system=self.system.name, what=what, for_s=self._stuck_s)
+        finally:
+            os._exit(EXIT_STUCK)
+
+    def describe(self) -> Iterator[str]:
+        """Where the processor and each of its partitions stand, for people."""
+        consumer = self.app.consumer
+        flow = "flows" if consumer.flow_active else "is suspended"
+        held = sorted({tp.partition for tp in consumer.held})
+        yield f"{self.system.name} {flow}; partitions held back: {held}"
+        yield from (slot.describe() for slot in list(self.slots.values()))
+
+    def loops(self) -> list[asyncio.AbstractEventLoop]:
+        """The event loops that its tasks are in."""
+        thread = getattr(self.app.consumer, "_thread", None)  # Kafka's membership and fetches have their own
+        return [loop for loop in (self.app.loop, getattr(thread, "thread_loop", None)) if loop is not None]
 
     def _hold(self, partition: int, hold: bool) -> None:
         tps = {TP(topic, partition) for topic in self.system.topics}
@@ -219,26 +308,43 @@ class Processor:
 
     async def _reassign(self) -> None:
         async with self._opening:
+            rebalance = self.app.rebalancing_count
             assigned = {
                 tp.partition for tp in self.app.consumer.assignment() if tp.topic in self.system.topics
             }
             await asyncio.gather(*(slot.stop() for slot in self.slots.values()))
             for gone in set(self.slots) - assigned:
                 self.slots.pop(gone).partition.close()
-            loop = asyncio.get_running_loop()
             try:
-                new = [self._new_partition(number) for number in sorted(assigned - set(self.slots))]
-                await asyncio.gather(*(loop.run_in_executor(self._pool, partition.open) for partition in new))
+                new = await asyncio.gather(
+                    *(self._open(number, rebalance) for number in sorted(assigned - set(self.slots)))
+                )
             except BaseException as error:
                 self._fail(error)
                 return
             for partition in new:
-                self.slots[partition.number] = Slot(partition, self._hold)
+                if partition is not None:
+                    self.slots[partition.number] = Slot(partition, self._hold)
+            if self.app.rebalancing_count != rebalance:
+                return  # the next assignment is on its way: it starts what stays, and closes what goes
             for slot in self.slots.values():
                 slot.start(self._pool, self._fail)
             self.app.consumer.held.clear()
             log.info("assigned", system=self.system.name, partitions=sorted(self.slots))
             self._on_ready(True)
+
+    async def _open(self, number: int, rebalance: int) -> Partition | None:
+        """None: the group took it away while it opened, and its next owner was faster."""
+        partition = self._new_partition(number)
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._pool, partition.open)
+        except Fenced as error:
+            if self.app.rebalancing_count == rebalance:
+                raise
+            partition.close()
+            log.info("given up while it opened", partition=partition.name, why=str(error))
+            return None
+        return partition
 
     def _new_partition(self, number: int) -> Partition:
         return Partition(self.system, number, self._place_of(number), self._views)

@@ -147,7 +147,7 @@ class Toy:
 
     def explain(self) -> str:
         """What became of each worker; the living are asked for their stacks first."""
-        asked = [worker for worker in self.workers if _state(worker) not in ("T", None)]
+        asked = [worker for worker in self.workers if _state(worker) not in ("T", None) and _catches(worker)]
         for worker in asked:
             worker.send_signal(signal.SIGUSR1)
         if asked:
@@ -331,3 +331,10 @@ def _state(worker: subprocess.Popen[bytes]) -> str | None:
     if worker.poll() is not None:
         return None
     return Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def _catches(worker: subprocess.Popen[bytes]) -> bool:
+    """Whether a living process takes SIGUSR1: one that has just begun would die of it."""
+    status = Path(f"/proc/{worker.pid}/status").read_text()
+    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+    return bool(caught >> (signal.SIGUSR1 - 1) & 1)

@@ -3,8 +3,10 @@
 The suffix keeps the topics of one test apart from those of another; the version stands for a change of the code.
 """
 
+import asyncio
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,11 @@ from neural_hive.aggregates.aggregate import Rejected
 from neural_hive.connectors.schema_registry import ForeignSchemas
 from neural_hive.streams.kernel.broadcast import View
 from neural_hive.streams.kernel.system import System
+from neural_hive.streams.kernel.transport import BatchConsumer
 from neural_hive.streams.runner import run_system
 from tests.toy import counter, tally
+
+HANGS = 777  # the amount whose handler does not come back while the file TOY_HANGS is there
 
 
 class AddToCounter(msgspec.Struct, frozen=True):
@@ -52,6 +57,8 @@ def build(suffix: str = "") -> System:
     def add(unit: Any, message: AddToCounter) -> None:
         if message.counter_id in unit.view("blocks").value:
             raise Rejected(f"{message.counter_id} is blocked")
+        while message.amount == HANGS and _is_there("TOY_HANGS"):
+            time.sleep(0.05)
         events = unit.execute(counters, message.counter_id, counter.Raise(message.amount))
         if events and message.amount % 2 == 0:
             unit.execute(tallies, message.counter_id, tally.Note(message.amount))
@@ -67,8 +74,27 @@ def build(suffix: str = "") -> System:
     return toy
 
 
+def _is_there(variable: str) -> bool:
+    return variable in os.environ and Path(os.environ[variable]).exists()
+
+
+def _grow_deaf() -> None:
+    """While the file TOY_DEAF is there nothing is fetched any more, and nobody says so."""
+    getmany = BatchConsumer._getmany
+
+    async def deaf(self: Any, active_partitions: Any, timeout: float) -> Any:
+        if _is_there("TOY_DEAF"):
+            await asyncio.sleep(timeout)
+            return {}
+        return await getmany(self, active_partitions, timeout)
+
+    BatchConsumer._getmany = deaf  # type: ignore[method-assign]
+
+
 def main(bootstrap: str, data: str, suffix: str = "", version: str = "") -> None:
     """Runs the system; `version` moves it to another `state_version`, as a change of its code would."""
+    if "TOY_DEAF" in os.environ:
+        _grow_deaf()
     run_system(
         build(suffix),
         {"bootstrap.servers": bootstrap},
@@ -78,6 +104,7 @@ def main(bootstrap: str, data: str, suffix: str = "", version: str = "") -> None
         if (registry := os.environ.get("TOY_REGISTRY"))
         else None,
         session_s=int(os.environ.get("TOY_SESSION_S", "10")),
+        stuck_s=float(os.environ.get("TOY_STUCK_S", "90")),
     )
 
 

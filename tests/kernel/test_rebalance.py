@@ -1,0 +1,98 @@
+"""A partition that is taken away while it opens: its next owner has fenced us, and that is no reason to end."""
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from neural_hive.streams.kernel.partition import Fenced
+from neural_hive.streams.kernel.processor import Processor
+from tests.toy.system import build
+
+
+class FakePartition:
+    """Opens, unless its number is among the fenced; `on_open` happens meanwhile."""
+
+    opening = False
+    commits = 0
+    next: dict[str, int] = {}  # noqa: RUF012
+
+    def __init__(self, number: int, on_open: Any) -> None:
+        self.number, self.name, self._on_open = number, f"toy.{number}", on_open
+        self.closed = False
+
+    def open(self) -> None:
+        self._on_open(self.number)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def step(self, batches: Any) -> None:
+        pass
+
+    def wait_s(self) -> float:
+        return 0.01
+
+
+class Ended(Exception):
+    pass
+
+
+@pytest.fixture
+def processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A processor that the group has just given partitions 0 and 1."""
+    config = {"bootstrap.servers": "127.0.0.1:1"}
+    processor: Any = Processor(build(), config, tmp_path, "slot", lambda number: None, {})  # type: ignore[arg-type, return-value]
+    topic = processor.system.topics[0]
+    owned = {TP(topic, 0), TP(topic, 1)}
+    processor.app = SimpleNamespace(
+        rebalancing_count=1, consumer=SimpleNamespace(assignment=lambda: owned, held=set())
+    )
+    processor.owned = owned
+
+    def fail(error: BaseException) -> None:
+        raise Ended(str(error)) from error
+
+    monkeypatch.setattr(processor, "_fail", fail)
+    return processor
+
+
+async def _reassign(processor: Any) -> dict[int, bool]:
+    """Which partitions are held after an assignment, and whether they are at work."""
+    await processor._reassign()
+    found = {number: slot.mark() is not None for number, slot in processor.slots.items()}
+    for slot in processor.slots.values():
+        await slot.stop()
+    return found
+
+
+def test_fenced_while_opening_in_the_next_rebalance(processor: Any) -> None:
+    def taken(number: int) -> None:
+        if number == 1:
+            processor.app.rebalancing_count += 1
+            raise Fenced("by its next owner")
+
+    made = []
+
+    def new_partition(number: int) -> FakePartition:
+        made.append(FakePartition(number, taken))
+        return made[-1]
+
+    processor._new_partition = new_partition
+    assert asyncio.run(_reassign(processor)) == {0: False}  # kept, but not at work before the next assignment
+    assert [partition.closed for partition in made] == [False, True]
+    processor.owned.discard(TP(processor.system.topics[0], 1))
+    assert asyncio.run(_reassign(processor)) == {0: True}
+    assert len(made) == 2
+
+
+def test_fenced_while_opening_without_a_rebalance_ends_the_process(processor: Any) -> None:
+    def fenced(number: int) -> None:
+        raise Fenced("by a stranger")
+
+    processor._new_partition = lambda number: FakePartition(number, fenced)
+    with pytest.raises(Ended, match="by a stranger"):
+        asyncio.run(_reassign(processor))
