@@ -40,7 +40,10 @@ class Program(msgspec.Struct, frozen=True):
 _PROGRAMS: Final[Mapping[TaskType, tuple[Program, ...]]] = {
     TaskType.BUILD: (Program("wheel", "wheel", modules=("build",)),),
     TaskType.TEST: (Program("pytest", "tests", modules=("pytest",)), Program("command", "tests")),
-    TaskType.VALIDATE: (Program("bandit", "scan", modules=("bandit",)),),
+    TaskType.VALIDATE: (
+        Program("bandit", "scan", modules=("bandit",)),
+        Program("rego", "policy", modules=("regopy",)),
+    ),
     TaskType.DEPLOY: (Program("git", "gitops", programs=("git",)),),
 }
 

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import msgspec
 
 FILE_BYTES_MAX: Final = 32 * 1024 * 1024
+COVERAGE_FILES: Final = ("coverage.xml", "coverage.json")
 
 
 class BadResults(Exception):
@@ -36,10 +37,11 @@ def read_junit(file: Path) -> Counts:
 def coverage_percent(folder: Path) -> float | None:
     """The share of lines that ran, 0 to 100; None if no coverage.xml or coverage.json is there. Raises BadResults."""
     try:
-        if (folder / "coverage.xml").is_file():
-            percent = 100 * float(_xml(folder / "coverage.xml").attrib["line-rate"])
-        elif (folder / "coverage.json").is_file():
-            percent = float(json.loads(_text(folder / "coverage.json"))["totals"]["percent_covered"])
+        xml, other = (folder / name for name in COVERAGE_FILES)
+        if xml.is_file():
+            percent = 100 * float(_xml(xml).attrib["line-rate"])
+        elif other.is_file():
+            percent = float(json.loads(_text(other))["totals"]["percent_covered"])
         else:
             return None
     except (KeyError, TypeError, ValueError) as error:

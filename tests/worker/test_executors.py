@@ -86,21 +86,43 @@ def test_failed_tests_fail_with_their_counts(bench: Bench) -> None:
     assert "test_wrong" in bench.kept(report, "junit.xml")
 
 
-def test_tests_that_pass_and_their_coverage(bench: Bench) -> None:
-    covered = '<?xml version="1.0" ?><coverage line-rate="0.875"></coverage>'
-    source = write(bench.folder / "p", PROJECT | {"coverage.xml": covered})
+def test_tests_that_pass_and_the_coverage_that_they_leave(bench: Bench) -> None:
+    stale = '<?xml version="1.0" ?><coverage line-rate="0.875"></coverage>'
+    leaves = (
+        "def test_left(): open('coverage.json', 'w').write('{\"totals\": {\"percent_covered\": 66.6}}')\n"
+    )
+    source = write(bench.folder / "p", PROJECT | {"coverage.xml": stale, "tests/test_left.py": leaves})
+    passed = {"tests": "1", "failures": "0", "errors": "0", "skipped": "0"}
     report = bench.run("TEST", {"source": str(source), "path": "tests", "arguments": "-k test_right"})
-    assert report.ended == "COMPLETED", report.error
+    assert (report.ended, report.outputs) == ("COMPLETED", passed), report.error
+    report = bench.run("TEST", {"source": str(source), "path": "tests", "arguments": "-k test_left"})
     assert report.outputs == {
-        "tests": "1",
+        "tests": "2",
         "failures": "0",
         "errors": "0",
-        "skipped": "0",
-        "coverage": "87.50",
+        "skipped": "1",
+        "coverage": "66.60",
     }
     none = bench.run("TEST", {"source": str(source), "arguments": "-k nothing_like_it"})
     assert none.ended == "FAILED"
     assert none.error.endswith("no test was run")
+
+
+def test_the_coverage_is_measured_and_may_be_too_low(bench: Bench) -> None:
+    more = "def add(a, b):\n    return a + b\n\n\ndef sub(a, b):\n    return a - b\n"
+    source = write(bench.folder / "p", PROJECT | {"adder/__init__.py": more})
+    measured = {"source": str(source), "arguments": "-k test_right", "coverage": "adder"}
+    report = bench.run("TEST", measured | {"coverage_min": "75"})
+    assert report.ended == "COMPLETED", report.error
+    assert report.outputs["coverage"] == "75.00"
+    assert 'line-rate="0.75"' in bench.kept(report, "coverage.xml")
+    low = bench.run("TEST", measured | {"coverage_min": "75.1"})
+    assert (low.ended, low.outputs["coverage"]) == ("FAILED", "75.00")
+    assert low.error.endswith("the coverage is 75.00 %; at least 75.1 % is asked for")
+    nothing = bench.run("TEST", measured | {"coverage": "subtractor", "coverage_min": "1"})
+    assert nothing.error.endswith("the coverage was not measured; at least 1 % is asked for")
+    wrong = bench.run("TEST", measured | {"coverage_min": "much"})
+    assert "coverage_min must be a number of percent" in wrong.error
 
 
 def test_a_wheel_is_tested_in_place_of_the_source(bench: Bench) -> None:
@@ -136,6 +158,7 @@ def test_any_command_that_leaves_junit_xml(bench: Bench, xml: str, code: int, en
     )
     assert report.ended == ended, report.error
     assert told in report.error
+    write(source, {"junit.xml": PASSED})  # came with the source: not the results of this run
     silent = {"executor": "command", "source": str(source), "command": "true"}
     if ended == "COMPLETED":
         assert "left no results in JUnit's XML" in bench.run("TEST", silent).error
@@ -175,7 +198,7 @@ def test_what_could_not_be_scanned_is_no_success(bench: Bench) -> None:
         ("BUILD", {"source": "/no/such.tar"}, "there is no /no/such.tar"),
         ("TEST", {"source": "/proc", "path": "../.."}, ""),
         ("VALIDATE", {"source": "x", "threshold": "SEVERE"}, "must be one of LOW, MEDIUM, HIGH, NONE"),
-        ("VALIDATE", {"executor": "rego", "policy": "x"}, "no executor 'rego' for VALIDATE here; there are: bandit"),
+        ("VALIDATE", {"executor": "x"}, "no executor 'x' for VALIDATE here; there are: bandit, rego"),
         ("EXECUTE", {"image": "x"}, "the ticket has no command to run"),
         ("BUILD", {}, "the ticket has no command to run and no parameters"),
     ],
