@@ -27,6 +27,7 @@ from neural_hive.streams.kernel.fold import NEVER, Fold, Route
 from neural_hive.streams.kernel.inbox import Mail, Misrouted, dead_letter, open_mail
 from neural_hive.streams.kernel.reading import RegistryAway
 from neural_hive.streams.kernel.recovery import BrokenLog, Recovered, last_acceptance, recover
+from neural_hive.streams.kernel.standing import StateView
 from neural_hive.streams.kernel.state import Store, Timer, TopicPosition
 from neural_hive.streams.kernel.system import Committed, System
 from neural_hive.streams.kernel.transport import Batch
@@ -84,6 +85,7 @@ class Partition:
         }
         self._producer: Producer | None = None
         self._abandoned = 0
+        self._is_told = False  # whether those who follow know that it is open
         self._store: Store | None = None
         self._ends: tuple[int, dict[str, int]] | None = None  # when asked (µs), end of each input then
         self._stuck_timers: set[Timer] = set()
@@ -128,6 +130,9 @@ class Partition:
         self._ends, self._passed_at = None, None
         if accepted is not None:
             self._record(accepted)
+        self._is_told = True
+        for follower in self.system.opened:
+            self._call(follower, self.number, StateView(self.fold))
         took_s = time.monotonic() - started
         self.messages.recovery_seconds.set(took_s)
         log.info("partition open", partition=self.name, folded=recovered.folded, took_s=round(took_s, 3))
@@ -214,6 +219,10 @@ class Partition:
 
     def close(self) -> None:
         """Lets go of state and producer. What was not committed is gone; the log has the rest."""
+        if self._is_told:
+            self._is_told = False
+            for follower in self.system.closed:
+                self._call(follower, self.number)
         self._close_store()
         self._producer = None
 
@@ -328,10 +337,13 @@ class Partition:
 
     def _tell(self, committed: Committed) -> None:
         for observer in self.system.observers:
-            try:
-                observer(committed)
-            except Exception as error:
-                log.error("an observer failed", partition=self.name, exc_info=error)
+            self._call(observer, committed)
+
+    def _call(self, observer: Callable[..., None], *what: Any) -> None:
+        try:
+            observer(*what)
+        except Exception as error:
+            log.error("an observer failed", partition=self.name, exc_info=error)
 
     def _transact(self, outputs: list[Output], offsets: dict[str, int]) -> dict[str, TopicPosition]:
         """One transaction: records and input offsets. Returns where the last event of each topic stands."""

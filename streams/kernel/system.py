@@ -7,7 +7,7 @@ def record_result(unit: Unit, report: ReportResult) -> None:
     unit.execute(TICKET, report.ticket_id, RecordResult(...))
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -107,6 +107,22 @@ class Committed(msgspec.Struct, frozen=True):
     measured: tuple[Measured, ...]
 
 
+class Standing(Protocol):
+    """The state of a partition that has just opened, to be looked at while one is told of it, and not later."""
+
+    def load(self, aggregate: Aggregate[S], aggregate_id: str) -> S | None:
+        """An aggregate's state."""
+        ...
+
+    def timers(self) -> Iterator[tuple[str, str, str]]:
+        """What the states are waiting for, the earliest due first: aggregate, aggregate id, name of the timer."""
+        ...
+
+    def first(self, queue: str, count: int) -> list[str]:
+        """See Unit.first."""
+        ...
+
+
 class System(msgspec.Struct):
     """One system: one Faust app, one partition count for all its inputs and event topics."""
 
@@ -123,6 +139,11 @@ class System(msgspec.Struct):
     observers: list[Callable[[Committed], None]] = msgspec.field(default_factory=list)
     """Who is told what was committed: for metrics and telemetry. At most once each, from the partitions' threads, and
     never again in recovery or replay; what an observer raises is logged and changes nothing."""
+    opened: list[Callable[[int, Standing], None]] = msgspec.field(default_factory=list)
+    """Who is told that a partition works now, and how it stands: what observers are told of it follows on that. After
+    any doubt about a transaction it is told again."""
+    closed: list[Callable[[int], None]] = msgspec.field(default_factory=list)
+    """Who is told that a partition works no longer here."""
 
     routed: frozenset[str] = frozenset()
     """Inputs that a router reads, since their partition count is not the system's."""
