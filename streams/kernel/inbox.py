@@ -81,6 +81,7 @@ def open_mail(
         record.topic,
         record.partition,
         record.offset,
+        header.occurred_at,
     )
     return Mail(cause, message, known.handle)
 

@@ -28,6 +28,9 @@ class Unit(Protocol):
 
     message_id: str
 
+    sent_at: int
+    """When the sender says that it sent the message, µs; 0 for a timer. To be measured, never to decide by."""
+
     def load(self, aggregate: Aggregate[S], aggregate_id: str) -> S | None:
         """The aggregate's state, with all that this batch has changed already."""
         ...

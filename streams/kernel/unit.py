@@ -48,6 +48,7 @@ class Cause(msgspec.Struct, frozen=True):
     topic: str  # "" for a timer
     partition: int
     offset: int
+    sent_at: int = 0  # µs, as the record's sender says; 0 for a timer
 
 
 def cause_digest(message_id: str) -> bytes:
@@ -100,7 +101,7 @@ class Work:
         self._repeated: dict[bytes, bool] = {}  # aggregates touched by this cause: had they seen it before?
         self._indexes: dict[str, int] = {}  # events of this cause so far, by aggregate id
         self._sent: dict[str, int] = {}
-        self.now = cause.now
+        self.now, self.sent_at = cause.now, cause.sent_at
         self.message_id = cause.message_id
 
     def refuse(self) -> None:
