@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -147,7 +148,8 @@ class WorkflowView:
         head = Text.assemble((self.plan_id, "bold"), "  ", self.workflow_id, "  ", (self.status, "bold"))
         told = Text("  ".join(f"{_SIGNS[s][0]} {counts[s]} {s.lower()}" for s in _SIGNS if s in counts))
         bar = ProgressBar(total=len(self.tasks), completed=ended, width=60)
-        return Group(head, self._table(), bar, told, *(Text(reason, "red") for reason in self.reasons))
+        ended_bar = Padding(bar, 0)  # a bar alone does not end its line
+        return Group(head, self._table(), ended_bar, told, *(Text(reason, "red") for reason in self.reasons))
 
     def _table(self) -> Table:
         table = Table(box=None, header_style="dim", pad_edge=False)

@@ -1,4 +1,4 @@
-"""`demo`: the whole way of a plan, for real, on a system of its own."""
+"""`demo`: the whole way of three plans, for real, on a system of its own."""
 
 import shutil
 import signal
@@ -30,7 +30,7 @@ def demo(
         Path | None, typer.Option(help="Keep the data in this folder [default: removed]", file_okay=False)
     ] = None,
 ) -> None:
-    """Start a system, run a real plan to the end and check the outcome. Exit code 0 if all is as it must be."""
+    """Start a system, run three plans to their ends and check the outcomes. Exit code 0 if all is as it must be."""
     from neural_hive.demo.system import DemoFailed
     from neural_hive.demo.tour import run
 

@@ -1,1 +1,1 @@
-"""The demo: a small Python package is prepared, built, tested, scanned, committed, installed and run, for real."""
+"""The demo: one plan that works, one that fails and is undone, one that is paused and cancelled; all of it for real."""

@@ -1,5 +1,6 @@
 """The demo: its parts alone, and the whole of it on a system of its own."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -12,15 +13,36 @@ import pytest
 from neural_hive.aggregates.decision import validate
 from neural_hive.demo import tour
 from neural_hive.demo.prepare import render
+from neural_hive.demo.release import EXPECTED_WORDS, release_plan
+from neural_hive.demo.report import report_plan
+from neural_hive.demo.rollout import check_site, make_site, rollout_plan
 from neural_hive.demo.system import DemoFailed, own_environment
 from neural_hive.system import command_line
 
 
-def test_the_plan_is_valid_and_knows_its_repository(tmp_path: Path) -> None:
-    decision = tour.demo_plan(tmp_path / "repository.git")
-    assert validate(decision) == []
-    commit = next(task for task in decision.tasks if task.task_id == "commit")
-    assert commit.parameters["repository"] == str(tmp_path / "repository.git")
+def test_the_plans_are_valid_and_know_their_places(tmp_path: Path) -> None:
+    plans = (
+        release_plan(tmp_path / "repository.git"),
+        rollout_plan(tmp_path),
+        report_plan(tmp_path / "gate"),
+    )
+    for decision in plans:
+        assert validate(decision) == []
+    given = [(task.parameters | task.environment) for decision in plans for task in decision.tasks]
+    assert not any("filled in by the demo" in text for places in given for text in places.values())
+    assert str(tmp_path / "repository.git") in [places.get("repository") for places in given]
+
+
+def test_a_site_that_was_not_taken_back_is_noticed(tmp_path: Path) -> None:
+    make_site(tmp_path)
+    check_site(tmp_path)
+    (tmp_path / "2").mkdir()
+    with pytest.raises(DemoFailed, match=r"the site has .*'2'"):
+        check_site(tmp_path)
+    (tmp_path / "2").rmdir()
+    (tmp_path / "1" / "index.html").write_text("two")
+    with pytest.raises(DemoFailed, match="shows 'two'"):
+        check_site(tmp_path)
 
 
 def test_the_template_becomes_a_package_whose_tests_pass(tmp_path: Path) -> None:
@@ -82,7 +104,11 @@ def test_the_whole_demo(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert tour.EXPECTED_WORDS in done.stdout
+    assert EXPECTED_WORDS in done.stdout
+    assert re.search(r"probe +│ +3 │.*FAILED +│ cat: style.css: No such file", done.stdout)
+    assert re.search(r"switch │ +2 │.*COMPENSATED.*\n.*upload │ +2 │.*COMPENSATED", done.stdout)
+    assert re.search(r"quarterly-report +\S+ +PAUSED\n(.*\n)*quarterly-report +\S+ +CANCELLED", done.stdout)
+    assert "WorkflowPaused    │ the figures are not final │ demo" in done.stdout
     assert "All that was looked at holds" in done.stdout
     left = [p.pid for p in psutil.process_iter(["cmdline"]) if str(data) in " ".join(p.info["cmdline"] or ())]
     assert left == []
