@@ -173,6 +173,7 @@ class Processor:
         self._place_of, self._views, self._on_ready = place_of, views, on_ready
         self._pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix=system.name)
         self._opening = asyncio.Lock()
+        self._is_outdated = False  # the assignment: the next one has not come yet
         self.app = self._new_app(config, folder, slot, session_s)
 
     def _new_app(self, config: Mapping[str, Any], folder: Path, slot: str, session_s: int) -> faust.App:
@@ -232,7 +233,7 @@ class Processor:
             while not self.app.should_stop:
                 await asyncio.sleep(WATCH_EVERY_S)
                 self.beats += 1
-                if self.app.consumer.flow_active:
+                if self.app.consumer.flow_active and not self._is_outdated:
                     still_since = None
                     continue
                 still_since = still_since or time.monotonic()
@@ -308,6 +309,7 @@ class Processor:
 
     async def _reassign(self) -> None:
         async with self._opening:
+            self._is_outdated = False
             rebalance = self.app.rebalancing_count
             assigned = {
                 tp.partition for tp in self.app.consumer.assignment() if tp.topic in self.system.topics
@@ -325,8 +327,13 @@ class Processor:
             for partition in new:
                 if partition is not None:
                     self.slots[partition.number] = Slot(partition, self._hold)
-            if self.app.rebalancing_count != rebalance:
-                return  # the next assignment is on its way: it starts what stays, and closes what goes
+            self._is_outdated = self.app.rebalancing_count != rebalance
+            if self._is_outdated:
+                # The next assignment is on its way: it starts what stays, and closes what goes. Faust goes on with
+                # this one until then, and must not bring what nobody takes.
+                for number in assigned:
+                    self._hold(number, True)
+                return
             for slot in self.slots.values():
                 slot.start(self._pool, self._fail)
             self.app.consumer.held.clear()

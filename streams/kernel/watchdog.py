@@ -3,7 +3,10 @@
 import threading
 from collections.abc import Callable, Hashable, Mapping
 
+import structlog
+
 LOOKS = 3  # how often the same is seen before it counts as stuck
+log = structlog.get_logger()
 
 Marks = Callable[[], Mapping[str, Hashable | None]]
 
@@ -32,7 +35,10 @@ class Watchdog:
 
     def _run(self) -> None:
         while not self._ended.wait(self._every_s):
-            self.look()
+            try:
+                self.look()
+            except Exception as error:  # whoever watches must go on watching
+                log.error("a look at what stands still failed", exc_info=error)
 
     def look(self) -> None:
         """Compares the marks with those of the look before."""

@@ -84,8 +84,10 @@ def test_fenced_while_opening_in_the_next_rebalance(processor: Any) -> None:
     processor._new_partition = new_partition
     assert asyncio.run(_reassign(processor)) == {0: False}  # kept, but not at work before the next assignment
     assert [partition.closed for partition in made] == [False, True]
+    assert {tp.partition for tp in processor.app.consumer.held} == {0, 1}  # nobody would take what is brought
     processor.owned.discard(TP(processor.system.topics[0], 1))
     assert asyncio.run(_reassign(processor)) == {0: True}
+    assert processor.app.consumer.held == set()
     assert len(made) == 2
 
 
