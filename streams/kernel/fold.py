@@ -1,7 +1,6 @@
 """What an event changes: the same code live and in recovery, so that the state is always the fold of the log."""
 
 from bisect import bisect_left, insort
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -79,16 +78,16 @@ class Fold:
         value: int = found or 0
         return value
 
-    def first(self, queue: str, count: int) -> list[str]:
-        """The ids of the first `count` aggregates of a queue, with all changes so far."""
-        standing = self._queues.get(queue)
+    def first(self, queue: str, count: int, start: str = "") -> list[str]:
+        """The ids of the first `count` aggregates of a queue from a place on, with all changes so far."""
+        standing, prefix = self._queues.get(queue), queue_prefix(queue)
         if standing is None:
-            prefix = queue_prefix(queue)
             found: dict[bytes, Any] = dict(self.store.queue(queue))
             found |= {key: value for key, value in self._changed.items() if key.startswith(prefix)}
             standing = sorted((key, value) for key, value in found.items() if value is not None)
             self._queues[queue] = standing
-        return [aggregate_id for _, aggregate_id in islice(standing, count)]
+        at = bisect_left(standing, (prefix + start.encode(),)) if start else 0
+        return [aggregate_id for _, aggregate_id in standing[at : at + count]]
 
     def apply(
         self,

@@ -46,12 +46,21 @@ class Unit(Protocol):
         """The value of a counter that events move (see Aggregate.counters); 0 if it was never moved."""
         ...
 
-    def first(self, queue: str, count: int = 1) -> list[str]:
-        """The ids of the first aggregates that stand in a queue (see Aggregate.queues); fewer, if there are no more."""
+    def first(self, queue: str, count: int = 1, start: str = "") -> list[str]:
+        """The ids of the first aggregates that stand in a queue (see Aggregate.queues), at places from `start` on;
+        fewer, if there are no more.
+        """
         ...
 
     def measure(self, name: str, subject: str, seconds: float) -> None:
         """Tells the system's observers how long something took, once the transaction is committed."""
+        ...
+
+    def turn_to(self, routing_id: str) -> None:
+        """What follows is about another one's aggregates: events carry this routing id, not the message's.
+
+        It must belong to the partition, as all whose aggregates can be loaded do.
+        """
         ...
 
     def view(self, name: str) -> Any:

@@ -91,18 +91,22 @@ class Work:
         self.fold.keep()
         self._mark = (len(self.outputs), self.sequence, self.events)
         self._observed_before = (len(self.observed), len(self.measured))
-        self._cause = cause
         self._digest = cause.digest
-        route = cause.route
-        self._context = event_context(route.correlation_id, cause.message_id, route.trace_id)
         self._source = event_source(cause.topic, cause.partition) + avro_long(cause.offset)
-        self._key = route.routing_id.encode()
-        self._trace = route.trace_id.encode()
+        self._own = cause.route
+        self._trace = self._own.trace_id.encode()
+        self._speak_of(cause)
         self._repeated: dict[bytes, bool] = {}  # aggregates touched by this cause: had they seen it before?
         self._indexes: dict[str, int] = {}  # events of this cause so far, by aggregate id
         self._sent: dict[str, int] = {}
         self.now, self.sent_at = cause.now, cause.sent_at
         self.message_id = cause.message_id
+
+    def _speak_of(self, cause: Cause) -> None:
+        route = cause.route
+        self._cause = cause
+        self._context = event_context(route.correlation_id, cause.message_id, route.trace_id)
+        self._key = route.routing_id.encode()
 
     def refuse(self) -> None:
         """Takes back all that the record did."""
@@ -121,9 +125,17 @@ class Work:
         """See Unit.count."""
         return self.fold.count(counter_key(key))
 
-    def first(self, queue: str, count: int = 1) -> list[str]:
+    def first(self, queue: str, count: int = 1, start: str = "") -> list[str]:
         """See Unit.first."""
-        return self.fold.first(queue, count)
+        return self.fold.first(queue, count, start)
+
+    def turn_to(self, routing_id: str) -> None:
+        """See Unit.turn_to. Another one's events are correlated by its own id; the trace stays the cause's."""
+        if routing_id == self._cause.route.routing_id:
+            return
+        own = self._own
+        route = own if routing_id == own.routing_id else Route(routing_id, routing_id, own.trace_id)
+        self._speak_of(msgspec.structs.replace(self._cause, route=route))
 
     def measure(self, name: str, subject: str, seconds: float) -> None:
         """See Unit.measure."""
