@@ -3,10 +3,12 @@
 Protects: only who is registered is known to live; silence is noticed step by step and never faster than time passes;
 who is gone stays gone until it registers again.
 
-Heartbeats are many and say little, so they are noted at most every `NOTED_EVERY_MS`, or when what they tell has changed
-notably. Deadlines count from the last noted heartbeat.
+Heartbeats are many and say little, so they are noted at most once in the time between two regular ones, or when what
+they tell has changed notably. Deadlines count from the last noted heartbeat. The times are those that the registration
+names: they stand in the log, so that it reads the same whatever the settings are by then.
 """
 
+import itertools
 import re
 from collections.abc import Mapping
 from enum import StrEnum
@@ -18,9 +20,11 @@ from neural_hive.aggregates.aggregate import Aggregate, Command, Event, Rejected
 from neural_hive.aggregates.vocabulary import TaskType
 
 HEARTBEAT_EVERY_MS: Final = 30_000
-# A regular heartbeat is noted; who tells it more often makes no more events.
-NOTED_EVERY_MS: Final = 29_000
-TOLD_EVERY_MS: Final = 5_000  # a notable change is noted sooner, but a flickering one must not fill the log
+# A regular heartbeat is noted, although it may come a little early; who tells it more often makes no more events.
+NOTED_SHARE: Final = (29, 30)  # of the time between heartbeats
+# A notable change is noted sooner, but a flickering one must not fill the log.
+TOLD_EVERY_MS_MAX: Final = 5_000
+TOLD_SHARE: Final = (1, 6)  # of the time between heartbeats
 DEGRADED_AFTER_MS: Final = 90_000  # three heartbeats: one or two are lost when a broker is replaced
 UNHEALTHY_AFTER_MS: Final = 180_000  # longer than a process takes to start again
 REMOVED_AFTER_MS: Final = 600_000  # longer than a machine takes to start again
@@ -52,6 +56,30 @@ class Health(StrEnum):
     UNHEALTHY = "UNHEALTHY"
 
 
+class Silence(msgspec.Struct, frozen=True):
+    """How often an agent shall tell that it lives, and what becomes of it after how long a silence."""
+
+    heartbeat_every_ms: int = HEARTBEAT_EVERY_MS
+    degraded_after_ms: int = DEGRADED_AFTER_MS
+    unhealthy_after_ms: int = UNHEALTHY_AFTER_MS
+    removed_after_ms: int = REMOVED_AFTER_MS
+
+    @property
+    def noted_every_ms(self) -> int:
+        """How old the last noted heartbeat is when the next one is noted."""
+        share, whole = NOTED_SHARE
+        return self.heartbeat_every_ms * share // whole
+
+    @property
+    def told_every_ms(self) -> int:
+        """The same, if what it tells has changed notably."""
+        share, whole = TOLD_SHARE
+        return min(self.heartbeat_every_ms * share // whole, TOLD_EVERY_MS_MAX)
+
+
+USUAL_SILENCE: Final = Silence()
+
+
 class Profile(msgspec.Struct, frozen=True):
     """What an agent can do."""
 
@@ -76,6 +104,7 @@ class Register(Command, frozen=True):
     profile: Profile
     requested_by: str
     now: int  # µs
+    silence: Silence = USUAL_SILENCE
 
 
 class Beat(Command, frozen=True):
@@ -111,6 +140,10 @@ class AgentRegistered(Event, frozen=True):
     capacity: int
     registered_at: int
     requested_by: str
+    heartbeat_every_ms: int = HEARTBEAT_EVERY_MS
+    degraded_after_ms: int = DEGRADED_AFTER_MS
+    unhealthy_after_ms: int = UNHEALTHY_AFTER_MS
+    removed_after_ms: int = REMOVED_AFTER_MS
 
 
 class AgentSeen(Event, frozen=True):
@@ -167,6 +200,16 @@ class Agent(msgspec.Struct, frozen=True):
     health: Health
     seen_at: int  # µs
     telemetry: Telemetry = Telemetry()
+    silence: Silence = USUAL_SILENCE
+
+
+def refusal(agent: Agent | None) -> str:
+    """Why nobody gets work from the agent; empty if it takes some."""
+    if agent is None:
+        return "there is no such agent"
+    if agent.presence is not Presence.REGISTERED:
+        return f"the agent is {agent.presence}"
+    return "" if agent.health is Health.HEALTHY else f"the agent is {agent.health}"
 
 
 def decide(agent: Agent | None, command: AgentCommand) -> list[AgentEvent]:
@@ -192,12 +235,14 @@ def _existing(agent: Agent | None) -> Agent:
 
 def _register(agent: Agent | None, command: Register) -> list[AgentEvent]:
     _check(command.agent_id, command.profile)
-    profile = command.profile
+    profile, silence = command.profile, command.silence
     if agent is not None and agent.profile == profile and agent.presence is not Presence.DEREGISTERED:
-        if _age_ms(agent, command.now) < NOTED_EVERY_MS:
+        # By the times that the log has: whether nothing follows must not depend on what the settings are now.
+        if _age_ms(agent, command.now) < agent.silence.noted_every_ms:
             return []
-        if agent.presence is Presence.REGISTERED:
+        if agent.presence is Presence.REGISTERED and agent.silence == silence:
             return _seen(agent, agent.telemetry, command.now)
+    _check_times(silence)
     return [
         AgentRegistered(
             command.agent_id,
@@ -207,8 +252,20 @@ def _register(agent: Agent | None, command: Register) -> list[AgentEvent]:
             profile.capacity,
             command.now,
             command.requested_by[:REASON_CHARS_MAX],
+            silence.heartbeat_every_ms,
+            silence.degraded_after_ms,
+            silence.unhealthy_after_ms,
+            silence.removed_after_ms,
         )
     ]
+
+
+def _check_times(silence: Silence) -> None:
+    steps = msgspec.structs.astuple(silence)
+    if steps[0] < 1 or any(step >= later for step, later in itertools.pairwise(steps)):
+        raise Rejected(
+            f"each step of silence must come after the one before: heartbeats, then {steps[1:]} ms"
+        )
 
 
 def _check(agent_id: str, profile: Profile) -> None:
@@ -235,7 +292,8 @@ def _beat(agent: Agent, command: Beat) -> list[AgentEvent]:
     if not (0 <= told.success_rate <= 1 and 0 <= told.load <= 1 and told.latency_ms >= 0):
         raise Rejected("success_rate and load must be within 0 to 1, latency_ms not negative")
     # Before anything else: a heartbeat that said nothing new says nothing new later either, when silence was noticed.
-    if _age_ms(agent, command.now) < (TOLD_EVERY_MS if _notable(agent.telemetry, told) else NOTED_EVERY_MS):
+    notable, times = _notable(agent.telemetry, told), agent.silence
+    if _age_ms(agent, command.now) < (times.told_every_ms if notable else times.noted_every_ms):
         return []
     if agent.presence is not Presence.REGISTERED:
         raise Rejected(f"the agent is {agent.presence}: register it again")
@@ -286,7 +344,20 @@ def evolve(agent: Agent | None, event: AgentEvent) -> Agent:
     """What an event makes of the agent."""
     if isinstance(event, AgentRegistered):
         profile = Profile(event.agent_type, event.capabilities, event.task_types, event.capacity)
-        return Agent(event.agent_id, profile, Presence.REGISTERED, Health.HEALTHY, event.registered_at)
+        silence = Silence(
+            event.heartbeat_every_ms,
+            event.degraded_after_ms,
+            event.unhealthy_after_ms,
+            event.removed_after_ms,
+        )
+        return Agent(
+            event.agent_id,
+            profile,
+            Presence.REGISTERED,
+            Health.HEALTHY,
+            event.registered_at,
+            silence=silence,
+        )
     assert agent is not None, "the history of an agent begins with AgentRegistered"
     change = msgspec.structs.replace
     match event:
@@ -304,8 +375,9 @@ def evolve(agent: Agent | None, event: AgentEvent) -> Agent:
 
 
 def _due_at(agent: Agent) -> int:
-    after_ms = {Health.HEALTHY: DEGRADED_AFTER_MS, Health.DEGRADED: UNHEALTHY_AFTER_MS}
-    return agent.seen_at + after_ms.get(agent.health, REMOVED_AFTER_MS) * 1_000
+    times = agent.silence
+    after_ms = {Health.HEALTHY: times.degraded_after_ms, Health.DEGRADED: times.unhealthy_after_ms}
+    return agent.seen_at + after_ms.get(agent.health, times.removed_after_ms) * 1_000
 
 
 def timers(agent: Agent) -> Mapping[str, int]:

@@ -1,11 +1,12 @@
 """Settings of every process: from the command line, the environment (NEURAL_HIVE_…), a file, or a running system."""
 
+import itertools
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from neural_hive.state import running_state
@@ -58,6 +59,13 @@ class Settings(BaseSettings):
     worker_task_types: tuple[Literal["BUILD", "TEST", "VALIDATE", "DEPLOY", "EXECUTE"], ...] = Field(
         ("BUILD", "TEST", "VALIDATE", "DEPLOY", "EXECUTE"), min_length=1
     )
+    worker_capabilities: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")], ...] = Field(
+        (), max_length=64
+    )
+    agent_heartbeat_s: float = Field(30.0, ge=0.1, le=86_400)
+    agent_degraded_s: float = Field(90.0, le=1e9)
+    agent_unhealthy_s: float = Field(180.0, le=1e9)
+    agent_removed_s: float = Field(600.0, le=1e9)
 
     kafka_port: int = Field(19092, ge=1, le=65535)
     clickhouse_http_port: int = Field(18123, ge=1, le=65535)
@@ -65,6 +73,16 @@ class Settings(BaseSettings):
     api_port: int = Field(18080, ge=1, le=65535)
     metrics: bool = True
     metrics_port: int = Field(0, ge=0, le=65535)  # 0: any free one, for each process
+
+    @model_validator(mode="after")
+    def _silences_follow_each_other(self) -> "Settings":
+        names = ("agent_heartbeat_s", "agent_degraded_s", "agent_unhealthy_s", "agent_removed_s")
+        for name, later in itertools.pairwise(names):
+            if getattr(self, name) >= getattr(self, later):
+                raise ValueError(
+                    f"{later} ({getattr(self, later):g} s) must be longer than {name} ({getattr(self, name):g} s)"
+                )
+        return self
 
     def kafka_security(self) -> dict[str, str]:
         """librdkafka's settings of encryption and login."""
@@ -162,7 +180,9 @@ def _explain(error: ValidationError, config: Path | None) -> str:
     problems = []
     for problem in error.errors():
         name = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
+        if not name:  # of several settings together: the text names them
+            problems.append(problem["msg"].removeprefix("Value error, "))
+        elif problem["type"] == "extra_forbidden":
             problems.append(f"there is no setting {name}")
         else:
             problems.append(f"{name} (in {PREFIX}{name.upper()}{place}): {problem['msg']}")

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from neural_hive.aggregates.agent import Silence
 from neural_hive.schemas.extensions import SYSTEMS_GROUP, declared
-from neural_hive.streams import orchestrator, registry
+from neural_hive.streams import orchestrator, registry, registry_metrics
 from neural_hive.streams.kernel.system import System
 
 
@@ -16,10 +17,36 @@ class SystemSettings(Protocol):
         """The agent that all work is given to."""
         ...
 
+    @property
+    def agent_heartbeat_s(self) -> float:
+        """How often agents shall tell that they live; the three that follow: what becomes of them after a silence."""
+        ...
+
+    @property
+    def agent_degraded_s(self) -> float: ...
+
+    @property
+    def agent_unhealthy_s(self) -> float: ...
+
+    @property
+    def agent_removed_s(self) -> float: ...
+
+
+def _registry(settings: SystemSettings) -> System:
+    times_s = (
+        settings.agent_heartbeat_s,
+        settings.agent_degraded_s,
+        settings.agent_unhealthy_s,
+        settings.agent_removed_s,
+    )
+    system = registry.build(Silence(*(round(time_s * 1_000) for time_s in times_s)))
+    registry_metrics.watch(system)
+    return system
+
 
 _OWN: Final[dict[str, Callable[[SystemSettings], System]]] = {
     "orchestrator": lambda settings: orchestrator.build(settings.agent_id),
-    "registry": lambda settings: registry.build(),
+    "registry": _registry,
 }
 
 SYSTEMS: Final[dict[str, Callable[[SystemSettings], System]]] = {**_OWN, **declared(SYSTEMS_GROUP, _OWN)}

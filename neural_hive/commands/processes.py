@@ -91,7 +91,11 @@ def _told_to_registry(settings: Settings) -> Iterator[None]:
     from neural_hive.streams.worker_metrics import standing
 
     config = AgentConfig(
-        settings.agent_id, task_types=settings.worker_task_types, capacity=settings.worker_concurrency
+        settings.agent_id,
+        capabilities=settings.worker_capabilities,
+        task_types=settings.worker_task_types,
+        capacity=settings.worker_concurrency,
+        heartbeat_every_s=settings.agent_heartbeat_s,
     )
 
     def telemetry() -> AgentTelemetry:

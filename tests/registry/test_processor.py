@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from neural_hive.aggregates import agent
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
 from neural_hive.connectors.kafka_log import read_committed
 from neural_hive.replay.everything import Request, verify_everything
@@ -19,7 +18,6 @@ from neural_hive.schemas.envelope import Envelope
 from neural_hive.schemas.topics import TOPICS
 from neural_hive.sdk.agent import AgentClient, AgentConfig
 from neural_hive.streams.registry import build
-from tests.registry import quick
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 2
@@ -85,9 +83,7 @@ def wait_for(look: Callable[[], object]) -> None:
         time.sleep(0.3)
 
 
-def test_silence_survives_a_kill_and_never_overtakes_heartbeats(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_silence_survives_a_kill_and_never_overtakes_heartbeats(registry: Registry) -> None:
     registry.start()
     silent = AgentClient(AgentConfig("silent"), registry.config)
     living = AgentClient(AgentConfig("living", heartbeat_every_s=0.5), registry.config)
@@ -106,7 +102,6 @@ def test_silence_survives_a_kill_and_never_overtakes_heartbeats(
     (_, registered, _), *rest = registry.story("silent")
     changes = [(payload.get("to_health"), (at - registered) // 1_000) for _, at, payload in rest]
     assert changes == [("DEGRADED", 8_000), ("UNHEALTHY", 12_000), (None, 16_000)]
-    for name, value in quick.TIMES_MS.items():
-        monkeypatch.setattr(agent, name, value)
+    # With other settings than those it was decided by: the log has the times.
     report = verify_everything(Request((build(),), registry.config, None, registry.folder, stall_s=10))
     assert (report.findings, report.problem) == ((), "")

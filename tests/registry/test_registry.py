@@ -1,57 +1,71 @@
-"""The registry's messages in memory: the real handlers, decisions and folds."""
+"""The registry's messages on the real fold and codec: signs of life, trails, and what is measured of them."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from neural_hive.aggregates.agent import AgentRegistered, AgentSeen, AgentType
+from neural_hive.aggregates.agent import AgentRegistered, AgentSeen, AgentType, Silence
 from neural_hive.aggregates.aggregate import Rejected
-from neural_hive.aggregates.pheromone import TrailReinforced
-from neural_hive.streams.registry import build
+from neural_hive.aggregates.pheromone import TRAIL, TrailReinforced
+from neural_hive.streams.kernel.system import Committed, Measured
+from neural_hive.streams.registry import HEALTH_CHECK, HEARTBEAT, build
 from neural_hive.streams.registry_messages import (
-    COMMANDS,
     DeregisterAgent,
     Heartbeat,
     RegisterAgent,
     ReinforceTrail,
 )
-from tests.orchestrator.memory_unit import MemoryUnit
+from tests.registry.kernel_unit import SECOND, KernelUnit
 
 REGISTER = RegisterAgent("a", AgentType.WORKER, ("python",), (), 2, "ann")
+QUICK = Silence(3_000, 9_000, 18_000, 60_000)
 
 
-class Registry:
-    """The system, and messages with an id each."""
-
-    def __init__(self) -> None:
-        self.unit = MemoryUnit(build())
-        self._count = 0
-
-    def take(self, message: Any, message_id: str = "") -> list[type]:
-        self._count += 1
-        events = self.unit.handle(COMMANDS, message, message_id or f"message {self._count}")
-        return [type(event) for event in events]
+@pytest.fixture
+def unit() -> Iterator[KernelUnit]:
+    made = KernelUnit(build(QUICK))
+    yield made
+    made.close()
 
 
-def test_a_repeated_message_yields_nothing() -> None:
-    registry = Registry()
-    assert registry.take(REGISTER, "one") == [AgentRegistered]
-    registry.unit.now += 60_000_000
-    assert registry.take(REGISTER, "one") == []
+def kinds(events: list[Any]) -> list[type]:
+    return [type(event) for event in events]
+
+
+def test_a_repeated_message_yields_nothing(unit: KernelUnit) -> None:
+    assert kinds(unit.handle(REGISTER, "one")) == [AgentRegistered]
+    unit.now += 6 * SECOND
+    assert unit.handle(REGISTER, "one") == []
     outcome = ReinforceTrail("a", "python", True)
-    assert registry.take(outcome, "two") == [TrailReinforced]
-    assert registry.take(outcome, "two") == []
-    assert registry.take(outcome, "three") == [TrailReinforced]
-    assert registry.unit.states["trail", "a/python"].success_level > 1
+    assert kinds(unit.handle(outcome, "two")) == [TrailReinforced]
+    assert unit.handle(outcome, "two") == []
+    assert kinds(unit.handle(outcome, "three")) == [TrailReinforced]
+    assert unit.state(TRAIL, "a/python").success_level > 1
 
 
-def test_the_state_is_the_fold_of_the_log() -> None:
-    registry = Registry()
-    registry.take(REGISTER)
-    registry.unit.now += 60_000_000
-    assert registry.take(Heartbeat("a", 0.9, 0.5, 20)) == [AgentSeen]
-    registry.take(ReinforceTrail("a", "python", False))
-    registry.take(DeregisterAgent("a", "done", "ann"))
+def test_the_state_is_the_fold_of_the_log(unit: KernelUnit) -> None:
+    unit.handle(REGISTER)
+    unit.now += 6 * SECOND
+    assert kinds(unit.handle(Heartbeat("a", 0.9, 0.5, 20))) == [AgentSeen]
+    unit.handle(ReinforceTrail("a", "python", False))
+    unit.handle(DeregisterAgent("a", "done", "ann"))
     with pytest.raises(Rejected, match="register it first"):
-        registry.take(Heartbeat("nobody", 1.0, 0.0, 0))
-    assert registry.unit.folded() == registry.unit.states
+        unit.handle(Heartbeat("nobody", 1.0, 0.0, 0))
+    assert unit.refolded_rows() == unit.rows()
+
+
+def test_signs_of_life_and_looks_at_silence_are_measured(unit: KernelUnit) -> None:
+    told: list[Measured] = []
+    unit.system.observers.append(lambda committed: told.extend(_measured(committed)))
+    unit.handle(REGISTER)
+    unit.handle(Heartbeat("a", 1.0, 0.0, 0), sent_at=unit.now - SECOND // 4)
+    unit.handle(Heartbeat("a", 1.0, 0.0, 0), sent_at=unit.now + SECOND)
+    unit.handle(Heartbeat("a", 1.0, 0.0, 0), sent_at=-(2**62))
+    unit.pass_time(10)
+    seconds = [(one.name, one.seconds) for one in told]
+    assert seconds == [(HEARTBEAT, 0.25), (HEARTBEAT, 0.0), (HEARTBEAT, 3_600.0), (HEALTH_CHECK, 9.0)]
+
+
+def _measured(committed: Committed) -> tuple[Measured, ...]:
+    return committed.measured
