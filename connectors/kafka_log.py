@@ -214,8 +214,9 @@ def begin_offsets(config: Config, partitions: Iterable[tuple[str, int]]) -> dict
 class Ranges:
     """What there is of whole topics, asked on one connection: an admin client takes up to 3 s now and then."""
 
-    def __init__(self, config: Config) -> None:
-        self._consumer = Consumer(
+    def __init__(self, config: Config, consumer: Consumer | None = None) -> None:
+        """`consumer`: one that is there already, and reads uncommitted."""
+        self._consumer = consumer or Consumer(
             {"log_level": 3, **config, "group.id": _NO_GROUP, "isolation.level": "read_uncommitted"}
         )
 
@@ -224,7 +225,7 @@ class Ranges:
 
         Raises UnreadableLog.
         """
-        return {partition: self._range(topic, partition) for partition in self._partitions(topic)}
+        return {partition: self.of_partition(topic, partition) for partition in self._partitions(topic)}
 
     def _partitions(self, topic: str) -> list[int]:
         try:
@@ -235,7 +236,8 @@ class Ranges:
             raise UnreadableLog(f"{topic}: {known.error.str()}")
         return sorted(known.partitions)
 
-    def _range(self, topic: str, partition: int) -> tuple[int, int]:
+    def of_partition(self, topic: str, partition: int) -> tuple[int, int]:
+        """The same of one partition. Raises UnreadableLog."""
         deadline = time.monotonic() + CALL_TIMEOUT_S
         while True:
             try:

@@ -4,7 +4,6 @@ Open: fence (nobody with our transactional id can commit any more), then read of
 Step: cut what is done already, decide, commit events with input offsets in one transaction, then write the state.
 """
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,44 +11,31 @@ from typing import Any, NoReturn
 
 import msgspec
 import structlog
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from neural_hive.aggregates.aggregate import Rejected
 from neural_hive.aggregates.identity import derived_id
 from neural_hive.aggregates.partition import AcceptLog
-from neural_hive.connectors.kafka_log import UnreadableLog, begin_offsets
 from neural_hive.schemas.codec import Decoded, EventEncoder
 from neural_hive.streams.kernel import metrics
 from neural_hive.streams.kernel.acceptance import accepted_for, forget_accepted, set_aside
 from neural_hive.streams.kernel.broadcast import Broadcast
+from neural_hive.streams.kernel.clock import Clock, SystemClock
 from neural_hive.streams.kernel.fold import NEVER, Fold, Route
 from neural_hive.streams.kernel.inbox import Mail, Misrouted, dead_letter, open_mail
+from neural_hive.streams.kernel.partition_log import Fenced, Indefinite, KafkaPartitionLog, PartitionLog
 from neural_hive.streams.kernel.reading import RegistryAway
 from neural_hive.streams.kernel.recovery import BrokenLog, Recovered, last_acceptance, recover
 from neural_hive.streams.kernel.standing import StateView
 from neural_hive.streams.kernel.state import Store, Timer, TopicPosition
 from neural_hive.streams.kernel.system import Committed, System
 from neural_hive.streams.kernel.transport import Batch
-from neural_hive.streams.kernel.unit import Cause, Output, Work, cause_digest
+from neural_hive.streams.kernel.unit import Cause, Work, cause_digest
 
-CALL_TIMEOUT_S = 30.0
-OFFSETS_TIMEOUT_S = 5.0
-ABANDONED_MAX = 5  # producers that never came back from a call; above it the process starts anew
 TRANSACTION_OUTPUTS_MAX = 20_000
 TRANSACTION_BYTES_MAX = 64 << 20
 IDLE_COMMIT_S = 1.0  # how long a position that passed only markers may wait for its commit
 LATE_TIMERS_MAX = 1_000  # timers fired in one transaction
-_SILENT = {"log_level": 2}  # of syslog's levels: what goes wrong comes as an exception, and is logged once
 log = structlog.get_logger()
-
-
-class Fenced(RuntimeError):
-    """Another process has this partition now: this one must end."""
-
-
-class _Indefinite(RuntimeError):
-    """Nobody knows whether the transaction was committed: only the log can tell."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -63,6 +49,10 @@ class Place(msgspec.Struct, frozen=True):
     state_version: str
     stall_s: float
     read: Callable[[bytes], Decoded]  # decodes a message of an input
+    clock: Clock = SystemClock()
+    open_store: Callable[[Path], Store] = Store
+    open_log: Callable[[str, str, int], PartitionLog] | None = None
+    """Makes the log of a group, a transactional id and a partition; None: Kafka's."""
 
 
 class Partition:
@@ -83,8 +73,7 @@ class Partition:
             for aggregate in system.all_aggregates
             for event in aggregate.events
         }
-        self._producer: Producer | None = None
-        self._abandoned = 0
+        self._log: PartitionLog | None = None
         self._is_told = False  # whether those who follow know that it is open
         self._store: Store | None = None
         self._ends: tuple[int, dict[str, int]] | None = None  # when asked (µs), end of each input then
@@ -109,21 +98,14 @@ class Partition:
         try:
             self._open()
             return True
-        except KafkaException as error:
-            if _is_fenced(error):
-                raise Fenced(f"{self.name}: {error.args[0].str()}") from error
-            log.warning("cannot recover yet", partition=self.name, why=error.args[0].str())
-        except (UnreadableLog, _Indefinite) as error:
+        except Indefinite as error:
             log.warning("cannot recover yet", partition=self.name, why=str(error))
         return False
 
     def _open(self) -> None:
-        started = time.monotonic()
+        started = self.place.clock.elapsed_s()
         self.close()
-        self._producer = Producer(self._producer_settings())
-        self._producer.init_transactions(CALL_TIMEOUT_S)
-        self._group = Consumer({**_SILENT, **self.place.kafka, "group.id": self.system.name})
-        self._admin = AdminClient({**_SILENT, **self.place.kafka})
+        self.log.take_over()
         recovered, accepted = self._recover()
         self.position = recovered.position
         self._read_offsets()
@@ -133,9 +115,18 @@ class Partition:
         self._is_told = True
         for follower in self.system.opened:
             self._call(follower, self.number, StateView(self.fold))
-        took_s = time.monotonic() - started
+        took_s = self.place.clock.elapsed_s() - started
         self.messages.recovery_seconds.set(took_s)
         log.info("partition open", partition=self.name, folded=recovered.folded, took_s=round(took_s, 3))
+
+    @property
+    def log(self) -> PartitionLog:
+        """The partition's way to Kafka."""
+        if self._log is None:
+            place, about = self.place, (self.system.name, self.name, self.number)
+            made = place.open_log(*about) if place.open_log else None
+            self._log = made or KafkaPartitionLog(place.kafka, *about, place.stall_s)
+        return self._log
 
     def _recover(self) -> tuple[Recovered, AcceptLog | None]:
         """The state at the log's end; and what to record first, if somebody accepts a damaged log now."""
@@ -145,7 +136,7 @@ class Partition:
             return self._fold_log(), None
         except BrokenLog as error:
             accepted = accepted_for(place.folder)
-            until = NEVER if accepted else last_acceptance(place.kafka, self.number, place.topic_ids)
+            until = NEVER if accepted else last_acceptance(self.log, place.topic_ids)
             # A state from before that the log does not explain is evidence: only a person's word sets it aside.
             if until == 0 or not (accepted or is_new):
                 raise
@@ -161,17 +152,9 @@ class Partition:
 
     def _fold_log(self, accepted_until: int = 0) -> Recovered:
         place = self.place
-        self._store = Store(place.folder / place.state_version)
+        self._store = place.open_store(place.folder / place.state_version)
         self.fold = Fold(self.system.all_aggregates, self._store)
-        return recover(
-            self.fold,
-            place.kafka,
-            self.number,
-            place.topic_ids,
-            place.state_version,
-            place.stall_s,
-            accepted_until,
-        )
+        return recover(self.fold, self.log, place.topic_ids, place.state_version, accepted_until)
 
     def _record(self, command: AcceptLog) -> None:
         """Writes that a damaged log was accepted, as the first event after it."""
@@ -179,31 +162,14 @@ class Partition:
         message_id = derived_id(self.name, "accept-log", command.found_position)
         digest = cause_digest(message_id)
         route = Route(self.name, self.name, digest.hex())
-        work.begin(Cause(message_id, digest, route, _now(), "", self.number, 0))
+        work.begin(Cause(message_id, digest, route, self.place.clock.now(), "", self.number, 0))
         work.execute(self.system.all_aggregates[-1], self.name, command)
         self._commit(work, {})
         forget_accepted(self.place.folder)
 
-    def _producer_settings(self) -> dict[str, Any]:
-        return {
-            **_SILENT,
-            **self.place.kafka,
-            "transactional.id": self.name,
-            "transaction.timeout.ms": 10_000,
-            "acks": "all",
-            "compression.type": "lz4",
-            "message.max.bytes": 9 << 20,
-            "queue.buffering.max.messages": 1_000_000,
-            "batch.num.messages": 100_000,
-            "retry.backoff.ms": 1,  # with the default of 100 ms each transaction costs 100 ms instead of 4
-            "retry.backoff.max.ms": 5,
-            "linger.ms": 5,
-        }
-
     def _read_offsets(self) -> None:
         """The committed input offsets; on the very first start the log's beginning is committed, in so many words."""
-        asked = [TopicPartition(topic, self.number) for topic in self._inputs]
-        found = {tp.topic: tp.offset for tp in self._group.committed(asked, CALL_TIMEOUT_S)}
+        found = self.log.committed(self._inputs)
         missing = [topic for topic, offset in found.items() if offset < 0]
         if missing and self.position.sequence > 0:
             raise BrokenLog(
@@ -212,9 +178,8 @@ class Partition:
                 "by hand (kafka-consumer-groups.sh --reset-offsets) to the record after the last one processed"
             )
         if missing:
-            begins = begin_offsets(self.place.kafka, [(topic, self.number) for topic in missing])
-            self.next = found | {topic: begins[topic, self.number] for topic in missing}
-            self._transact([], self.next)
+            self.next = found | {topic: self.log.range(topic)[0] for topic in missing}
+            self.log.commit([], self.next)
         self.next = found | {topic: self.next[topic] for topic in missing}
 
     def close(self) -> None:
@@ -224,7 +189,6 @@ class Partition:
             for follower in self.system.closed:
                 self._call(follower, self.number)
         self._close_store()
-        self._producer = None
 
     def _close_store(self) -> None:
         if self._store is not None:
@@ -244,7 +208,7 @@ class Partition:
                 self._fire_timers()
                 self._commit_passed()
                 return
-            except _Indefinite as error:
+            except Indefinite as error:
                 log.warning("recovering from the log", partition=self.name, why=str(error))
                 self.open()
 
@@ -266,12 +230,11 @@ class Partition:
                 self._commit(work, {batch.topic: batch.next})
             else:
                 self.next[batch.topic] = batch.next
-                self._passed_at = self._passed_at or time.monotonic()
+                self._passed_at = self._passed_at or self.place.clock.elapsed_s()
 
     def _stop_at_gap(self, batch: Batch, at: int) -> NoReturn:
         where = f"{batch.topic}:{batch.partition} continues at offset {batch.first}, expected {at}"
-        place = (batch.topic, batch.partition)
-        if begin_offsets(self.place.kafka, [place])[place] > at:
+        if self.log.range(batch.topic)[0] > at:
             raise BrokenLog(f"{where}: records expired before they were processed")
         raise Fenced(f"{where}: batches were dropped on their way in a rebalance, and are fetched again")
 
@@ -295,7 +258,7 @@ class Partition:
             work.forward(error.topic, record, error.routing_id)
             return
         except RegistryAway as error:
-            raise _Indefinite(str(error)) from error
+            raise Indefinite(str(error)) from error
         except Exception as error:
             self._refuse(work, record, error)
             return
@@ -320,8 +283,8 @@ class Partition:
 
     def _commit(self, work: Work, offsets: dict[str, int]) -> None:
         """The log first, then the state."""
-        started = time.monotonic()
-        topics = self._transact(work.outputs, self.next | offsets)
+        started = self.place.clock.elapsed_s()
+        topics = self._landed(work, self.log.commit(work.outputs, self.next | offsets))
         self.position = msgspec.structs.replace(
             self.position, sequence=work.sequence, topics=self.position.topics | topics
         )
@@ -329,11 +292,19 @@ class Partition:
         self.next.update(offsets)
         self.commits += 1
         self._passed_at = None
-        self.messages.transaction_seconds.observe(time.monotonic() - started)
+        self.messages.transaction_seconds.observe(self.place.clock.elapsed_s() - started)
         self.messages.events.inc(work.events)
         self.messages.repeats.inc(work.repeats)
         if self.system.observers:
             self._tell(Committed(self.number, tuple(work.observed), tuple(work.measured)))
+
+    def _landed(self, work: Work, offsets: Mapping[str, int]) -> dict[str, TopicPosition]:
+        """Where the last event of each topic stands."""
+        hashes = {output.topic: output.hash for output in work.outputs if output.hash is not None}
+        return {
+            topic: TopicPosition(self.place.topic_ids[topic], offsets[topic], digest)
+            for topic, digest in hashes.items()
+        }
 
     def _tell(self, committed: Committed) -> None:
         for observer in self.system.observers:
@@ -345,90 +316,17 @@ class Partition:
         except Exception as error:
             log.error("an observer failed", partition=self.name, exc_info=error)
 
-    def _transact(self, outputs: list[Output], offsets: dict[str, int]) -> dict[str, TopicPosition]:
-        """One transaction: records and input offsets. Returns where the last event of each topic stands."""
-        last = {output.topic: output for output in outputs if output.hash is not None}
-        landed: dict[str, int] = {}
-
-        def delivered(error: Any, message: Any) -> None:
-            if error is None:
-                landed[message.topic()] = message.offset()
-
-        producer = self._producer
-        assert producer is not None
-        try:
-            producer.begin_transaction()
-            for output in outputs:
-                watch = delivered if last.get(output.topic) is output else None
-                self._produce(producer, output, watch)
-            tps = [TopicPartition(topic, self.number, offset) for topic, offset in offsets.items()]
-            self._send_offsets(producer, tps)
-            producer.commit_transaction(CALL_TIMEOUT_S)
-        except KafkaException as error:
-            if _is_fenced(error):
-                raise Fenced(f"{self.name}: {error.args[0].str()}") from error
-            raise _Indefinite(error.args[0].str()) from error
-        if landed.keys() != last.keys():
-            raise _Indefinite("the broker did not say where the last events landed")
-        return {
-            topic: TopicPosition(self.place.topic_ids[topic], landed[topic], output.hash or b"")
-            for topic, output in last.items()
-        }
-
-    def _send_offsets(self, producer: Producer, tps: list[TopicPartition]) -> None:
-        """Adds the input offsets to the transaction. Raises _Indefinite: no answer in time.
-
-        When the broker was killed, librdkafka may wait for ever and forget its own time-out (confluentinc/librdkafka
-        5456), so the call has a thread of its own, which can be left behind: the next producer fences this one.
-        """
-        failed: list[BaseException] = []
-
-        def send() -> None:
-            try:
-                producer.send_offsets_to_transaction(
-                    tps, self._group.consumer_group_metadata(), OFFSETS_TIMEOUT_S
-                )
-            except BaseException as error:
-                failed.append(error)
-
-        thread = threading.Thread(target=send, name=f"{self.name}-offsets", daemon=True)
-        thread.start()
-        thread.join(OFFSETS_TIMEOUT_S * 1.2)  # its own time-out first, where it keeps to it
-        if thread.is_alive():
-            self._abandoned += 1
-            if self._abandoned > ABANDONED_MAX:
-                raise Fenced(f"{self.name}: {self._abandoned} producers never came back from a call")
-            raise _Indefinite(f"no answer to the offsets in {OFFSETS_TIMEOUT_S:g} s")
-        if failed:
-            raise failed[0]
-
-    @staticmethod
-    def _produce(producer: Producer, output: Output, watch: Any) -> None:
-        while True:
-            try:
-                producer.produce(
-                    output.topic,
-                    output.value,
-                    output.key,
-                    output.partition,
-                    on_delivery=watch,
-                    headers=output.headers,
-                )
-                return
-            except BufferError:
-                producer.poll(0.1)
-
     def _commit_passed(self) -> None:
         """Commits a position that has passed only markers for a while, so that the group's lag reaches zero."""
-        if self._passed_at is not None and time.monotonic() - self._passed_at > IDLE_COMMIT_S:
-            self._transact([], self.next)
+        if self._passed_at is not None and self.place.clock.elapsed_s() - self._passed_at > IDLE_COMMIT_S:
+            self.log.commit([], self.next)
             self._passed_at = None
 
     def wait_s(self) -> float:
         """How long a step without a batch can wait, s."""
         if self._passed_at is not None or self._ends is not None:
             return 0.05
-        return min(max((self.fold.next_due - _now()) / 1e6, 0.0), 1.0)
+        return min(max((self.fold.next_due - self.place.clock.now()) / 1e6, 0.0), 1.0)
 
     def _fire_timers(self) -> None:
         """Fires what is due, once every input was read up to the end that it had at or after the due time.
@@ -436,7 +334,7 @@ class Partition:
         Or results that wait in the topic after an outage would be overtaken by their time-outs.
         """
         if self._ends is None:
-            now = _now()
+            now = self.place.clock.now()
             if self.fold.next_due > now:
                 return
             self._ends = (now, self._input_ends())
@@ -474,22 +372,7 @@ class Partition:
             log.error("a timer's handler failed", partition=self.name, timer=repr(timer), exc_info=error)
 
     def _input_ends(self) -> dict[str, int]:
-        specs = {TopicPartition(topic, self.number): OffsetSpec.latest() for topic in self._inputs}
-        try:
-            answers = self._admin.list_offsets(specs, request_timeout=CALL_TIMEOUT_S)
-            return {tp.topic: answer.result(CALL_TIMEOUT_S).offset for tp, answer in answers.items()}
-        except KafkaException as error:
-            raise _Indefinite(error.args[0].str()) from error
+        return {topic: self.log.range(topic)[1] for topic in self._inputs}
 
 
-def _now() -> int:
-    return time.time_ns() // 1000
-
-
-def _is_fenced(error: KafkaException) -> bool:
-    kafka_error = error.args[0]
-    return bool(kafka_error.fatal()) or kafka_error.name() in (
-        "_FENCED",
-        "INVALID_PRODUCER_EPOCH",
-        "PRODUCER_FENCED",
-    )
+__all__ = ["Fenced", "Partition", "Place"]

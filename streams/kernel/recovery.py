@@ -15,14 +15,12 @@ from neural_hive.aggregates.partition import PartitionLogAccepted
 from neural_hive.connectors.kafka_log import (
     LostLog,
     Record,
-    begin_offsets,
-    end_offsets,
     merged,
-    read_committed,
 )
 from neural_hive.schemas.codec import decode
 from neural_hive.schemas.envelope import NO_HASH, Envelope
 from neural_hive.streams.kernel.fold import Fold, Route
+from neural_hive.streams.kernel.partition_log import PartitionLog
 from neural_hive.streams.kernel.state import Position, TopicPosition, row_key
 from neural_hive.streams.kernel.unit import EVENT_TYPE_HEADER, cause_digest
 
@@ -53,11 +51,9 @@ class _Event(msgspec.Struct, frozen=True):
 
 def recover(
     fold: Fold,
-    config: dict[str, Any],
-    partition: int,
+    log: PartitionLog,
     topic_ids: dict[str, str],
     state_version: str,
-    stall_s: float,
     accepted_until: int = 0,
 ) -> Recovered:
     """Folds all events that the state does not contain yet. Call after the fence.
@@ -66,12 +62,9 @@ def recover(
     Raises BrokenLog; StalledLog: a foreign transaction holds the log's end.
     """
     stored = fold.store.position() or _beginning(topic_ids, state_version)
-    ends = end_offsets(config, [(topic, partition) for topic in topic_ids])
-    _check_still_there(stored, topic_ids, ends, partition)
-    readers = [
-        _events(config, topic, partition, stored.topics.get(topic), ends[topic, partition], stall_s)
-        for topic in topic_ids
-    ]
+    ranges = {topic: log.range(topic) for topic in topic_ids}
+    _check_still_there(stored, topic_ids, ranges, log.partition)
+    readers = [_events(log, topic, stored.topics.get(topic), ranges[topic]) for topic in topic_ids]
     return _fold_all(fold, merged(readers), stored, accepted_until)
 
 
@@ -82,7 +75,7 @@ def _beginning(topic_ids: dict[str, str], state_version: str) -> Position:
 
 
 def _check_still_there(
-    stored: Position, topic_ids: dict[str, str], ends: dict[tuple[str, int], int], partition: int
+    stored: Position, topic_ids: dict[str, str], ranges: dict[str, tuple[int, int]], partition: int
 ) -> None:
     for topic, position in stored.topics.items():
         where = f"{topic}:{partition}"
@@ -91,30 +84,21 @@ def _check_still_there(
                 f"{where} is another topic than the state was made from "
                 f"(topic id {topic_ids.get(topic)}, expected {position.topic_id}): it was deleted and made anew"
             )
-        if position.offset >= ends[topic, partition]:
+        if position.offset >= ranges[topic][1]:
             raise BrokenLog(
-                f"{where} ends at offset {ends[topic, partition]}, but the state contains offset "
+                f"{where} ends at offset {ranges[topic][1]}, but the state contains offset "
                 f"{position.offset}: the log lost committed events"
             )
 
 
 def _events(
-    config: dict[str, Any],
-    topic: str,
-    partition: int,
-    position: TopicPosition | None,
-    end: int,
-    stall_s: float,
+    log: PartitionLog, topic: str, position: TopicPosition | None, bounds: tuple[int, int]
 ) -> Iterator[tuple[int, _Event]]:
     """The topic's events behind the position, by sequence; the last known one is read again to see it unchanged."""
     known = position is not None and position.offset >= 0
-    first = (
-        position.offset
-        if position is not None and known
-        else begin_offsets(config, [(topic, partition)])[topic, partition]
-    )
+    first = position.offset if position is not None and known else bounds[0]
     try:
-        for record in read_committed(config, topic, partition, first, end, stall_s):
+        for record in log.read(topic, first, bounds[1]):
             if known and position is not None:
                 known = False
                 _check_unchanged(record, position)
@@ -125,7 +109,7 @@ def _events(
     except LostLog as error:
         raise BrokenLog(str(error)) from error
     if known:
-        raise BrokenLog(f"{topic}:{partition} has no record at offset {first}, which the state contains")
+        raise BrokenLog(f"{topic}:{log.partition} has no record at offset {first}, which the state contains")
 
 
 def _check_unchanged(record: Record, position: TopicPosition) -> None:
@@ -136,14 +120,12 @@ def _check_unchanged(record: Record, position: TopicPosition) -> None:
         )
 
 
-def last_acceptance(config: dict[str, Any], partition: int, topics: Iterable[str]) -> int:
+def last_acceptance(log: PartitionLog, topics: Iterable[str]) -> int:
     """The sequence of the last event that says that a damaged log was accepted; 0 if there is none."""
     name = PartitionLogAccepted.__name__.encode()
-    ends = end_offsets(config, [(topic, partition) for topic in topics])
-    begins = begin_offsets(config, ends)
     last = 0
-    for place, end in ends.items():
-        for record in read_committed(config, *place, begins[place], end):
+    for topic in topics:
+        for record in log.read(topic, *log.range(topic)):
             if (EVENT_TYPE_HEADER, name) in record.headers:
                 head = decode(record.value or b"", "event").head
                 assert isinstance(head, Envelope)

@@ -2,14 +2,12 @@
 
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from neural_hive.streams.kernel import partition as kernel
-from neural_hive.streams.kernel.partition import ABANDONED_MAX, Fenced, Partition, Place
-from tests.toy.system import build
+from neural_hive.streams.kernel import partition_log as kernel
+from neural_hive.streams.kernel.partition_log import ABANDONED_MAX, Fenced, Indefinite, KafkaPartitionLog
 
 
 class HungProducer:
@@ -31,19 +29,18 @@ class Group:
 
 
 @pytest.fixture
-def hung(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A partition whose producer never answers."""
+def hung(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The log of a partition whose producer never answers."""
     monkeypatch.setattr(kernel, "OFFSETS_TIMEOUT_S", 0.02)
-    place = Place({}, tmp_path, {}, {}, "logic", "state", 1.0, read=lambda value: None)  # type: ignore[arg-type, return-value]
-    partition: Any = Partition(build(), 0, place, {})
-    partition._producer, partition._group = HungProducer(), Group()
-    yield partition
-    partition._producer.released.set()
+    log: Any = KafkaPartitionLog({}, "toy", "toy.0", 0, 1.0)
+    log._producer, log._group = HungProducer(), Group()
+    yield log
+    log._producer.released.set()
 
 
 def test_a_call_that_hangs_is_left_and_the_process_ends_when_too_many_do(hung: Any) -> None:
     for _ in range(ABANDONED_MAX):
-        with pytest.raises(kernel._Indefinite, match="no answer to the offsets"):
-            hung._transact([], {})
+        with pytest.raises(Indefinite, match="no answer to the offsets"):
+            hung.commit([], {})
     with pytest.raises(Fenced, match="never came back"):
-        hung._transact([], {})
+        hung.commit([], {})

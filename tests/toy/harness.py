@@ -20,6 +20,7 @@ from neural_hive.connectors.kafka_log import Record, read_committed
 from neural_hive.schemas.codec import decode, encode_message
 from neural_hive.schemas.envelope import NO_HASH, Envelope, Header
 from neural_hive.streams.kernel.fold import Fold
+from neural_hive.streams.kernel.partition_log import KafkaPartitionLog
 from neural_hive.streams.kernel.processor import EXIT_FENCED
 from neural_hive.streams.kernel.recovery import recover
 from neural_hive.streams.kernel.state import Store
@@ -302,9 +303,8 @@ class Toy:
         topic_ids = cluster_of(self.config, self.system).topic_ids
         for partition in range(self.partitions):
             fresh = Store(self.folder / f"refolded-{partition}-{uuid.uuid4().hex[:6]}")
-            position = recover(
-                Fold(self.system.all_aggregates, fresh), self.config, partition, topic_ids, "refolded", 10
-            ).position
+            log = KafkaPartitionLog(self.config, "refold", "refold", partition, 10)
+            position = recover(Fold(self.system.all_aggregates, fresh), log, topic_ids, "refolded").position
             expected = dict(fresh.rows())
             fresh.close()
             for kept in self._stores(partition, position.sequence):

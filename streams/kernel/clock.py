@@ -1,0 +1,28 @@
+"""The time as the kernel sees it; a simulation has another one."""
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Two clocks: one that others share, one that never jumps."""
+
+    def now(self) -> int:
+        """The wall clock, µs since 1970."""
+        ...
+
+    def elapsed_s(self) -> float:
+        """Time since some moment, s."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now(self) -> int:
+        """See Clock.now."""
+        return time.time_ns() // 1_000
+
+    def elapsed_s(self) -> float:
+        """See Clock.elapsed_s."""
+        return time.monotonic()

@@ -1,0 +1,203 @@
+"""What a partition asks of Kafka, in one place: to take over, to read its log, and to commit.
+
+`PartitionLog` is all that the kernel's guarantees rest on; `KafkaPartitionLog` is Kafka's answer to it.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, Protocol
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+
+from neural_hive.connectors.kafka_log import Ranges, Record, UnreadableLog, read_committed
+from neural_hive.streams.kernel.unit import Output
+
+CALL_TIMEOUT_S: Final = 30.0
+OFFSETS_TIMEOUT_S: Final = 5.0
+ABANDONED_MAX: Final = 5  # producers that never came back from a call; above it the process starts anew
+TRANSACTION_TIMEOUT_MS: Final = 10_000
+_SILENT: Final = {
+    "log_level": 2
+}  # of syslog's levels: what goes wrong comes as an exception, and is logged once
+
+
+class Fenced(RuntimeError):
+    """Another process has this partition now: this one must end."""
+
+
+class Indefinite(RuntimeError):
+    """Nobody knows whether the transaction was committed: only the log can tell."""
+
+
+class PartitionLog(Protocol):
+    """One partition of a system's topics, for one owner at a time.
+
+    Every call may raise Fenced: there is another owner; or Indefinite: no answer, for now.
+    """
+
+    partition: int
+
+    def take_over(self) -> None:
+        """Makes this the owner. After it nobody else can commit, and what others left open is ended."""
+        ...
+
+    def committed(self, topics: Iterable[str]) -> dict[str, int]:
+        """The committed input offsets; −1 where there is none."""
+        ...
+
+    def commit(self, outputs: list[Output], offsets: Mapping[str, int]) -> dict[str, int]:
+        """Records and input offsets, in one transaction. Topic → offset of the last event on it."""
+        ...
+
+    def range(self, topic: str) -> tuple[int, int]:
+        """The first offset that there is, and the one that follows the last, open transactions included."""
+        ...
+
+    def read(self, topic: str, first: int, end: int) -> Iterator[Record]:
+        """The committed records of [first, end). Raises StalledLog, LostLog."""
+        ...
+
+
+class KafkaPartitionLog:
+    """See PartitionLog. One transactional producer, made anew whenever the partition is taken over."""
+
+    def __init__(
+        self, config: Mapping[str, Any], group: str, transactional_id: str, partition: int, stall_s: float
+    ) -> None:
+        self._config, self._transactional_id = dict(config), transactional_id
+        self.partition, self._stall_s = partition, stall_s
+        self._group = Consumer(
+            {**_SILENT, **config, "group.id": group, "isolation.level": "read_uncommitted"}
+        )
+        self._ranges = Ranges(config, self._group)
+        self._producer: Producer | None = None
+        self._abandoned = 0
+
+    def take_over(self) -> None:
+        """See PartitionLog.take_over."""
+        self._producer = Producer(self._producer_settings())
+        try:
+            self._producer.init_transactions(CALL_TIMEOUT_S)
+        except KafkaException as error:
+            raise self._explained(error) from error
+
+    def _producer_settings(self) -> dict[str, Any]:
+        return {
+            **_SILENT,
+            **self._config,
+            "transactional.id": self._transactional_id,
+            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+            "acks": "all",
+            "compression.type": "lz4",
+            "message.max.bytes": 9 << 20,
+            "queue.buffering.max.messages": 1_000_000,
+            "batch.num.messages": 100_000,
+            "retry.backoff.ms": 1,  # with the default of 100 ms each transaction costs 100 ms instead of 4
+            "retry.backoff.max.ms": 5,
+            "linger.ms": 5,
+        }
+
+    def committed(self, topics: Iterable[str]) -> dict[str, int]:
+        """See PartitionLog.committed."""
+        asked = [TopicPartition(topic, self.partition) for topic in topics]
+        try:
+            return {tp.topic: max(tp.offset, -1) for tp in self._group.committed(asked, CALL_TIMEOUT_S)}
+        except KafkaException as error:
+            raise self._explained(error) from error
+
+    def range(self, topic: str) -> tuple[int, int]:
+        """See PartitionLog.range."""
+        try:
+            return self._ranges.of_partition(topic, self.partition)
+        except UnreadableLog as error:
+            raise Indefinite(str(error)) from error
+
+    def read(self, topic: str, first: int, end: int) -> Iterator[Record]:
+        """See PartitionLog.read."""
+        try:
+            yield from read_committed(self._config, topic, self.partition, first, end, self._stall_s)
+        except UnreadableLog as error:
+            raise Indefinite(str(error)) from error
+
+    def commit(self, outputs: list[Output], offsets: Mapping[str, int]) -> dict[str, int]:
+        """See PartitionLog.commit."""
+        last = {output.topic: output for output in outputs if output.hash is not None}
+        landed: dict[str, int] = {}
+
+        def delivered(error: Any, message: Any) -> None:
+            if error is None:
+                landed[message.topic()] = message.offset()
+
+        producer = self._producer
+        assert producer is not None, "take_over comes first"
+        try:
+            producer.begin_transaction()
+            for output in outputs:
+                watch = delivered if last.get(output.topic) is output else None
+                _produce(producer, output, watch)
+            tps = [TopicPartition(topic, self.partition, offset) for topic, offset in offsets.items()]
+            self._send_offsets(producer, tps)
+            producer.commit_transaction(CALL_TIMEOUT_S)
+        except KafkaException as error:
+            raise self._explained(error) from error
+        if landed.keys() != last.keys():
+            raise Indefinite("the broker did not say where the last events landed")
+        return landed
+
+    def _send_offsets(self, producer: Producer, tps: list[TopicPartition]) -> None:
+        """Adds the input offsets to the transaction. Raises Indefinite: no answer in time.
+
+        When the broker was killed, librdkafka may wait for ever and forget its own time-out (confluentinc/librdkafka
+        5456), so the call has a thread of its own, which can be left behind: the next producer fences this one.
+        """
+        failed: list[BaseException] = []
+
+        def send() -> None:
+            try:
+                producer.send_offsets_to_transaction(
+                    tps, self._group.consumer_group_metadata(), OFFSETS_TIMEOUT_S
+                )
+            except BaseException as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=send, name=f"{self._transactional_id}-offsets", daemon=True)
+        thread.start()
+        thread.join(OFFSETS_TIMEOUT_S * 1.2)  # its own time-out first, where it keeps to it
+        if thread.is_alive():
+            self._abandoned += 1
+            if self._abandoned > ABANDONED_MAX:
+                raise Fenced(
+                    f"{self._transactional_id}: {self._abandoned} producers never came back from a call"
+                )
+            raise Indefinite(f"no answer to the offsets in {OFFSETS_TIMEOUT_S:g} s")
+        if failed:
+            raise failed[0]
+
+    def _explained(self, error: KafkaException) -> Fenced | Indefinite:
+        text = error.args[0].str()
+        return Fenced(f"{self._transactional_id}: {text}") if _is_fenced(error) else Indefinite(text)
+
+
+def _produce(producer: Producer, output: Output, watch: Any) -> None:
+    while True:
+        try:
+            producer.produce(
+                output.topic,
+                output.value,
+                output.key,
+                output.partition,
+                on_delivery=watch,
+                headers=output.headers,
+            )
+            return
+        except BufferError:
+            producer.poll(0.1)
+
+
+def _is_fenced(error: KafkaException) -> bool:
+    kafka_error = error.args[0]
+    return bool(kafka_error.fatal()) or kafka_error.name() in (
+        "_FENCED",
+        "INVALID_PRODUCER_EPOCH",
+        "PRODUCER_FENCED",
+    )
