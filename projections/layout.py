@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+import structlog
 from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AdminClient
 
@@ -10,6 +12,8 @@ from neural_hive.projections.positions import Position
 from neural_hive.projections.source import LogLost
 
 _CALL_TIMEOUT_S: Final = 30.0
+
+log = structlog.get_logger(__name__)
 
 
 def check(position: Position, topic_id: str, begin: int, end: int) -> None:
@@ -30,6 +34,20 @@ def check(position: Position, topic_id: str, begin: int, end: int) -> None:
             f"{where} begins at offset {begin}, and is archived up to {position.next} only: the records between "
             "were deleted before they were archived"
         )
+
+
+def past_expired(position: Position, begin: int) -> Position:
+    """The position, moved to where a stream of measurements begins: what expired unread is no part of history."""
+    if position.next >= begin:
+        return position
+    log.warning(
+        "measurements expired before they were archived",
+        topic=position.topic,
+        partition=position.partition,
+        first=position.next,
+        begin=begin,
+    )
+    return msgspec.structs.replace(position, next=begin)
 
 
 def layout(config: Mapping[str, Any], topics: list[str]) -> dict[str, tuple[str, int]]:

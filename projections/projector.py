@@ -16,7 +16,7 @@ from neural_hive.projections import metrics
 from neural_hive.projections.archive import Archive
 from neural_hive.projections.catalogue import PROJECTIONS
 from neural_hive.projections.http_store import HttpStore
-from neural_hive.projections.layout import check, layout
+from neural_hive.projections.layout import check, layout, past_expired
 from neural_hive.projections.positions import Position, Positions, Standing
 from neural_hive.projections.projection import Projection
 from neural_hive.projections.ranges import Batch, Part, Place, Range
@@ -122,6 +122,7 @@ class Projector:
     ) -> None:
         self._store, self._config, self._projections = store, config, projections
         self._archives: dict[str, Archive] = {name: archive_of(kind) for name, kind in kinds.items()}
+        self._derived = {name for name, kind in kinds.items() if kind is Kind.DERIVED}
         self._stopping, self._ready, self._reached, self._linger_s = stopping, ready, reached, linger_s
         self._batches: queue.Queue[Batch | None] = queue.Queue(maxsize=1)
         self._failure: BaseException | None = None
@@ -157,6 +158,8 @@ class Projector:
             if place not in found:
                 found[place] = Position(*place, topic_id, begins[place], 0)
             else:
+                if place[0] in self._derived:
+                    found[place] = past_expired(found[place], begins[place])
                 check(found[place], topic_id, begins[place], ends[place])
         pending = tuple(r for r in standing.pending if r.topic in self._archives)
         return Standing({place: found[place] for place in places}, pending)

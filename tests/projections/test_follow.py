@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from neural_hive.connectors.kafka_log import read_committed
 from neural_hive.projections.catalogue import PROJECTIONS
@@ -12,6 +13,7 @@ from neural_hive.projections.positions import TakenOver
 from neural_hive.projections.read_models import compare
 from neural_hive.projections.source import LogLost
 from neural_hive.projections.tickets import TICKETS
+from neural_hive.schemas.topics import Kind
 from tests.projections.support import (
     Follower,
     Log,
@@ -200,6 +202,25 @@ def test_topic_made_anew_or_cut_stops_the_projector(log: Log, follower: Make, ch
         failure = stopped.wait_end()
     assert isinstance(failure, LogLost)
     assert said in str(failure)
+
+
+@pytest.mark.parametrize("kind", [Kind.DERIVED, Kind.INPUT])
+def test_only_measurements_may_expire_unread(log: Log, follower: Make, kind: Kind) -> None:
+    log.kinds[log.inputs] = kind
+    log.write(log.inputs, [report_start("t1")])
+    with follower().running() as f:
+        f.wait_rows("messages", 1)
+        f.wait(lambda: f.one("SELECT count() FROM positions WHERE state = 'done'") > 0, "a position")
+    log.write(log.inputs, [report_start("t2"), report_start("t3"), report_start("t4")])
+    admin = AdminClient(log.config)
+    [expired] = admin.delete_records([TopicPartition(log.inputs, 0, 4)]).values()
+    expired.result(30)
+    with follower().running() as later:
+        if kind is Kind.INPUT:
+            assert "deleted before they were archived" in str(later.wait_end())
+        else:
+            later.wait_rows("messages", 2)
+            assert later.store.rows("SELECT offset FROM messages ORDER BY offset") == [(0,), (4,)]
 
 
 def test_what_clickhouse_lost_is_read_again_from_the_log(log: Log, follower: Make) -> None:
