@@ -8,20 +8,39 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from neural_hive.sdk.agent import AgentClient, AgentConfig, AgentTelemetry, Undelivered
+    from neural_hive.sdk.breaker import CircuitOpen
+    from neural_hive.sdk.client import HiveClient
+    from neural_hive.sdk.outcome import NoAnswerYet, Outcome, Verdict
+    from neural_hive.sdk.sender import Token
     from neural_hive.sdk.ticket import Ticket
     from neural_hive.sdk.worker import Agent
 
-__all__ = ["Agent", "AgentClient", "AgentConfig", "AgentTelemetry", "Ticket", "Undelivered"]
+__all__ = [
+    "Agent",
+    "AgentClient",
+    "AgentConfig",
+    "AgentTelemetry",
+    "CircuitOpen",
+    "HiveClient",
+    "NoAnswerYet",
+    "Outcome",
+    "Ticket",
+    "Token",
+    "Undelivered",
+    "Verdict",
+]
 
-# name: its module, imported when it is first asked for, so that the command starts without Kafka's client
-_MODULES: Final = {
-    "Agent": "worker",
-    "AgentClient": "agent",
-    "AgentConfig": "agent",
-    "AgentTelemetry": "agent",
-    "Ticket": "ticket",
-    "Undelivered": "agent",
+# module: its names. It is imported when one is first asked for, so that the command starts without Kafka's client.
+_NAMES: Final = {
+    "agent": ("AgentClient", "AgentConfig", "AgentTelemetry", "Undelivered"),
+    "breaker": ("CircuitOpen",),
+    "client": ("HiveClient",),
+    "outcome": ("NoAnswerYet", "Outcome", "Verdict"),
+    "sender": ("Token",),
+    "ticket": ("Ticket",),
+    "worker": ("Agent",),
 }
+_MODULES: Final = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

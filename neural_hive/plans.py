@@ -12,7 +12,7 @@ Everything else has a default; errors name file, line, column and field.
 
 import difflib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -120,11 +120,20 @@ def read_plan(file: Path, check: bool = True) -> DecisionConsolidated:
         raise BadPlan([f"{file}{place}: {error}"]) from error
     except OSError as error:
         raise BadPlan([f"{file}: cannot be read: {error.strerror}"]) from error
-    report = _Report(file, document)
+    return _decision(document, str(file), _name_of(file), check)
+
+
+def plan_from(content: Mapping[str, Any], check: bool = True) -> DecisionConsolidated:
+    """The decision that a plan's content describes, as a file would hold it. Raises BadPlan."""
+    return _decision(Document(dict(content), "", is_json=True), "plan", "plan", check)
+
+
+def _decision(document: Document, where: str, name: str, check: bool) -> DecisionConsolidated:
+    report = _Report(where, document)
     if not isinstance(document.value, dict):
-        raise BadPlan([f"{file}: a plan must be a mapping with `tasks`"])
+        raise BadPlan([f"{where}: a plan must be a mapping with `tasks`"])
     try:
-        decision = Plan.model_validate(document.value).decision(_name_of(file))
+        decision = Plan.model_validate(document.value).decision(name)
     except ValidationError as error:
         raise BadPlan(report.of_types(error)) from None
     errors = report.of_rules(decision) if check else []
@@ -142,7 +151,7 @@ def _name_of(file: Path) -> str:
 class _Report:
     """Turns errors of a plan into lines with places."""
 
-    def __init__(self, file: Path, document: Document) -> None:
+    def __init__(self, file: str, document: Document) -> None:
         self._file = file
         self._document = document
 
@@ -169,7 +178,7 @@ class _Report:
 
     def _line(self, path: DocumentPath, words: str) -> str:
         place = self._document.place(path)
-        where = f"{self._file}:{place.line}:{place.column}" if place else str(self._file)
+        where = f"{self._file}:{place.line}:{place.column}" if place else self._file
         return f"{where}: {_field(path)}: {words}"
 
 

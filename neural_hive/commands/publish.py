@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 
 from neural_hive.aggregates.decision import DecisionConsolidated
-from neural_hive.settings import NothingRuns, load_settings
+from neural_hive.settings import NothingRuns, Settings, load_settings
 
 Data = Annotated[Path | None, typer.Option("--data", help="Data folder of a running system", file_okay=False)]
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML or YAML)", dir_okay=False)]
@@ -63,14 +63,15 @@ def send(
     """Publishes a decision, says so, and ends with the exit code."""
     from neural_hive.connectors.publisher import TooLarge
     from neural_hive.following import Unreachable
-    from neural_hive.publishing import ExitCode, publish
+    from neural_hive.publishing import ExitCode
     from neural_hive.schemas.codec import BadRecord
+    from neural_hive.sdk.sender import Sender
 
-    kafka = reachable(data, config, json)
+    kafka = reachable(data, config, json).kafka_config()
     try:
         if wait:
             raise typer.Exit(_follow(kafka, decision, timeout_s, json))
-        publish(kafka, decision)
+        Sender(kafka).plan(decision)
     except (TooLarge, BadRecord) as error:
         refuse([str(error)], ExitCode.BAD_PLAN, json)
     except Unreachable as error:
@@ -81,15 +82,14 @@ def send(
         typer.echo(decision.decision_id)
 
 
-def reachable(data: Path | None, config: Path | None, json: bool) -> dict[str, object]:
-    """How to connect to the system that is meant; ends with an exit code if nothing runs there."""
+def reachable(data: Path | None, config: Path | None, json: bool) -> Settings:
+    """The settings of the system that is meant; ends with an exit code if nothing runs there."""
     from neural_hive.publishing import ExitCode
 
     try:
-        settings = load_settings(config, data=data)
+        return load_settings(config, data=data)
     except NothingRuns as error:
         refuse([str(error)], ExitCode.NO_ANSWER, json)
-    return settings.kafka_config()
 
 
 def _follow(kafka: dict[str, object], decision: DecisionConsolidated, timeout_s: float, json: bool) -> int:

@@ -18,6 +18,7 @@ import structlog
 
 from neural_hive.aggregates.agent import HEARTBEAT_EVERY_MS
 from neural_hive.connectors.publisher import Publisher
+from neural_hive.sdk.breaker import Breaker
 
 TOPIC: Final = "registry.commands"
 DELIVERY_TIMEOUT_S: Final = 20.0  # shorter than a heartbeat's way to the next one
@@ -50,7 +51,10 @@ class AgentTelemetry(msgspec.Struct, frozen=True):
 
 
 class AgentClient:
-    """One agent. `telemetry` is asked before every heartbeat. May be used from many threads."""
+    """One agent. `telemetry` is asked before every heartbeat. May be used from many threads.
+
+    What raises Undelivered raises CircuitOpen, at once, when Kafka has not taken the messages before either.
+    """
 
     def __init__(
         self,
@@ -66,6 +70,7 @@ class AgentClient:
             f"agent/{config.agent_id}",
             give_up_ms=int(DELIVERY_TIMEOUT_S * 1_000),
         )
+        self._breaker = Breaker("Kafka")
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._lost = False  # something was not delivered since the last registration
@@ -159,10 +164,12 @@ class AgentClient:
 
     def _deliver(self, message_type: str, payload: dict[str, Any]) -> None:
         answers: list[str] = []
-        self._publish(message_type, payload, answers.append)
-        self._publisher.flush(DELIVERY_TIMEOUT_S + 1)
-        if problem := answers[0] if answers else "no acknowledgement in time":
-            raise Undelivered(f"{message_type} of agent {self.config.agent_id} was not delivered: {problem}")
+        with self._breaker.call(Undelivered):
+            self._publish(message_type, payload, answers.append)
+            self._publisher.flush(DELIVERY_TIMEOUT_S + 1)
+            if problem := answers[0] if answers else "no acknowledgement in time":
+                agent_id = self.config.agent_id
+                raise Undelivered(f"{message_type} of agent {agent_id} was not delivered: {problem}")
 
     def _publish(self, message_type: str, payload: dict[str, Any], delivered: Callable[[str], None]) -> None:
         agent_id = self.config.agent_id

@@ -14,6 +14,7 @@ from neural_hive.connectors.ports import free_ports
 from neural_hive.schemas.codec import decode
 from neural_hive.sdk import agent
 from neural_hive.sdk.agent import AgentClient, AgentConfig, AgentTelemetry, Undelivered
+from neural_hive.sdk.breaker import FAILURES_MAX, CircuitOpen
 from tests.conftest import TopicFactory
 
 
@@ -31,6 +32,13 @@ def test_who_is_not_heard_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     client = AgentClient(AgentConfig("a"), {"bootstrap.servers": f"127.0.0.1:{port}"})
     with pytest.raises(Undelivered, match="RegisterAgent of agent a was not delivered"):
         client.register()
+    for _ in range(FAILURES_MAX - 1):
+        with pytest.raises(Undelivered):
+            client.heartbeat()
+    started = time.monotonic()
+    with pytest.raises(CircuitOpen, match="Kafka has failed repeatedly"):
+        client.heartbeat()
+    assert time.monotonic() - started < 0.5
     client.start()  # the same in the background raises nothing
     started = time.monotonic()
     client.close()

@@ -1,0 +1,119 @@
+"""Where the log stands: what a system has read, where partitions end, whether records stand between two offsets."""
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from neural_hive.connectors.publisher import KAFKA_LOG
+from neural_hive.following import unreachable
+
+Place = tuple[str, int]  # topic and partition
+NONE: Final = -1  # no such offset
+_CALL_TIMEOUT_S: Final = 10.0
+_EMPTY_TIMEOUT_S: Final = 1.0
+_CLOCK_STEP_MS: Final = 60_000  # the broker's clock may be set back between a message and its answer
+_PASSING: Final = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.GROUP_ID_NOT_FOUND,
+)
+
+
+class LogPlaces:
+    """Asks Kafka; joins no group and changes nothing. May be used from many threads. Raises Unreachable."""
+
+    def __init__(self, kafka: dict[str, Any]) -> None:
+        self._kafka = kafka
+        self._admin = AdminClient({**kafka, "log_level": 3}, logger=KAFKA_LOG)
+        self._consumer: Consumer | None = None
+        self._lock = threading.Lock()
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions a topic has."""
+        try:
+            found = self._admin.list_topics(topic, timeout=_CALL_TIMEOUT_S).topics[topic].partitions
+        except KafkaException as error:
+            raise unreachable(self._kafka, error) from error
+        return len(found) or 1
+
+    def read_by(self, group: str, place: Place) -> int:
+        """The offset that a group goes on from; NONE: it has not begun, or nobody can tell now."""
+        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(*place)])
+        try:
+            (answer,) = self._admin.list_consumer_group_offsets(
+                [asked], request_timeout=_CALL_TIMEOUT_S
+            ).values()
+            (found,) = answer.result(_CALL_TIMEOUT_S + 1).topic_partitions
+        except KafkaException as error:
+            if error.args[0].code() in _PASSING:
+                return NONE
+            raise unreachable(self._kafka, error) from error
+        return int(found.offset)
+
+    def since(self, places: Iterable[Place], appended_at: int) -> dict[Place, int]:
+        """From where records may have been appended at a time (µs) or later; NONE: there are none."""
+        return self._offsets(places, OffsetSpec.for_timestamp(appended_at // 1_000 - _CLOCK_STEP_MS))
+
+    def ends(self, places: Iterable[Place]) -> dict[Place, int]:
+        """Where partitions end, transactions that are not yet ended in all of them included."""
+        return self._offsets(places, OffsetSpec.latest())
+
+    def is_empty(self, place: Place, start: int, end: int) -> bool:
+        """Whether no committed record stands from `start` to `end`; markers of transactions are none."""
+        with self._lock:
+            if self._consumer is None:
+                self._consumer = Consumer(_reading(self._kafka), logger=KAFKA_LOG)
+            self._consumer.assign([TopicPartition(*place, start)])
+            until = time.monotonic() + _EMPTY_TIMEOUT_S
+            while time.monotonic() < until:
+                message = self._consumer.poll(0.1)
+                if message is None:
+                    continue
+                error = message.error()
+                if error is None or error.code() == KafkaError._PARTITION_EOF:
+                    return int(message.offset()) >= end
+            return False
+
+    def close(self) -> None:
+        """Lets the broker go."""
+        with self._lock:
+            if self._consumer is not None:
+                self._consumer.close()
+                self._consumer = None
+
+    def _offsets(self, places: Iterable[Place], wanted: OffsetSpec) -> dict[Place, int]:
+        asked = {TopicPartition(topic, number): wanted for topic, number in places}
+        try:
+            answers = self._admin.list_offsets(
+                asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_CALL_TIMEOUT_S
+            )
+            return {(p.topic, p.partition): a.result(_CALL_TIMEOUT_S + 1).offset for p, a in answers.items()}
+        except KafkaException as error:
+            raise unreachable(self._kafka, error) from error
+
+
+def _reading(kafka: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **kafka,
+        "group.id": "neural-hive.client",  # a name only: nothing is joined or committed
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        "auto.offset.reset": "earliest",
+        "fetch.wait.max.ms": 10,  # it is asked where nothing is expected
+    }

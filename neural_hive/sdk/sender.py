@@ -1,0 +1,114 @@
+"""Publishes plans and commands, and gives a token for each: what its answer is waited for by."""
+
+import time
+import uuid
+from typing import Any, Final, get_args
+
+import msgspec
+from confluent_kafka import KafkaException
+
+from neural_hive.aggregates.decision import DecisionConsolidated, content_hash
+from neural_hive.aggregates.identity import derived_id
+from neural_hive.connectors.publisher import Place, Publisher
+from neural_hive.following import Unreachable, unreachable
+from neural_hive.schemas.topics import MESSAGE_BYTES_MAX
+from neural_hive.sdk.breaker import Breaker
+from neural_hive.streams.orchestrator_messages import (
+    AdjustQos,
+    CancelWorkflow,
+    CompleteTicket,
+    PauseWorkflow,
+    ResumeWorkflow,
+    RetryTicket,
+)
+
+PLANS: Final = "plans.consensus"
+COMMANDS: Final = "orchestration.commands"
+DELIVERY_TIMEOUT_S: Final = 30.0
+_CALL_TIMEOUT_S: Final = 10.0
+_FLUSH_S: Final = 0.1
+_TOKEN_PARTS: Final = 6
+
+Command = CancelWorkflow | PauseWorkflow | ResumeWorkflow | AdjustQos | RetryTicket | CompleteTicket
+COMMAND_TYPES: Final[dict[str, type[Command]]] = {kind.__name__: kind for kind in get_args(Command)}
+
+
+class BadToken(ValueError):
+    """A text that is no token."""
+
+
+class Token(msgspec.Struct, frozen=True):
+    """Where a message stands in the log. As a text it can be given to others: `str`, `Token.parse`."""
+
+    message_id: str
+    topic: str
+    partition: int
+    offset: int
+    appended_at: int  # by the broker's clock, µs since 1970 UTC
+    routing_id: str  # the workflow's id
+
+    def __str__(self) -> str:
+        return f"{self.topic}:{self.partition}:{self.offset}:{self.appended_at}:{self.message_id}:{self.routing_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Token":
+        """The token that a text stands for. Raises BadToken."""
+        parts = text.split(":", _TOKEN_PARTS - 1)
+        if len(parts) != _TOKEN_PARTS or not all(part.isdecimal() for part in parts[1:4]):
+            raise BadToken(f"{text[:80]!r} is no token: it must be what publishing gave")
+        topic, partition, offset, appended_at, message_id, routing_id = parts
+        return cls(message_id, topic, int(partition), int(offset), int(appended_at), routing_id)
+
+
+class Sender:
+    """One connection for all that is published; may be used from many threads.
+
+    Kafka's client tries again with growing waits, for up to DELIVERY_TIMEOUT_S. All methods raise Unreachable: it was
+    not delivered; CircuitOpen: nor tried, since Kafka has not answered lately; TooLarge, BadRecord: it never can be.
+    """
+
+    def __init__(
+        self, kafka: dict[str, Any], name: str = "neural-hive publish", breaker: Breaker | None = None
+    ) -> None:
+        self._kafka = kafka
+        self._breaker = breaker or Breaker(f"Kafka at {kafka['bootstrap.servers']}")
+        self._publisher = Publisher(kafka, name, give_up_ms=int(DELIVERY_TIMEOUT_S * 1_000))
+
+    def plan(self, decision: DecisionConsolidated) -> Token:
+        """Publishes a decision; the same one again has the same message id, and is carried out once."""
+        message_id = derived_id(decision.decision_id, content_hash(decision))
+        return self._send(PLANS, "DecisionConsolidated", message_id, decision.decision_id, decision)
+
+    def command(self, command: Command) -> Token:
+        """Publishes what somebody wants of a workflow."""
+        name = type(command).__name__
+        return self._send(COMMANDS, name, str(uuid.uuid4()), command.workflow_id, command)
+
+    def _send(
+        self, topic: str, message_type: str, message_id: str, routing_id: str, content: msgspec.Struct
+    ) -> Token:
+        with self._breaker.call(Unreachable):
+            place = self._deliver(topic, message_type, message_id, routing_id, content)
+        return Token(message_id, place.topic, place.partition, place.offset, place.appended_at, routing_id)
+
+    def _deliver(
+        self, topic: str, message_type: str, message_id: str, routing_id: str, content: msgspec.Struct
+    ) -> Place:
+        header = self._publisher.header(message_type, message_id, routing_id)
+        problems: list[str] = []
+        places: list[Place] = []
+        try:
+            self._publisher.partition(topic, routing_id, _CALL_TIMEOUT_S)
+        except KafkaException as error:
+            raise unreachable(self._kafka, error) from error
+        payload = msgspec.to_builtins(content)
+        self._publisher.publish(topic, header, payload, problems.append, places.append)
+        until = time.monotonic() + DELIVERY_TIMEOUT_S + 5
+        while not problems and time.monotonic() < until:  # `problems` is told "" when all is well
+            self._publisher.flush(_FLUSH_S)  # others' messages may take longer than ours
+        if not places:
+            reason = problems[0] if problems else "no acknowledgement in time"
+            raise Unreachable(
+                f"{message_type} was not delivered: {reason}; the topic takes {MESSAGE_BYTES_MAX:,} bytes"
+            )
+        return places[0]
