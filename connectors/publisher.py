@@ -125,6 +125,11 @@ class Publisher:
         """Waits until all is delivered; the number of messages that are not yet."""
         return int(self._producer.flush(timeout_s))
 
+    def take_back(self, timeout_s: float) -> None:
+        """Gives up all that is not delivered: its `delivered` hears so. What is on its way may arrive all the same."""
+        self._producer.purge()
+        self._producer.flush(timeout_s)
+
 
 def _tell(
     error: KafkaError | None,

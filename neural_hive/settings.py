@@ -71,6 +71,9 @@ class Settings(BaseSettings):
     clickhouse_http_port: int = Field(18123, ge=1, le=65535)
     schema_registry_port: int = Field(18081, ge=1, le=65535)
     api_port: int = Field(18080, ge=1, le=65535)
+    telemetry: bool = True
+    telemetry_buffer: int = Field(10_000, ge=1, le=1_000_000)
+    telemetry_age_s: float = Field(3600, gt=0)
     metrics: bool = True
     metrics_port: int = Field(0, ge=0, le=65535)  # 0: any free one, for each process
 

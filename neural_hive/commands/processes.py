@@ -52,13 +52,15 @@ def processor(
 def run_processor(settings: Settings, names: Sequence[str], ready: Readiness) -> None:
     """Runs systems by their names until the process is told to stop."""
     from neural_hive.connectors.schema_registry import ForeignSchemas
+    from neural_hive.streams.flow_c import followed
     from neural_hive.streams.runner import run_systems
     from neural_hive.streams.systems import SYSTEMS
 
     systems = [SYSTEMS[name](settings) for name in names]
     foreign = ForeignSchemas(settings.schema_registry_url)
     folder = settings.data / "processors"
-    run_systems(systems, settings.kafka_config(), folder, ready, fetch_schema=foreign.schema)
+    with followed(systems, settings):
+        run_systems(systems, settings.kafka_config(), folder, ready, fetch_schema=foreign.schema)
 
 
 def projector(data: Data = None, config: Config = None) -> None:

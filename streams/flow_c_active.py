@@ -1,0 +1,108 @@
+"""The workflows that go on and the tickets that wait for an agent, by partition: what Flow C's gauges are read from.
+
+It begins with the state of each partition when it opens, follows what is committed, and forgets a partition that goes
+elsewhere: so it is true after a restart too.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from neural_hive.aggregates.ticket import TICKET, Ticket
+from neural_hive.aggregates.workflow import WORKFLOW, Status, Workflow
+from neural_hive.streams.kernel.system import Observed, Standing
+
+ACTIVE: Final = (Status.RUNNING, Status.PAUSED, Status.COMPENSATING)
+APPROACHING: Final = 0.1  # a deadline is near when this part of its time is left, or less
+READY_QUEUE: Final = "ready"
+_TICKETS_MAX: Final = 1_000_000
+
+
+class Active:
+    """May be told and asked by many threads. `now_s` gives seconds since 1970."""
+
+    def __init__(self, now_s: Callable[[], float] = time.time) -> None:
+        self._now_s = now_s
+        self._lock = threading.Lock()
+        self._workflows: dict[int, dict[str, Workflow]] = {}
+        self._waiting: dict[int, set[str]] = {}
+
+    def opened(self, partition: int, standing: Standing) -> None:
+        """Begins with what the partition holds: a workflow that goes on has a timer, or one of its tickets has."""
+        waiting = set(standing.first(READY_QUEUE, _TICKETS_MAX))
+        found = {
+            workflow_id: standing.load(WORKFLOW, workflow_id)
+            for workflow_id in set(_named(standing, waiting))
+        }
+        workflows = {
+            workflow_id: workflow
+            for workflow_id, workflow in found.items()
+            if workflow is not None and workflow.status in ACTIVE
+        }
+        with self._lock:
+            self._workflows[partition], self._waiting[partition] = workflows, waiting
+
+    def closed(self, partition: int) -> None:
+        """Forgets a partition."""
+        with self._lock:
+            self._workflows.pop(partition, None)
+            self._waiting.pop(partition, None)
+
+    def follow(self, partition: int, events: Iterable[Observed]) -> None:
+        """What has changed with a transaction."""
+        with self._lock:
+            workflows = self._workflows.setdefault(partition, {})
+            waiting = self._waiting.setdefault(partition, set())
+            for observed in events:
+                if observed.aggregate == WORKFLOW.name:
+                    if observed.after.status in ACTIVE:
+                        workflows[observed.aggregate_id] = observed.after
+                    else:
+                        workflows.pop(observed.aggregate_id, None)
+                elif observed.aggregate == TICKET.name and TICKET.has_queues:
+                    if READY_QUEUE in TICKET.queues(observed.after):
+                        waiting.add(observed.aggregate_id)
+                    else:
+                        waiting.discard(observed.aggregate_id)
+
+    def count(self, status: Status) -> int:
+        """Workflows that are so now."""
+        return Counter(workflow.status for workflow in self._all())[status]
+
+    def waiting(self) -> int:
+        """Tickets that are ready, and no agent is chosen for them yet."""
+        with self._lock:
+            return sum(map(len, self._waiting.values()))
+
+    def remaining_s(self) -> float:
+        """The time to the next deadline, s; below 0 once it has passed; NaN if nothing goes on."""
+        now_s = self._now_s()
+        return min((found.deadline_at / 1e6 - now_s for found in self._all()), default=float("nan"))
+
+    def approaching(self) -> int:
+        """Workflows whose deadline is near, or has passed."""
+        now = self._now_s() * 1e6
+        return sum(
+            found.deadline_at - now <= APPROACHING * (found.deadline_at - found.started_at)
+            for found in self._all()
+        )
+
+    def _all(self) -> list[Workflow]:
+        with self._lock:
+            return [workflow for workflows in self._workflows.values() for workflow in workflows.values()]
+
+
+def _named(standing: Standing, waiting: Iterable[str]) -> Iterator[str]:
+    """The workflows that something is still expected of."""
+    tickets = list(waiting)
+    for aggregate, aggregate_id, _ in standing.timers():
+        if aggregate == WORKFLOW.name:
+            yield aggregate_id
+        elif aggregate == TICKET.name:
+            tickets.append(aggregate_id)
+    for ticket_id in tickets:
+        ticket: Ticket | None = standing.load(TICKET, ticket_id)
+        if ticket is not None:
+            yield ticket.created.workflow_id

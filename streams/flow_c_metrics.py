@@ -1,0 +1,202 @@
+"""What the orchestrator tells Prometheus of Flow C. Counters count since the process began; gauges are what is now."""
+
+import threading
+from collections.abc import Iterable
+from typing import Any, Final
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+from neural_hive.aggregates.ticket import TICKET
+from neural_hive.aggregates.workflow import WORKFLOW, Status
+from neural_hive.streams.flow_c_active import ACTIVE, Active
+from neural_hive.streams.flow_c_steps import Attempt, Step
+from neural_hive.streams.kernel.system import Committed, Observed
+
+ASKED_MAX: Final = 100_000  # tickets that have asked for a slot, whose times are remembered in each partition
+_WORK: Final = (
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    30,
+    60,
+    300,
+    900,
+    1800,
+    3600,
+    7200,
+    10_800,
+    14_400,
+    28_800,
+    86_400,
+)
+_STEP: Final = (0.0005, 0.001, 0.005, 0.01, 0.05, *_WORK)
+_COMPUTING: Final = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
+_ENDS: Final = {
+    "TicketCompleted": "COMPLETED",
+    "TicketFailed": "FAILED",
+    "TicketTimedOut": "TIMED_OUT",
+    "TicketCancelled": "CANCELLED",
+}
+_COMPENSATION_ENDS: Final = {"TicketCompensated": "COMPENSATED", "TicketCompensationFailed": "FAILED"}
+_REFUSALS: Final = {
+    "TicketResultRefused": "result",
+    "TicketCommandRefused": "command",
+    "WorkflowCommandRefused": "command",
+}
+
+
+class FlowCMetrics:
+    """The metrics of one process. Events are known by their names, which are the storage format."""
+
+    def __init__(self, active: Active, registry: CollectorRegistry = REGISTRY) -> None:
+        self._lock = threading.Lock()
+        # By partition: ticket id → when it asked for a slot, µs.
+        self._asked_at: dict[int, dict[str, int]] = {}
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"neural_hive_flow_c_{name}", text, labels, registry=registry)
+
+        def seconds(name: str, text: str, buckets: Iterable[float], *labels: str) -> Histogram:
+            return Histogram(
+                f"neural_hive_{name}_seconds", text, labels, registry=registry, buckets=tuple(buckets)
+            )
+
+        self._validations = counter("validations", "Plans that were looked at", "result")
+        self._started = counter("workflows_started", "Workflows that were begun")
+        self._ended = counter("workflows_ended", "Workflows that have ended", "status")
+        self._success = counter("success", "Workflows that were completed")
+        self._failures = counter(
+            "failures", "Workflows that have failed, by why: tasks or deadline", "reason"
+        )
+        self._violations = counter("sla_violations", "Workflows that were not done by their deadline")
+        self._created = counter("tickets_generated", "Tickets that were made of tasks", "task_type")
+        self._published = counter("tickets_published", "Attempts that were given to agents", "task_type")
+        self._tickets = counter(
+            "tickets_ended", "Attempts and tickets that have ended", "task_type", "status"
+        )
+        self._retries = counter("retries", "Attempts that went wrong and are made again", "task_type")
+        self._compensations = counter("compensations", "Compensations that have ended", "status")
+        self._refused = counter("refused", "Results and commands that the state did not allow", "what")
+        self._incidents = counter("incidents_opened", "Incidents that were opened", "kind", "severity")
+        self._calls = Counter(
+            "neural_hive_service_registry_calls",
+            "Slots that were asked for, by the answer",
+            ["outcome"],
+            registry=registry,
+        )
+        self._duration = seconds(
+            "flow_c_duration", "From a plan's acceptance to the end of its workflow", _WORK
+        )
+        self._steps = seconds("flow_c_steps_duration", "How long each step took", _STEP, "step")
+        self._compute = seconds("flow_c_compute", "How long each step computed", _COMPUTING, "step")
+        self._latency = seconds("service_registry_latency", "From asking for a slot to the answer", _STEP)
+        _gauges(active, registry)
+
+    def count(self, committed: Committed, found: Iterable[Step | Attempt]) -> None:
+        """One transaction, and what has ended with it. May be called by many threads."""
+        with self._lock:
+            asked_at = self._asked_at.setdefault(committed.partition, {})
+            self._count_events(committed.events, asked_at)
+        for step in found:
+            if isinstance(step, Step) and step.step != "WORKFLOW":
+                self._steps.labels(step.step).observe(step.duration_ms / 1_000)
+        for measured in committed.measured:
+            self._compute.labels(measured.name).observe(measured.seconds)
+
+    def closed(self, partition: int) -> None:
+        """Forgets a partition: its answers are heard elsewhere."""
+        with self._lock:
+            self._asked_at.pop(partition, None)
+
+    def _count_events(self, events: Iterable[Observed], asked_at: dict[str, int]) -> None:
+        for observed in events:
+            if observed.aggregate == WORKFLOW.name:
+                self._of_workflow(observed, type(observed.event).__name__)
+            elif observed.aggregate == TICKET.name:
+                self._of_ticket(observed, type(observed.event).__name__, asked_at)
+            elif type(observed.event).__name__ == "IncidentOpened":
+                event: Any = observed.event
+                self._incidents.labels(event.kind, event.severity).inc()
+
+    def _of_workflow(self, observed: Observed, name: str) -> None:
+        event: Any = observed.event
+        match name:
+            case "WorkflowStarted":
+                self._validations.labels("accepted").inc()
+                self._started.inc()
+            case "PlanRejected":
+                self._validations.labels("rejected").inc()
+            case "WorkflowCompleted" | "WorkflowFailed" | "WorkflowCancelled":
+                self._ended.labels(observed.after.status).inc()
+                late = observed.at >= observed.after.deadline_at
+                self._violations.inc(late)
+                if name == "WorkflowCompleted":
+                    self._success.inc()
+                elif name == "WorkflowFailed":
+                    self._failures.labels("deadline" if late else "tasks").inc()
+                if name != "WorkflowCancelled":
+                    self._duration.observe(event.duration_ms / 1_000)
+            case _:
+                self._count_refusal(name)
+
+    def _of_ticket(self, observed: Observed, name: str, asked_at: dict[str, int]) -> None:
+        task_type = observed.after.created.task.task_type
+        match name:
+            case "TicketCreated":
+                self._created.labels(task_type).inc()
+            case "TicketAllocated":
+                asked_at[observed.aggregate_id] = observed.at
+                while len(asked_at) > ASKED_MAX:
+                    del asked_at[next(iter(asked_at))]
+            case "TicketUnallocated":
+                self._answered("denied", asked_at.pop(observed.aggregate_id, 0), observed.at)
+            case "TicketDispatched":
+                self._answered("granted", asked_at.pop(observed.aggregate_id, 0), observed.at)
+                self._published.labels(task_type).inc()
+            case "TicketRetryScheduled":
+                self._retries.labels(task_type).inc()
+            case _:
+                if name in _ENDS:
+                    asked_at.pop(observed.aggregate_id, None)
+                    self._tickets.labels(task_type, _ENDS[name]).inc()
+                elif name in _COMPENSATION_ENDS:
+                    self._compensations.labels(_COMPENSATION_ENDS[name]).inc()
+                self._count_refusal(name)
+
+    def _answered(self, outcome: str, asked_at: int, at: int) -> None:
+        if asked_at:  # else it was asked before this processor began
+            self._calls.labels(outcome).inc()
+            self._latency.observe(max(at - asked_at, 0) / 1e6)
+
+    def _count_refusal(self, name: str) -> None:
+        if name in _REFUSALS:
+            self._refused.labels(_REFUSALS[name]).inc()
+
+
+def _gauges(active: Active, registry: CollectorRegistry) -> None:
+    """What is now, asked at each scrape."""
+
+    def gauge(name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"neural_hive_flow_c_{name}", text, labels, registry=registry)
+
+    workflows = gauge("workflows_active", "Workflows that go on now", "status")
+    for status in ACTIVE:
+        workflows.labels(status).set_function(_counted(active, status))
+    gauge("tickets_waiting", "Tickets that are ready, and no agent is chosen for them yet").set_function(
+        active.waiting
+    )
+    gauge(
+        "deadline_remaining_seconds",
+        "Time to the next deadline; below 0 once it has passed, NaN if nothing goes on",
+    ).set_function(active.remaining_s)
+    gauge(
+        "deadlines_approaching", "Workflows that go on with a tenth of their time left, or less, or none"
+    ).set_function(active.approaching)
+
+
+def _counted(active: Active, status: Status) -> Any:
+    return lambda: active.count(status)
