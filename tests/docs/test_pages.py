@@ -44,5 +44,9 @@ def test_registry(toured: Reader) -> None:
     assert trails == []
 
 
+def test_sdk(toured: Reader) -> None:
+    assert toured.follow(DOCS / "sdk.md") == 1
+
+
 def test_the_tour_ends(toured: Reader) -> None:
     assert toured.follow(ROOT / "README.md", since=TOUR_END) == 2
