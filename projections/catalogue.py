@@ -6,7 +6,9 @@ Those of installed packages come last: see schemas/extensions.py.
 from typing import Final
 
 from neural_hive.projections.agents import AGENTS
+from neural_hive.projections.allocations import ALLOCATIONS
 from neural_hive.projections.dead_letters import DEAD_LETTERS
+from neural_hive.projections.incidents import INCIDENTS
 from neural_hive.projections.pheromones import PHEROMONES
 from neural_hive.projections.projection import Projection
 from neural_hive.projections.results import RESULTS
@@ -24,7 +26,9 @@ _OWN: Final = (
     RESULTS,
     AGENTS,
     PHEROMONES,
+    ALLOCATIONS,
     SLOTS,
+    INCIDENTS,
     TELEMETRY,
     DEAD_LETTERS,
 )

@@ -6,10 +6,18 @@ from neural_hive.projections.archive import EVENTS
 from neural_hive.projections.projection import TIME, WORD, Column, Projection, by_type
 from neural_hive.projections.tickets import STATUS_AFTER
 
+_WITHOUT_STATUS: Final = (
+    "TicketAllocated",
+    "TicketUnallocated",
+    "TicketRequeued",
+    "TicketResultRefused",
+    "TicketCommandRefused",
+)
+
 TICKET_HISTORY: Final = Projection(
     name="ticket_history",
     source=EVENTS,
-    types=(*STATUS_AFTER, "TicketResultRefused", "TicketCommandRefused"),
+    types=(*STATUS_AFTER, *_WITHOUT_STATUS),
     key=(Column("ticket_id"),),
     columns=(
         Column("workflow_id"),

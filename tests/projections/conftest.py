@@ -30,3 +30,9 @@ def database(clickhouse: ClickHouseServer) -> Iterator[str]:
 def follower(log: Log, clickhouse: ClickHouseServer, database: str) -> Callable[..., Follower]:
     """Makes projectors over the same log and database."""
     return lambda **options: Follower(log, clickhouse, database, **options)
+
+
+@pytest.fixture
+def store(clickhouse: ClickHouseServer, database: str) -> HttpStore:
+    """The database, for tests that need no projector."""
+    return HttpStore(clickhouse.host, clickhouse.port, clickhouse.user, clickhouse.password, database)

@@ -1,7 +1,5 @@
 """Which rows follow from which events, for every read model."""
 
-from collections.abc import Iterator
-
 import msgspec
 import pytest
 
@@ -15,23 +13,14 @@ from neural_hive.projections.http_store import HttpStore
 from neural_hive.projections.projection import Projection
 from neural_hive.projections.read_models import rebuild
 from neural_hive.projections.results import RESULTS
-from neural_hive.projections.slots import SLOTS
 from neural_hive.projections.store import StoreRefused
-from neural_hive.projections.telemetry import TELEMETRY
 from neural_hive.projections.ticket_history import TICKET_HISTORY
 from neural_hive.projections.tickets import TICKETS
 from neural_hive.projections.workflows import WORKFLOWS
 from neural_hive.schemas.catalogue import registered, schema_of
-from neural_hive.schemas.codec import encode_event, encode_message
-from neural_hive.schemas.envelope import Header
-from tests.fixtures_clickhouse import ClickHouseServer
+from neural_hive.schemas.codec import encode_event
 from tests.projections.grammar import given, record_at
 from tests.projections.support import AT, completed, dead_letter, envelope, failed, ready, started
-
-
-@pytest.fixture
-def store(clickhouse: ClickHouseServer, database: str) -> Iterator[HttpStore]:
-    yield HttpStore(clickhouse.host, clickhouse.port, clickhouse.user, clickhouse.password, database)
 
 
 def _workflow(event_type: str, version: int, **payload: object) -> bytes:
@@ -119,56 +108,6 @@ def test_each_attempt_has_a_result(store: HttpStore) -> None:
         ("t2", 1, "agent-1", "FAILED", 0, 2, 0, "exit code 2"),
         ("t3", 1, "agent-1", None, None, None, 0, None),
         ("t4", 0, None, "CANCELLED", None, None, 0, "no longer wanted"),
-    ]
-
-
-def test_a_slot_is_asked_for_granted_and_returned(store: HttpStore) -> None:
-    def slot(event_type: str, version: int, **payload: object) -> bytes:
-        head = msgspec.structs.replace(envelope(event_type, "slot-1", version), aggregate_type="slot")
-        ids = {"agent_id": "a1", "workflow_id": "w", "ticket_id": "t1", "attempt": 2}
-        return encode_event(head, {**ids, **payload})
-
-    asked = {"place": 5, "lease_ends_at": AT + 90_000_000}
-    given(
-        store,
-        slot("SlotRequested", 1, requested_at=AT, waiting=3, **asked),
-        slot("SlotDenied", 2, reason="the agent is UNHEALTHY", denied_at=AT + 1_000_000),
-        slot("SlotRequested", 3, allocation=1, requested_at=AT, waiting=1, **asked),
-        slot("SlotGranted", 4, allocation=1, granted_at=AT + 2_000_000, held=1, capacity=4, **asked),
-        slot("SlotReturned", 5, allocation=1, outcome="COMPLETED", domain="TEST", returned_at=AT + 9_000_000),
-        slot("SlotGranted", 6, allocation=2, granted_at=AT + 9_000_000, held=1, capacity=4, **asked),
-    )
-    rebuild(store, SLOTS)
-    told = store.rows(
-        "SELECT allocation, agent_id, status, waited_ms, held_ms, outcome, reason FROM slots ORDER BY allocation"
-    )
-    assert told == [
-        (0, "a1", "DENIED", None, None, None, "the agent is UNHEALTHY"),
-        (1, "a1", "RETURNED", 2_000, 7_000, "COMPLETED", None),
-        (2, "a1", "GRANTED", 0, None, None, None),
-    ]
-
-
-def test_measurements_are_rolled_up_by_minute(store: HttpStore) -> None:
-    minute = AT - AT % 60_000_000
-
-    def measured(step: str, duration_ms: float, at: int) -> bytes:
-        header = Header("m", "FlowStepMeasured", at, "w", "w", "", "0" * 32, "0" * 16, "test")
-        about = {"workflow_id": "w", "plan_id": "p", "status": "COMPLETED"}
-        return encode_message(header, {**about, "step": step, "duration_ms": duration_ms, "at": at})
-
-    for_c5 = [measured("C5", duration_ms, minute) for duration_ms in (10.0, 20.0, 30.0)]
-    given(store, *for_c5, measured("C5", 7.5, minute + 60_000_000), measured("C6", 1.0, minute))
-    rebuild(store, TELEMETRY)
-    told = store.rows(
-        "SELECT toUnixTimestamp(minute), step, measured, average_ms, p50_ms, longest_ms "
-        "FROM telemetry_per_minute ORDER BY minute, step"
-    )
-    first = minute // 1_000_000
-    assert told == [
-        (first, "C5", 3, 20.0, 20.0, 30.0),
-        (first, "C6", 1, 1.0, 1.0, 1.0),
-        (first + 60, "C5", 1, 7.5, 7.5, 7.5),
     ]
 
 
