@@ -1,4 +1,8 @@
-"""Names of the counters that tickets move: how many dependencies are open, and how a workflow's tickets stand."""
+"""Names of the counters that tickets move, and of the queues that they stand in."""
+
+from typing import Final
+
+READY_QUEUE: Final = "ready"  # tickets of all workflows that wait for an agent to be chosen
 
 
 def open_dependencies(ticket_id: str) -> str:
@@ -29,3 +33,18 @@ def compensated(workflow_id: str) -> str:
 def cancelled(workflow_id: str) -> str:
     """Tickets of a workflow that were cancelled."""
     return f"cancelled:{workflow_id}"
+
+
+def queued(workflow_id: str) -> str:
+    """Tickets of a workflow that wait for an agent to be chosen."""
+    return f"queued:{workflow_id}"
+
+
+def outstanding(agent_id: str) -> str:
+    """Tickets of this partition that ask an agent for a slot, or have one."""
+    return f"outstanding:{agent_id}"
+
+
+def ready_queue(workflow_id: str) -> str:
+    """The queue of a workflow's tickets that are ready, whether an agent is chosen or not."""
+    return f"ready:{workflow_id}"

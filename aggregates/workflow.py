@@ -1,8 +1,10 @@
 """A workflow: one decision being carried out.
 
 Protects: no work begins before its plan was found valid; a decision is carried out once; the end is said once,
-when every ticket is accounted for, and never taken back. What somebody asks for and the state does not allow leaves
-an event that says why.
+when every ticket is accounted for, and never taken back; before it, what was counted is compared with the tickets. What
+somebody asks for and the state does not allow leaves an event that says why.
+
+While tickets are ready and no agent takes them the workflow waits: it is looked at again and again, ever less often.
 """
 
 from collections.abc import Mapping
@@ -26,6 +28,9 @@ from neural_hive.aggregates.vocabulary import Priority, RiskBand
 REASON_CHARS_MAX: Final = 4_096
 ID_CHARS_MAX: Final = 128
 DEADLINE_TIMER: Final = "deadline"
+WAIT_TIMER: Final = "wait"
+LOOK_AGAIN_S_MAX: Final = 15  # agents come and go without a word to the workflow
+FINDINGS_MAX: Final = 20
 
 
 class StartWorkflow(Command, frozen=True):
@@ -45,6 +50,7 @@ class FinishWorkflow(Command, frozen=True):
     reason: str = ""  # why its tickets did not end by themselves
     compensated_count: int = 0
     compensations: tuple[str, ...] = ()  # tickets to be undone if it has failed, in this order
+    findings: tuple[str, ...] = ()  # what its tickets and what was counted of them do not agree on
 
 
 class StopWorkflow(Command, frozen=True):
@@ -55,6 +61,8 @@ class StopWorkflow(Command, frozen=True):
     completed_count: int
     cancelled_count: int
     stopped_at: int
+    failed_count: int = 0
+    findings: tuple[str, ...] = ()
 
 
 class PauseWork(Command, frozen=True):
@@ -83,7 +91,31 @@ class AdjustService(Command, frozen=True):
     adjusted_at: int
 
 
-WorkflowCommand = StartWorkflow | FinishWorkflow | StopWorkflow | PauseWork | ResumeWork | AdjustService
+class AwaitAgents(Command, frozen=True):
+    """Tickets are ready, and no agent takes them now."""
+
+    ready_count: int
+    reason: str
+    stranded: bool  # some need what no registered, healthy agent can do
+    now: int
+
+
+class EndWait(Command, frozen=True):
+    """No ticket waits for an agent any more."""
+
+    now: int
+
+
+WorkflowCommand = (
+    StartWorkflow
+    | FinishWorkflow
+    | StopWorkflow
+    | PauseWork
+    | ResumeWork
+    | AdjustService
+    | AwaitAgents
+    | EndWait
+)
 
 
 class WorkflowStarted(Event, frozen=True):
@@ -190,6 +222,39 @@ class WorkflowCommandRefused(Event, frozen=True):
     requested_by: str
 
 
+class WorkflowWaiting(Event, frozen=True):
+    """Tickets of a workflow are ready, and no agent takes them now."""
+
+    workflow_id: str
+    since: int
+    look_again_at: int
+    ready_count: int
+    reason: str
+    stranded_since: int = (
+        0  # since when some need what no registered, healthy agent can do; 0: agents are only busy
+    )
+
+
+class WorkflowWaitEnded(Event, frozen=True):
+    """No ticket of a workflow waits for an agent any more."""
+
+    workflow_id: str
+    ended_at: int
+
+
+class IntegrityChecked(Event, frozen=True):
+    """At its end, a workflow's tickets were compared with what was counted of them."""
+
+    workflow_id: str
+    task_count: int
+    completed: int
+    failed: int
+    cancelled: int
+    compensated: int  # of the completed ones
+    sound: bool
+    findings: tuple[str, ...]
+
+
 WorkflowEvent = (
     WorkflowStarted
     | PlanRejected
@@ -201,6 +266,9 @@ WorkflowEvent = (
     | WorkflowQosAdjusted
     | WorkflowCommandRefused
     | WorkflowCompensating
+    | WorkflowWaiting
+    | WorkflowWaitEnded
+    | IntegrityChecked
 )
 
 
@@ -234,6 +302,11 @@ class Workflow(msgspec.Struct, frozen=True):
     compensations: tuple[str, ...] = ()
     failure: str = ""
     last_refusal: WorkflowCommandRefused | None = None
+    risk_band: RiskBand = RiskBand.UNKNOWN
+    waiting_since: int = 0  # 0: it waits for no agent
+    stranded_since: int = 0
+    look_again_at: int = 0
+    looks: int = 0  # since it waits
 
 
 def ticket_id_of(workflow_id: str, task_id: str) -> str:
@@ -256,6 +329,10 @@ def decide(workflow: Workflow | None, command: WorkflowCommand) -> list[Workflow
             return _resume(_existing(workflow), command)
         case AdjustService():
             return _adjust(_existing(workflow), command)
+        case AwaitAgents():
+            return _await(_existing(workflow), command)
+        case EndWait():
+            return _end_wait(_existing(workflow), command.now)
         case _:
             assert_never(command)
 
@@ -306,19 +383,37 @@ def _started(decision: DecisionConsolidated, at: int, digest: str) -> WorkflowSt
 def _finish(workflow: Workflow, command: FinishWorkflow) -> list[WorkflowEvent]:
     if workflow.status in (Status.COMPLETED, Status.FAILED, Status.CANCELLED):
         return []
-    _accounted(workflow, command.completed_count + command.failed_count + command.cancelled_count)
+    _accounted(workflow, command)
     workflow_id, duration_ms = workflow.workflow_id, _duration_ms(workflow, command.finished_at)
-    if command.completed_count == workflow.task_count and workflow.status is not Status.COMPENSATING:
-        return [WorkflowCompleted(workflow_id, command.completed_count, duration_ms)]
-    failed, cancelled = command.failed_count, command.cancelled_count
+    failed, cancelled, undone = command.failed_count, command.cancelled_count, command.compensated_count
+    checked = _checked(workflow, command.completed_count, failed, cancelled, undone, command.findings)
+    all_done = command.completed_count == workflow.task_count and workflow.status is not Status.COMPENSATING
+    if all_done and not command.findings:
+        return [checked, WorkflowCompleted(workflow_id, command.completed_count, duration_ms)]
     counted = f"of {workflow.task_count} tasks {failed} failed and {cancelled} were cancelled"
     reason = f"{command.reason}: {counted}" if command.reason else counted
     if command.compensations and workflow.status is Status.COMPENSATING:
         return []
     if command.compensations:
         return [WorkflowCompensating(workflow_id, command.compensations, reason, command.finished_at)]
-    ended = (command.completed_count, failed, cancelled, workflow.failure or reason, duration_ms)
-    return [WorkflowFailed(workflow_id, *ended, command.compensated_count)]
+    reason = workflow.failure or reason
+    if command.findings:
+        reason = f"its tickets are not what was counted of them ({command.findings[0]}); {reason}"
+    ended = (command.completed_count, failed, cancelled, reason, duration_ms)
+    return [checked, WorkflowFailed(workflow_id, *ended, undone)]
+
+
+def _checked(
+    workflow: Workflow,
+    completed: int,
+    failed: int,
+    cancelled: int,
+    compensated: int,
+    findings: tuple[str, ...],
+) -> IntegrityChecked:
+    counts = (completed, failed, cancelled, compensated)
+    kept = tuple(finding[:REASON_CHARS_MAX] for finding in findings[:FINDINGS_MAX])
+    return IntegrityChecked(workflow.workflow_id, workflow.task_count, *counts, not findings, kept)
 
 
 def _stop(workflow: Workflow, command: StopWorkflow) -> list[WorkflowEvent]:
@@ -326,13 +421,15 @@ def _stop(workflow: Workflow, command: StopWorkflow) -> list[WorkflowEvent]:
         return []
     if workflow.status not in OPEN:
         return _refuse(workflow, "CancelWorkflow", "stopped", command.requested_by)
+    completed, cancelled = command.completed_count, command.cancelled_count
     return [
+        _checked(workflow, completed, command.failed_count, cancelled, 0, command.findings),
         WorkflowCancelled(
             *_asked(workflow, command),
-            command.completed_count,
-            command.cancelled_count,
+            completed,
+            cancelled,
             _duration_ms(workflow, command.stopped_at),
-        )
+        ),
     ]
 
 
@@ -374,6 +471,21 @@ def _adjust(workflow: Workflow, command: AdjustService) -> list[WorkflowEvent]:
     return [WorkflowQosAdjusted(workflow_id, priority, deadline_at, reason, by)]
 
 
+def _await(workflow: Workflow, command: AwaitAgents) -> list[WorkflowEvent]:
+    if workflow.look_again_at > command.now or workflow.status not in (*OPEN, Status.COMPENSATING):
+        return []
+    since = workflow.waiting_since or command.now
+    stranded_since = (workflow.stranded_since or command.now) if command.stranded else 0
+    look_again_at = command.now + min(1 << min(workflow.looks, 10), LOOK_AGAIN_S_MAX) * 1_000_000
+    reason = command.reason[:REASON_CHARS_MAX]
+    told = (since, look_again_at, command.ready_count, reason, stranded_since)
+    return [WorkflowWaiting(workflow.workflow_id, *told)]
+
+
+def _end_wait(workflow: Workflow, now: int) -> list[WorkflowEvent]:
+    return [WorkflowWaitEnded(workflow.workflow_id, now)] if workflow.look_again_at else []
+
+
 def _asked(
     workflow: Workflow, command: StopWorkflow | PauseWork | ResumeWork | AdjustService
 ) -> tuple[str, str, str]:
@@ -389,10 +501,11 @@ def _refused(workflow: Workflow, command: str, reason: str, by: str) -> list[Wor
     return [] if workflow.last_refusal == refused else [refused]
 
 
-def _accounted(workflow: Workflow, ended: int) -> None:
+def _accounted(workflow: Workflow, command: FinishWorkflow) -> None:
     if workflow.status not in (*OPEN, Status.COMPENSATING):
         raise Rejected(f"a workflow that is {workflow.status} has no work to finish")
-    if ended != workflow.task_count:
+    ended = command.completed_count + command.failed_count + command.cancelled_count
+    if ended != workflow.task_count and not command.findings:
         raise Rejected(f"{ended} of {workflow.task_count} tickets are accounted for")
 
 
@@ -414,15 +527,16 @@ def evolve(workflow: Workflow | None, event: WorkflowEvent) -> Workflow:
                 event.deadline_at,
                 event.roots,
                 event.priority,
+                risk_band=event.risk_band,
             )
         case PlanRejected():
             return Workflow(event.decision_id, event.plan_id, Status.REJECTED, event.decision_sha256)
         case WorkflowCompleted():
-            return _changed(workflow, status=Status.COMPLETED)
+            return _changed(_at_rest(workflow), status=Status.COMPLETED)
         case WorkflowFailed():
-            return _changed(workflow, status=Status.FAILED)
+            return _changed(_at_rest(workflow), status=Status.FAILED)
         case WorkflowCancelled():
-            return _changed(workflow, status=Status.CANCELLED)
+            return _changed(_at_rest(workflow), status=Status.CANCELLED)
         case WorkflowPaused():
             return _changed(workflow, status=Status.PAUSED)
         case WorkflowResumed():
@@ -434,8 +548,20 @@ def evolve(workflow: Workflow | None, event: WorkflowEvent) -> Workflow:
             return _changed(workflow, status=Status.COMPENSATING, **undone)
         case WorkflowCommandRefused():
             return _changed(workflow, last_refusal=event)
+        case WorkflowWaiting():
+            waits = {"waiting_since": event.since, "stranded_since": event.stranded_since}
+            looks = workflow.looks + 1 if workflow is not None else 1
+            return _changed(workflow, look_again_at=event.look_again_at, looks=looks, **waits)
+        case WorkflowWaitEnded():
+            return _at_rest(workflow)
+        case IntegrityChecked():
+            return _changed(workflow)
         case _:
             assert_never(event)
+
+
+def _at_rest(workflow: Workflow | None) -> Workflow:
+    return _changed(workflow, waiting_since=0, stranded_since=0, look_again_at=0, looks=0)
 
 
 def _changed(workflow: Workflow | None, **changes: Any) -> Workflow:
@@ -444,8 +570,9 @@ def _changed(workflow: Workflow | None, **changes: Any) -> Workflow:
 
 
 def timers(workflow: Workflow) -> Mapping[str, int]:
-    """When the workflow must be looked at again (µs): `deadline`, unless it has ended."""
-    return {DEADLINE_TIMER: workflow.deadline_at} if workflow.status in OPEN else {}
+    """When the workflow must be looked at again (µs): `deadline`, unless it has ended; `wait`, while it waits."""
+    due = {DEADLINE_TIMER: workflow.deadline_at} if workflow.status in OPEN else {}
+    return {**due, WAIT_TIMER: workflow.look_again_at} if workflow.look_again_at else due
 
 
 WORKFLOW = Aggregate(

@@ -13,11 +13,6 @@ class SystemSettings(Protocol):
     """What systems take from the settings."""
 
     @property
-    def agent_id(self) -> str:
-        """The agent that all work is given to."""
-        ...
-
-    @property
     def agent_heartbeat_s(self) -> float:
         """How often agents shall tell that they live; the three that follow: what becomes of them after a silence."""
         ...
@@ -45,7 +40,7 @@ def _registry(settings: SystemSettings) -> System:
 
 
 _OWN: Final[dict[str, Callable[[SystemSettings], System]]] = {
-    "orchestrator": lambda settings: orchestrator.build(settings.agent_id),
+    "orchestrator": lambda settings: orchestrator.build(),
     "registry": _registry,
 }
 

@@ -1,17 +1,20 @@
 """A ticket: one task of a workflow on its way to an agent and back.
 
-Protects: no ticket is worked on before what it depends on is complete, or by two attempts at once; every attempt
-ends once; what has ended never changes. A result that cannot be true is put aside, and says why.
+Protects: no ticket is worked on before what it depends on is complete, or by two attempts at once; none is given to an
+agent that has no slot for it; every attempt ends once; what has ended never changes. A result that cannot be true is
+put aside, and says why.
 
-An attempt that went wrong is tried again, up to the task's `max_retries`, after a wait (`backoff.py`) and before the
-deadline; never if its delivery is AT_MOST_ONCE: nobody knows how far it came. An attempt that has begun and is not
-heard of for its task's time limit and a grace has timed out.
+A ready ticket stands in a queue until an agent is chosen; it then claims a slot of that agent, and keeps it until the
+attempt has ended. An attempt that went wrong is tried again, up to the task's `max_retries`, after a wait
+(`backoff.py`) and before the deadline; never if its delivery is AT_MOST_ONCE: nobody knows how far it came. An attempt
+that was not begun in time, or that has begun and is not heard of for its task's time limit and a grace, has timed out.
 
 What a completed ticket did can be undone once, by its task's `compensation`: that is an attempt like any other.
 """
 
 from neural_hive.aggregates.aggregate import Aggregate, members
 from neural_hive.aggregates.ticket.commands import (
+    AllocateTicket,
     CancelTicket,
     CompensateTicket,
     CompleteElsewhere,
@@ -22,17 +25,22 @@ from neural_hive.aggregates.ticket.commands import (
     RecordResult,
     RecordStart,
     RefuseRequest,
+    RequeueTicket,
     RetryNow,
     TicketCommand,
     TimeOutTicket,
+    UnallocateTicket,
 )
 from neural_hive.aggregates.ticket.deciding import (
     decide,
 )
 from neural_hive.aggregates.ticket.events import (
+    Considered,
+    OfAllocation,
     OfAttempt,
     OfCompensation,
     OfTicket,
+    TicketAllocated,
     TicketCancelled,
     TicketCommandRefused,
     TicketCompensated,
@@ -44,17 +52,21 @@ from neural_hive.aggregates.ticket.events import (
     TicketEvent,
     TicketFailed,
     TicketReady,
+    TicketRequeued,
     TicketResultRefused,
     TicketRetryScheduled,
     TicketStarted,
     TicketTimedOut,
+    TicketUnallocated,
 )
 from neural_hive.aggregates.ticket.state import (
     GRACE_MS,
     RETRY_TIMER,
+    START_WITHIN_MS,
     TIMEOUT_TIMER,
     TRANSITIONS,
     UNFINISHED,
+    Slot,
     Status,
     Ticket,
     can_retry,
@@ -63,26 +75,32 @@ from neural_hive.aggregates.ticket.state import (
     evolve,
     is_expired,
     is_finished,
+    queues,
+    requirement,
     timers,
 )
 
 TICKET = Aggregate(
-    "ticket", "execution.tickets", Ticket, members(TicketEvent), decide, evolve, timers, counters
+    "ticket", "execution.tickets", Ticket, members(TicketEvent), decide, evolve, timers, counters, queues
 )
 
 __all__ = [
     "GRACE_MS",
     "RETRY_TIMER",
+    "START_WITHIN_MS",
     "TICKET",
     "TIMEOUT_TIMER",
     "TRANSITIONS",
     "UNFINISHED",
+    "AllocateTicket",
     "CancelTicket",
     "CompensateTicket",
     "CompleteElsewhere",
+    "Considered",
     "CreateTicket",
     "DispatchTicket",
     "GiveUpTicket",
+    "OfAllocation",
     "OfAttempt",
     "OfCompensation",
     "OfTicket",
@@ -90,9 +108,12 @@ __all__ = [
     "RecordResult",
     "RecordStart",
     "RefuseRequest",
+    "RequeueTicket",
     "RetryNow",
+    "Slot",
     "Status",
     "Ticket",
+    "TicketAllocated",
     "TicketCancelled",
     "TicketCommand",
     "TicketCommandRefused",
@@ -105,11 +126,14 @@ __all__ = [
     "TicketEvent",
     "TicketFailed",
     "TicketReady",
+    "TicketRequeued",
     "TicketResultRefused",
     "TicketRetryScheduled",
     "TicketStarted",
     "TicketTimedOut",
+    "TicketUnallocated",
     "TimeOutTicket",
+    "UnallocateTicket",
     "can_retry",
     "content_hash",
     "counters",
@@ -117,5 +141,7 @@ __all__ = [
     "evolve",
     "is_expired",
     "is_finished",
+    "queues",
+    "requirement",
     "timers",
 ]

@@ -1,7 +1,7 @@
 """What can be wanted of a ticket."""
 
 from neural_hive.aggregates.aggregate import Command
-from neural_hive.aggregates.ticket.events import TicketContent
+from neural_hive.aggregates.ticket.events import Considered, TicketContent
 from neural_hive.aggregates.vocabulary import Artifact, Outcome
 
 
@@ -13,10 +13,38 @@ class ReadyTicket(Command, frozen=True):
     """All that the ticket depends on is complete."""
 
     ready_at: int
+    place: int = 0  # in the queue for agents, smallest first; 0: in none
+
+
+class RequeueTicket(Command, frozen=True):
+    """A ready ticket shall stand elsewhere in the queue for agents, or (place 0) in none."""
+
+    place: int
+    reason: str
+    requeued_at: int
+
+
+class AllocateTicket(Command, frozen=True):
+    """An agent was chosen for a ready ticket."""
+
+    agent_id: str
+    score: float
+    candidates: tuple[Considered, ...]
+    allocated_at: int
+
+
+class UnallocateTicket(Command, frozen=True):
+    """The agent of an allocation will not take the ticket."""
+
+    agent_id: str
+    attempt: int
+    allocation: int
+    reason: str
+    unallocated_at: int
 
 
 class DispatchTicket(Command, frozen=True):
-    """Give the ticket to an agent, with its references filled in."""
+    """Give the ticket to the agent that has a slot for it, with its references filled in."""
 
     agent_id: str
     command: tuple[str, ...]
@@ -73,16 +101,11 @@ class CancelTicket(Command, frozen=True):
 
 
 class CompensateTicket(Command, frozen=True):
-    """Undo what the ticket did: give its compensation to an agent, unless what that takes is `missing`."""
+    """What the ticket did shall be undone by an agent, if one does it before `expires_at`."""
 
-    agent_id: str
-    command: tuple[str, ...]
-    parameters: dict[str, str]
-    environment: dict[str, str]
-    inputs: tuple[Artifact, ...]
-    dispatched_at: int
-    deadline_at: int
-    missing: str = ""
+    ready_at: int
+    place: int
+    expires_at: int
 
 
 class RetryNow(Command, frozen=True):
@@ -113,6 +136,9 @@ class RefuseRequest(Command, frozen=True):
 TicketCommand = (
     CreateTicket
     | ReadyTicket
+    | RequeueTicket
+    | AllocateTicket
+    | UnallocateTicket
     | DispatchTicket
     | GiveUpTicket
     | RecordStart

@@ -4,6 +4,7 @@ from typing import assert_never
 
 from neural_hive.aggregates.aggregate import Rejected
 from neural_hive.aggregates.ticket.commands import (
+    AllocateTicket,
     CancelTicket,
     CompensateTicket,
     CompleteElsewhere,
@@ -14,12 +15,24 @@ from neural_hive.aggregates.ticket.commands import (
     RecordResult,
     RecordStart,
     RefuseRequest,
+    RequeueTicket,
     RetryNow,
     TicketCommand,
     TimeOutTicket,
+    UnallocateTicket,
 )
 from neural_hive.aggregates.ticket.events import TicketEvent
-from neural_hive.aggregates.ticket.giving import cancel, compensate, create, dispatch, give_up, make_ready
+from neural_hive.aggregates.ticket.giving import (
+    allocate,
+    cancel,
+    compensate,
+    create,
+    dispatch,
+    give_up,
+    make_ready,
+    requeue,
+    unallocate,
+)
 from neural_hive.aggregates.ticket.reports import record_result, record_start, time_out
 from neural_hive.aggregates.ticket.requests import complete_elsewhere, retry_now
 from neural_hive.aggregates.ticket.state import Ticket
@@ -33,6 +46,12 @@ def decide(ticket: Ticket | None, command: TicketCommand) -> list[TicketEvent]:
             return create(ticket, command)
         case ReadyTicket():
             return make_ready(_existing(ticket), command)
+        case RequeueTicket():
+            return requeue(_existing(ticket), command)
+        case AllocateTicket():
+            return allocate(_existing(ticket), command)
+        case UnallocateTicket():
+            return unallocate(_existing(ticket), command)
         case DispatchTicket():
             return dispatch(_existing(ticket), command)
         case GiveUpTicket():

@@ -57,6 +57,48 @@ class TicketReady(OfTicket, frozen=True):
     """All that a ticket depends on is complete."""
 
     ready_at: int
+    place: int = 0  # in the queue for agents, smallest first, as µs; 0: in none, since its workflow is paused
+    compensates: bool = False  # what it did is to be undone
+    expires_at: int = 0  # when nobody waits for that any more; 0: its deadline counts
+
+
+class TicketRequeued(OfTicket, frozen=True):
+    """A ticket stands elsewhere in the queue for agents, or (place 0) in none."""
+
+    place: int
+    requeued_at: int
+    reason: str
+
+
+class Considered(msgspec.Struct, frozen=True):
+    """An agent that could have done a ticket, and what its score was computed from."""
+
+    agent_id: str
+    score: float
+    health: float
+    pheromone: float
+    telemetry: float
+
+
+class OfAllocation(OfAttempt, frozen=True):
+    """What the events about a claim on a slot begin with; the attempt is the one that the agent shall do."""
+
+    allocation: int
+
+
+class TicketAllocated(OfAllocation, frozen=True):
+    """An agent was chosen for a ticket, and is asked for a slot: the decision, with what it was made from."""
+
+    score: float
+    candidates: tuple[Considered, ...]
+    allocated_at: int
+
+
+class TicketUnallocated(OfAllocation, frozen=True):
+    """A ticket has no claim on a slot of the agent any more, and was not given to it."""
+
+    reason: str
+    unallocated_at: int
 
 
 class TicketDispatched(OfTicket, frozen=True):
@@ -77,6 +119,8 @@ class TicketDispatched(OfTicket, frozen=True):
     inputs: tuple[Artifact, ...]
     dispatched_at: int
     compensates: bool = False
+    start_by: int = 0  # the agent must not begin later; 0: no such limit
+    delivery_mode: DeliveryMode = DeliveryMode.UNKNOWN
 
 
 class TicketStarted(OfAttempt, frozen=True):
@@ -167,6 +211,9 @@ class TicketCommandRefused(OfTicket, frozen=True):
 TicketEvent = (
     TicketCreated
     | TicketReady
+    | TicketRequeued
+    | TicketAllocated
+    | TicketUnallocated
     | TicketDispatched
     | TicketStarted
     | TicketCompleted

@@ -2,23 +2,29 @@
 
 from neural_hive.aggregates.aggregate import Rejected
 from neural_hive.aggregates.ticket.commands import (
+    AllocateTicket,
     CancelTicket,
     CompensateTicket,
     CreateTicket,
     DispatchTicket,
     GiveUpTicket,
     ReadyTicket,
+    RequeueTicket,
+    UnallocateTicket,
 )
 from neural_hive.aggregates.ticket.events import (
+    TicketAllocated,
     TicketCancelled,
     TicketCreated,
     TicketDispatched,
     TicketEvent,
     TicketFailed,
     TicketReady,
+    TicketRequeued,
+    TicketUnallocated,
 )
 from neural_hive.aggregates.ticket.reports import not_undone
-from neural_hive.aggregates.ticket.state import Status, Ticket, is_finished
+from neural_hive.aggregates.ticket.state import START_WITHIN_MS, Slot, Status, Ticket, is_finished
 from neural_hive.aggregates.ticket.words import REASON_CHARS_MAX, allowed, capped, ids
 
 
@@ -34,7 +40,44 @@ def create(ticket: Ticket | None, command: CreateTicket) -> list[TicketEvent]:
 def make_ready(ticket: Ticket, command: ReadyTicket) -> list[TicketEvent]:
     if ticket.status is not Status.PENDING:
         return _unless_finished(ticket, Status.READY)
-    return [TicketReady(*ids(ticket), command.ready_at)]
+    return [TicketReady(*ids(ticket), command.ready_at, command.place)]
+
+
+def requeue(ticket: Ticket, command: RequeueTicket) -> list[TicketEvent]:
+    if ticket.status is not Status.READY or ticket.place == command.place:
+        return []
+    at, reason = command.requeued_at, capped(command.reason, REASON_CHARS_MAX)
+    requeued = TicketRequeued(*ids(ticket), command.place, at, reason)
+    if ticket.slot is None:
+        return [requeued]
+    return [requeued, _unallocated(ticket, ticket.slot, reason, at)] if not command.place else []
+
+
+def allocate(ticket: Ticket, command: AllocateTicket) -> list[TicketEvent]:
+    if not ticket.is_queued:
+        return []
+    return [
+        TicketAllocated(
+            *ids(ticket),
+            ticket.attempt + 1,
+            command.agent_id,
+            ticket.allocations + 1,
+            command.score,
+            command.candidates,
+            command.allocated_at,
+        )
+    ]
+
+
+def unallocate(ticket: Ticket, command: UnallocateTicket) -> list[TicketEvent]:
+    meant = Slot(command.agent_id, command.attempt, command.allocation)
+    if ticket.status is not Status.READY or ticket.slot != meant:
+        return []
+    return [_unallocated(ticket, meant, capped(command.reason, REASON_CHARS_MAX), command.unallocated_at)]
+
+
+def _unallocated(ticket: Ticket, slot: Slot, reason: str, at: int) -> TicketEvent:
+    return TicketUnallocated(*ids(ticket), slot.attempt, slot.agent_id, slot.allocation, reason, at)
 
 
 def dispatch(ticket: Ticket, command: DispatchTicket) -> list[TicketEvent]:
@@ -42,6 +85,8 @@ def dispatch(ticket: Ticket, command: DispatchTicket) -> list[TicketEvent]:
         return []
     if ticket.status is not Status.READY:
         raise Rejected(f"a ticket that is {ticket.status} cannot become {Status.ASSIGNED}")
+    if ticket.slot is None or ticket.slot.agent_id != command.agent_id:
+        raise Rejected(f"no slot of {command.agent_id} was asked for")
     created, task = ticket.created, ticket.created.task
     return [
         TicketDispatched(
@@ -50,17 +95,20 @@ def dispatch(ticket: Ticket, command: DispatchTicket) -> list[TicketEvent]:
             created.plan_id,
             task.task_id,
             task.task_type,
-            ticket.attempt + 1,
+            ticket.slot.attempt,
             command.agent_id,
             command.webhook_url,
             command.command,
             command.parameters,
             command.environment,
             task.timeout_ms,
-            command.deadline_at or created.deadline_at,
+            command.deadline_at or ticket.deadline_at,
             task.security_level,
             command.inputs,
             command.dispatched_at,
+            ticket.compensates,
+            command.dispatched_at + START_WITHIN_MS * 1_000,
+            created.delivery_mode,
         )
     ]
 
@@ -71,8 +119,9 @@ def give_up(ticket: Ticket, command: GiveUpTicket) -> list[TicketEvent]:
     if ticket.status is not Status.READY:
         raise Rejected(f"a ticket that is {ticket.status} is not waiting for an agent")
     at = command.given_up_at
-    error = capped(command.error)
-    return [TicketFailed(*ids(ticket), ticket.attempt, "", at, at, None, {}, (), error)]
+    if ticket.compensates:
+        return [not_undone(ticket, at, command.error)]
+    return [TicketFailed(*ids(ticket), ticket.attempt, "", at, at, None, {}, (), capped(command.error))]
 
 
 def compensate(ticket: Ticket, command: CompensateTicket) -> list[TicketEvent]:
@@ -80,30 +129,7 @@ def compensate(ticket: Ticket, command: CompensateTicket) -> list[TicketEvent]:
         return []
     if ticket.status is not Status.COMPLETED:
         raise Rejected(f"a ticket that is {ticket.status} has done nothing that could be undone")
-    at, created, task = command.dispatched_at, ticket.created, ticket.created.task
-    if command.missing:
-        return [not_undone(ticket, at, command.missing)]
-    return [
-        TicketDispatched(
-            created.ticket_id,
-            created.workflow_id,
-            created.plan_id,
-            task.task_id,
-            task.task_type,
-            ticket.attempt + 1,
-            command.agent_id,
-            "",
-            command.command,
-            command.parameters,
-            command.environment,
-            task.timeout_ms,
-            command.deadline_at,
-            task.security_level,
-            command.inputs,
-            at,
-            compensates=True,
-        )
-    ]
+    return [TicketReady(*ids(ticket), command.ready_at, command.place, True, command.expires_at)]
 
 
 def cancel(ticket: Ticket, command: CancelTicket) -> list[TicketEvent]:

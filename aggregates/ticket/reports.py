@@ -145,10 +145,18 @@ def not_undone(ticket: Ticket, at: int, error: str) -> TicketEvent:
 def time_out(ticket: Ticket, command: TimeOutTicket) -> list[TicketEvent]:
     if not 0 < timers(ticket).get(TIMEOUT_TIMER, 0) <= command.timed_out_at:
         return []
+    silent = _silence(ticket)
     if ticket.compensates:
-        return [not_undone(ticket, command.timed_out_at, "no result in time")]
-    silent = (
-        f"no result within its time limit of {ticket.created.task.timeout_ms} ms and {GRACE_MS} ms of grace"
-    )
+        return [not_undone(ticket, command.timed_out_at, silent)]
     timed_out = TicketTimedOut(*attempt_ids(ticket), command.timed_out_at, silent)
     return [timed_out, *_tried_again(ticket, timed_out, command.timed_out_at)]
+
+
+def _silence(ticket: Ticket) -> str:
+    if ticket.status is Status.READY:
+        return "no agent took it in time"
+    if ticket.status is Status.ASSIGNED:
+        return f"{ticket.agent_id} did not begin in time, nor {GRACE_MS} ms later"
+    return (
+        f"no result within its time limit of {ticket.created.task.timeout_ms} ms and {GRACE_MS} ms of grace"
+    )

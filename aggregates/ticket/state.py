@@ -8,8 +8,10 @@ from typing import Final, assert_never
 import msgspec
 
 from neural_hive.aggregates import tally
+from neural_hive.aggregates.identity import derived_id
 from neural_hive.aggregates.made import Made
 from neural_hive.aggregates.ticket.events import (
+    TicketAllocated,
     TicketCancelled,
     TicketCommandRefused,
     TicketCompensated,
@@ -20,10 +22,12 @@ from neural_hive.aggregates.ticket.events import (
     TicketEvent,
     TicketFailed,
     TicketReady,
+    TicketRequeued,
     TicketResultRefused,
     TicketRetryScheduled,
     TicketStarted,
     TicketTimedOut,
+    TicketUnallocated,
 )
 from neural_hive.aggregates.vocabulary import DeliveryMode
 
@@ -32,6 +36,7 @@ TIMEOUT_TIMER: Final = "timeout"
 # The agent ends an attempt at its time limit by itself. This is how much later it is no longer waited for: time enough
 # for a killed agent to be back and to say so.
 GRACE_MS: Final = 60_000
+START_WITHIN_MS: Final = 120_000  # longer than a killed agent takes to start again
 
 
 class Status(StrEnum):
@@ -49,16 +54,16 @@ class Status(StrEnum):
 
 
 # Every other transition is refused. READY → FAILED: what the ticket takes from others is not there.
-# FAILED, TIMED_OUT → PENDING: it waits for its next attempt. COMPLETED → ASSIGNED: it is being undone, and
-# RUNNING → COMPLETED then means that it could not be.
+# ASSIGNED → TIMED_OUT: its agent did not begin. FAILED, TIMED_OUT → PENDING: it waits for its next attempt.
+# COMPLETED → READY: it is to be undone; READY, ASSIGNED, RUNNING → COMPLETED then mean that it could not be.
 TRANSITIONS: Final[dict[Status, frozenset[Status]]] = {
     Status.PENDING: frozenset({Status.READY, Status.CANCELLED}),
-    Status.READY: frozenset({Status.ASSIGNED, Status.FAILED, Status.CANCELLED}),
-    Status.ASSIGNED: frozenset({Status.RUNNING, Status.CANCELLED, Status.COMPLETED}),
+    Status.READY: frozenset({Status.ASSIGNED, Status.FAILED, Status.CANCELLED, Status.COMPLETED}),
+    Status.ASSIGNED: frozenset({Status.RUNNING, Status.TIMED_OUT, Status.CANCELLED, Status.COMPLETED}),
     Status.RUNNING: frozenset(
         {Status.COMPLETED, Status.FAILED, Status.TIMED_OUT, Status.CANCELLED, Status.COMPENSATED}
     ),
-    Status.COMPLETED: frozenset({Status.ASSIGNED}),
+    Status.COMPLETED: frozenset({Status.READY}),
     Status.FAILED: frozenset({Status.PENDING}),
     Status.TIMED_OUT: frozenset({Status.PENDING}),
     Status.CANCELLED: frozenset(),
@@ -74,6 +79,14 @@ _TALLY: Final = {
     Status.TIMED_OUT: tally.failed,
     Status.CANCELLED: tally.cancelled,
 }
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """What a ticket asks of an agent or has from it: room for one attempt."""
+
+    agent_id: str
+    attempt: int
+    allocation: int
 
 
 class Ticket(msgspec.Struct, frozen=True):
@@ -92,6 +105,17 @@ class Ticket(msgspec.Struct, frozen=True):
     retry_at: int | None = None  # when the next attempt is due
     deadline_at: int = 0  # its workflow's, as the last dispatch knew it
     last_refusal: str = ""
+    ready_at: int = 0
+    place: int = 0  # in the queue for agents; 0: in none
+    slot: Slot | None = None
+    allocations: int = 0  # so far
+    turned_away_at: int = 0  # when an agent last did not take it
+    start_by: int = 0  # of the attempt that is assigned; 0: no limit
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether it waits for an agent to be chosen."""
+        return self.status is Status.READY and self.slot is None and self.place > 0
 
     @property
     def retry_count(self) -> int:
@@ -138,11 +162,22 @@ def evolve(ticket: Ticket | None, event: TicketEvent) -> Ticket:
     change = msgspec.structs.replace
     match event:
         case TicketReady():
-            return change(ticket, status=Status.READY, retry_at=None)
+            deadline_at = event.expires_at or ticket.deadline_at
+            ready = change(ticket, status=Status.READY, retry_at=None, deadline_at=deadline_at)
+            return change(
+                ready, ready_at=event.ready_at, place=event.place, compensates=event.compensates, start_by=0
+            )
+        case TicketRequeued():
+            return change(ticket, place=event.place)
+        case TicketAllocated():
+            slot = Slot(event.agent_id, event.attempt, event.allocation)
+            return change(ticket, slot=slot, allocations=event.allocation)
+        case TicketUnallocated():
+            return change(ticket, slot=None, turned_away_at=event.unallocated_at)
         case TicketDispatched():
             agent_id = event.allocated_agent_id
             given = change(ticket, status=Status.ASSIGNED, attempt=event.attempt, agent_id=agent_id)
-            given = change(given, compensates=event.compensates, expires_at=0)
+            given = change(given, compensates=event.compensates, expires_at=0, start_by=event.start_by)
             return change(given, attempt_ended=None, deadline_at=event.deadline_at)
         case TicketStarted():
             times = {"started_at": event.started_at, "expires_at": event.expires_at}
@@ -154,14 +189,15 @@ def evolve(ticket: Ticket | None, event: TicketEvent) -> Ticket:
         case TicketTimedOut():
             return _over(ticket, Status.TIMED_OUT, event.timed_out_at)
         case TicketRetryScheduled():
-            waiting = change(ticket, status=Status.PENDING, retry_at=event.due_at, made=Made())
+            waiting = change(ticket, status=Status.PENDING, slot=None, retry_at=event.due_at, made=Made())
             return change(waiting, started_at=None, completed_at=None)
         case TicketCancelled():
             return _over(ticket, Status.CANCELLED, event.cancelled_at)
         case TicketCompensated():
-            return change(ticket, status=Status.COMPENSATED, attempt_ended=Status.COMPLETED)
+            return change(ticket, status=Status.COMPENSATED, attempt_ended=Status.COMPLETED, slot=None)
         case TicketCompensationFailed():
-            return change(ticket, status=Status.COMPLETED, attempt_ended=Status.FAILED, compensates=True)
+            failed = change(ticket, status=Status.COMPLETED, attempt_ended=Status.FAILED, slot=None)
+            return change(failed, compensates=True)
         case TicketResultRefused() | TicketCommandRefused():
             return change(ticket, last_refusal=refusal_key(event))
         case _:
@@ -176,12 +212,13 @@ def _made(ticket: Ticket, status: Status, event: TicketCompleted | TicketFailed)
         started_at=event.started_at,
         completed_at=event.completed_at,
         made=Made(event.outputs, event.artifacts),
+        slot=None,
     )
 
 
 def _over(ticket: Ticket, status: Status, at: int) -> Ticket:
     return msgspec.structs.replace(
-        ticket, status=status, attempt_ended=status, completed_at=at, retry_at=None
+        ticket, status=status, attempt_ended=status, completed_at=at, retry_at=None, slot=None
     )
 
 
@@ -189,7 +226,9 @@ def timers(ticket: Ticket) -> Mapping[str, int]:
     """When the ticket must be looked at again (µs): `retry`, its next attempt; `timeout`, the end of patience."""
     if ticket.status is Status.RUNNING and ticket.expires_at:
         return {TIMEOUT_TIMER: ticket.expires_at}
-    if ticket.status is Status.ASSIGNED and ticket.compensates:
+    if ticket.status is Status.ASSIGNED and ticket.start_by:
+        return {TIMEOUT_TIMER: ticket.start_by + GRACE_MS * 1_000}
+    if ticket.compensates and ticket.status in (Status.READY, Status.ASSIGNED):
         return {TIMEOUT_TIMER: ticket.deadline_at}  # no deadline of the workflow bounds it any more
     if ticket.retry_at is not None:
         return {RETRY_TIMER: ticket.retry_at}
@@ -197,11 +236,13 @@ def timers(ticket: Ticket) -> Mapping[str, int]:
 
 
 def counters(event: TicketEvent, before: Ticket | None, after: Ticket) -> Iterable[tuple[str, int]]:
-    """What an event moves beside its ticket: open dependencies of others, and how a workflow's tickets stand.
+    """What an event moves beside its ticket: open dependencies of others, how a workflow's tickets stand, and what is
+    asked of agents.
 
     The cost is that of the ticket's own dependents, however large the workflow is.
     """
     created = after.created
+    yield from _moved_slot(before, after)
     if isinstance(event, TicketCreated):
         yield tally.open_dependencies(created.ticket_id), len(created.dependencies)
         yield tally.unfinished(created.workflow_id), 1
@@ -216,3 +257,32 @@ def counters(event: TicketEvent, before: Ticket | None, after: Ticket) -> Iterab
         if isinstance(event, TicketCompleted):
             for dependent in created.dependents:
                 yield tally.open_dependencies(dependent), -1
+
+
+def _moved_slot(before: Ticket | None, after: Ticket) -> Iterable[tuple[str, int]]:
+    was_queued, slot = (before.is_queued, before.slot) if before is not None else (False, None)
+    if was_queued != after.is_queued:
+        yield tally.queued(after.created.workflow_id), 1 if after.is_queued else -1
+    if slot != after.slot:
+        if slot is not None:
+            yield tally.outstanding(slot.agent_id), -1
+        if after.slot is not None:
+            yield tally.outstanding(after.slot.agent_id), 1
+
+
+def requirement(ticket: Ticket) -> str:
+    """The same for all tickets that the same agents can do; begins their places in a queue."""
+    task = ticket.created.task
+    return derived_id(task.task_type, *sorted(set(task.required_capabilities)))
+
+
+def queues(ticket: Ticket) -> Mapping[str, str]:
+    """A ready ticket stands in its workflow's queue and, until an agent is chosen, in that of all workflows.
+
+    Those that the same agents can do stand together, in the order of their places.
+    """
+    if ticket.status is not Status.READY:
+        return {}
+    place = f"{requirement(ticket)}/{ticket.place:020d}"
+    own = tally.ready_queue(ticket.created.workflow_id)
+    return {own: place, tally.READY_QUEUE: place} if ticket.is_queued else {own: place}

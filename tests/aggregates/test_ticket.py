@@ -14,19 +14,24 @@ from neural_hive.aggregates.aggregate import Rejected, event_of
 from neural_hive.aggregates.backoff import backoff_ms
 from neural_hive.aggregates.ticket import (
     GRACE_MS,
+    START_WITHIN_MS,
     TICKET,
     TRANSITIONS,
+    AllocateTicket,
     CancelTicket,
     CompensateTicket,
     CompleteElsewhere,
+    Considered,
     CreateTicket,
     DispatchTicket,
     GiveUpTicket,
     ReadyTicket,
     RecordResult,
     RecordStart,
+    RequeueTicket,
     RetryNow,
     Status,
+    TicketAllocated,
     TicketCancelled,
     TicketCommand,
     TicketCompensated,
@@ -36,15 +41,19 @@ from neural_hive.aggregates.ticket import (
     TicketDispatched,
     TicketFailed,
     TicketReady,
+    TicketRequeued,
     TicketResultRefused,
     TicketRetryScheduled,
     TicketStarted,
     TicketTimedOut,
+    TicketUnallocated,
     TimeOutTicket,
+    UnallocateTicket,
     can_retry,
     content_hash,
     is_expired,
     is_finished,
+    requirement,
 )
 from neural_hive.aggregates.ticketing import tickets_of
 from neural_hive.aggregates.vocabulary import DeliveryMode, Outcome
@@ -65,15 +74,20 @@ CREATE = created()
 CREATED = as_event(CREATE)
 RETRIED = as_event(created(max_retries=2))
 IDS = (CREATED.ticket_id, "d-1")
-READY = TicketReady(*IDS, NOW)
+READY = TicketReady(*IDS, NOW, NOW)
+CHOSEN = (Considered(AGENT, 0.85, 1.0, 0.5, 1.0),)
+ALLOCATE = AllocateTicket(AGENT, 0.85, CHOSEN, NOW)
+ALLOCATED = TicketAllocated(*IDS, 1, AGENT, 1, 0.85, CHOSEN, NOW)
 DISPATCH = DispatchTicket(AGENT, ("true",), {}, {}, (), NOW)
-DISPATCHED = TICKET.decide(given(TICKET, CREATED, READY).state, DISPATCH)[0]
+DISPATCHED = TICKET.decide(given(TICKET, CREATED, READY, ALLOCATED).state, DISPATCH)[0]
+BEGINS_BY = NOW + START_WITHIN_MS * 1_000
 EXPIRES_AT = NOW + 6 + (1_000 + GRACE_MS) * 1_000
 STARTED = TicketStarted(*IDS, 1, AGENT, NOW + 1, EXPIRES_AT)
 COMPLETED = TicketCompleted(*IDS, 1, AGENT, NOW + 1, NOW + 5, 0, {"x": "1"}, (artifact("w"),))
-ASSIGNED = (CREATED, READY, DISPATCHED)
+ASSIGNED = (CREATED, READY, ALLOCATED, DISPATCHED)
 RUNNING = (*ASSIGNED, STARTED)
-COMPENSATE = CompensateTicket(AGENT, ("undo",), {}, {}, (), NOW + 8, NOW + 10**9)
+COMPENSATE = CompensateTicket(NOW + 8, NOW + 8, NOW + 10**9)
+UNDO = DispatchTicket(AGENT, ("undo",), {}, {}, (), NOW + 8)
 CANCEL = CancelTicket("no longer wanted", NOW + 9)
 
 
@@ -104,8 +118,9 @@ def test_a_command_to_a_ticket_that_does_not_exist_is_rejected() -> None:
 
 
 def test_the_way_to_completion() -> None:
-    given(TICKET, CREATED).when(ReadyTicket(NOW)).then(READY)
-    given(TICKET, CREATED, READY).when(DISPATCH).then_types(TicketDispatched)
+    given(TICKET, CREATED).when(ReadyTicket(NOW, NOW)).then(READY)
+    given(TICKET, CREATED, READY).when(ALLOCATE).then(ALLOCATED)
+    given(TICKET, CREATED, READY, ALLOCATED).when(DISPATCH).then_types(TicketDispatched)
     given(TICKET, *ASSIGNED).when(RecordStart(1, AGENT, NOW + 1, NOW + 6)).then(STARTED)
     given(TICKET, *RUNNING).when(result()).then(COMPLETED)
 
@@ -113,6 +128,69 @@ def test_the_way_to_completion() -> None:
 def test_a_dispatch_carries_what_the_agent_needs() -> None:
     assert DISPATCHED.task_id == "a"
     assert (DISPATCHED.attempt, DISPATCHED.allocated_agent_id, DISPATCHED.timeout_ms) == (1, AGENT, 1_000)
+    assert (DISPATCHED.start_by, DISPATCHED.delivery_mode) == (BEGINS_BY, CREATED.delivery_mode)
+
+
+def test_nobody_is_given_a_ticket_without_a_slot() -> None:
+    given(TICKET, CREATED, READY).when(DISPATCH).then_rejected("no slot of agent-1 was asked for")
+    other = msgspec.structs.replace(DISPATCH, agent_id="agent-2")
+    given(TICKET, CREATED, READY, ALLOCATED).when(other).then_rejected("no slot of agent-2")
+
+
+def test_one_agent_is_chosen_at_a_time_and_another_when_it_does_not_take_the_ticket() -> None:
+    asked = given(TICKET, CREATED, READY, ALLOCATED)
+    asked.when(ALLOCATE).then_nothing()
+    for stale in (("agent-2", 1, 1), (AGENT, 2, 1), (AGENT, 1, 2)):
+        asked.when(UnallocateTicket(*stale, "busy", NOW)).then_nothing()
+    turned_away = UnallocateTicket(AGENT, 1, 1, "busy", NOW + 3)
+    asked.when(turned_away).then(TicketUnallocated(*IDS, 1, AGENT, 1, "busy", NOW + 3))
+    (again,) = asked.when(turned_away, ALLOCATE).events
+    assert (again.attempt, again.allocation) == (1, 2)
+    given(TICKET, *ASSIGNED).when(turned_away).then_nothing()
+
+
+def test_a_ready_ticket_stands_in_queues_until_an_agent_is_chosen() -> None:
+    assert TICKET.queues(given(TICKET, CREATED).state) == {}
+    waiting = given(TICKET, CREATED, READY)
+    kind = requirement(waiting.state)
+    place = f"{kind}/{NOW:020d}"
+    assert TICKET.queues(waiting.state) == {"ready": place, "ready:d-1": place}
+    assert TICKET.queues(waiting.when(ALLOCATE).state) == {"ready:d-1": place}
+    assert TICKET.queues(given(TICKET, *ASSIGNED).state) == {}
+    held = RequeueTicket(0, "paused", NOW + 2)
+    waiting.when(held).then_types(TicketRequeued)
+    assert TICKET.queues(waiting.when(held).state) == {"ready:d-1": f"{kind}/{0:020d}"}
+    waiting.when(ALLOCATE, held).then_types(TicketRequeued, TicketUnallocated)
+    waiting.when(ALLOCATE, RequeueTicket(7, "urgent", NOW)).then_nothing()
+    waiting.when(held, ALLOCATE).then_nothing()
+    given(TICKET, *ASSIGNED).when(held).then_nothing()
+    other = given(TICKET, as_event(created(required_capabilities=("gpu",))), READY).state
+    assert requirement(other) != kind
+
+
+def test_an_attempt_that_is_not_begun_in_time_has_timed_out() -> None:
+    late_at = BEGINS_BY + GRACE_MS * 1_000
+    assigned = given(TICKET, *ASSIGNED)
+    assert TICKET.timers(assigned.state) == {"timeout": late_at}
+    assigned.when(TimeOutTicket(late_at - 1)).then_nothing()
+    assigned.when(TimeOutTicket(late_at)).then_types(TicketTimedOut)
+    again = given(TICKET, RETRIED, *ASSIGNED[1:]).when(TimeOutTicket(late_at))
+    again.then_types(TicketTimedOut, TicketRetryScheduled)
+    once = msgspec.structs.replace(RETRIED, delivery_mode=DeliveryMode.AT_MOST_ONCE)
+    given(TICKET, once, *ASSIGNED[1:]).when(TimeOutTicket(late_at)).then_types(TicketTimedOut)
+    old = msgspec.structs.replace(DISPATCHED, start_by=0)
+    assert TICKET.timers(given(TICKET, *ASSIGNED[:-1], old).state) == {}
+
+
+def test_a_claim_on_a_slot_is_counted_until_it_ends() -> None:
+    counted: Counter[str] = Counter()
+    state = None
+    for event in (*RUNNING, COMPLETED):
+        before, state = state, TICKET.evolve(state, event)
+        counted.update(dict(TICKET.counters(event, before, state)))
+        claims = counted[tally.outstanding(AGENT)]
+        assert claims == (state.slot is not None) == (event in (ALLOCATED, DISPATCHED, STARTED))
+        assert counted[tally.queued("d-1")] == (event is READY)
 
 
 def test_a_result_before_the_start_implies_the_start() -> None:
@@ -257,7 +335,8 @@ def test_what_went_wrong_is_tried_again_after_a_wait(outcome: Outcome) -> None:
     waiting = when.state
     assert (waiting.status, TICKET.timers(waiting)) == (Status.PENDING, {"retry": again.due_at})
     assert given(TICKET, RETRIED, *RUNNING[1:]).when(result(outcome), result(outcome)).events == []
-    (dispatched,) = given(TICKET, RETRIED, *RUNNING[1:], *when.events, READY).when(DISPATCH).events
+    ready = given(TICKET, RETRIED, *RUNNING[1:], *when.events, READY)
+    (dispatched,) = ready.when(ALLOCATE, DISPATCH).events
     assert dispatched.attempt == 2
 
 
@@ -294,7 +373,6 @@ def test_a_ticket_that_waits_for_its_next_attempt_can_be_cancelled() -> None:
 
 
 def test_an_attempt_that_is_not_heard_of_has_timed_out() -> None:
-    assert TICKET.timers(given(TICKET, *ASSIGNED).state) == {}
     assert TICKET.timers(given(TICKET, *RUNNING).state) == {"timeout": EXPIRES_AT}
     given(TICKET, *RUNNING).when(TimeOutTicket(EXPIRES_AT - 1)).then_nothing()
     when = given(TICKET, *RUNNING).when(TimeOutTicket(EXPIRES_AT))
@@ -311,33 +389,48 @@ def test_a_start_of_before_time_outs_never_expires() -> None:
     assert (old.status, TICKET.timers(old)) == (Status.RUNNING, {})
 
 
+def undoing(*history: Any) -> Any:
+    """A compensation that an agent has."""
+    ready = given(TICKET, *history).when(COMPENSATE).events
+    chosen = given(TICKET, *history, *ready).when(ALLOCATE).events
+    given_out = given(TICKET, *history, *ready, *chosen).when(UNDO).events
+    return given(TICKET, *history, *ready, *chosen, *given_out)
+
+
 def test_what_was_done_is_undone_once() -> None:
     done = (*RUNNING, COMPLETED)
-    (given_out,) = given(TICKET, *done).when(COMPENSATE).events
+    (ready,) = given(TICKET, *done).when(COMPENSATE).events
+    assert (ready.compensates, ready.expires_at) == (True, COMPENSATE.expires_at)
+    waiting = given(TICKET, *done, ready)
+    assert TICKET.timers(waiting.state) == {"timeout": COMPENSATE.expires_at}
+    waiting.when(COMPENSATE).then_nothing()
+    waiting.when(CANCEL).then_nothing()
+    waiting.when(TimeOutTicket(COMPENSATE.expires_at)).then_types(TicketCompensationFailed)
+    (given_out,) = waiting.when(ALLOCATE, UNDO).events
     assert (given_out.attempt, given_out.compensates, given_out.command) == (2, True, ("undo",))
-    undoing = given(TICKET, *done, given_out)
-    assert TICKET.timers(undoing.state) == {"timeout": COMPENSATE.deadline_at}
-    undoing.when(COMPENSATE).then_nothing()
-    undoing.when(CANCEL).then_nothing()
-    undoing.when(result()).then_types(TicketResultRefused)
-    undoing.when(result(attempt=2)).then_types(TicketStarted, TicketCompensated)
-    undone = undoing.when(result(attempt=2)).state
+    given_back = undoing(*done)
+    given_back.when(COMPENSATE).then_nothing()
+    given_back.when(CANCEL).then_nothing()
+    given_back.when(result()).then_types(TicketResultRefused)
+    given_back.when(result(attempt=2)).then_types(TicketStarted, TicketCompensated)
+    undone = given_back.when(result(attempt=2)).state
     assert (undone.status, undone.made.outputs) == (Status.COMPENSATED, {"x": "1"})
-    undoing.when(result(attempt=2), COMPENSATE).then_nothing()
+    given_back.when(result(attempt=2), COMPENSATE).then_nothing()
     given(TICKET, *RUNNING).when(COMPENSATE).then_rejected("RUNNING has done nothing")
 
 
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CANCELLED])
 def test_what_cannot_be_undone_stays_completed(outcome: Outcome) -> None:
-    given_out = given(TICKET, RETRIED, *RUNNING[1:], COMPLETED).when(COMPENSATE).events
-    undoing = given(TICKET, RETRIED, *RUNNING[1:], COMPLETED, *given_out)
-    when = undoing.when(result(outcome, attempt=2))
+    given_back = undoing(RETRIED, *RUNNING[1:], COMPLETED)
+    when = given_back.when(result(outcome, attempt=2))
     when.then_types(TicketStarted, TicketCompensationFailed)
     assert (when.state.status, TICKET.timers(when.state)) == (Status.COMPLETED, {})
-    undoing.when(TimeOutTicket(COMPENSATE.deadline_at)).then_types(TicketCompensationFailed)
-    missing = msgspec.structs.replace(COMPENSATE, missing="not there")
-    given(TICKET, *RUNNING, COMPLETED).when(missing).then_types(TicketCompensationFailed)
-    given(TICKET, *RUNNING, COMPLETED).when(missing, missing).then_nothing()
+    (late_at,) = TICKET.timers(given_back.state).values()
+    given_back.when(TimeOutTicket(late_at)).then_types(TicketCompensationFailed)
+    missing = GiveUpTicket("not there", NOW + 9)
+    done = given(TICKET, *RUNNING, COMPLETED)
+    done.when(COMPENSATE, missing).then_types(TicketCompensationFailed)
+    done.when(COMPENSATE, missing, COMPENSATE).then_nothing()
 
 
 def test_waits_double_up_to_five_minutes() -> None:
@@ -359,6 +452,7 @@ def test_a_retry_takes_back_what_the_failure_moved() -> None:
         for name, change in TICKET.counters(event, running, after):
             moved[name] += change
         running = after
+    assert moved.pop(tally.outstanding(AGENT)) == -1
     assert set(moved.values()) == {0}
 
 
@@ -367,7 +461,8 @@ def test_the_end_of_a_ticket_moves_its_dependents_and_its_workflow_once() -> Non
     moved = dict(TICKET.counters(COMPLETED, running, TICKET.evolve(running, COMPLETED)))
     opened = {tally.open_dependencies(ticket_id): -1 for ticket_id in CREATED.dependents}
     assert len(opened) == 2
-    assert moved == {tally.unfinished("d-1"): -1, tally.completed("d-1"): 1, **opened}
+    given_back = {tally.outstanding(AGENT): -1}
+    assert moved == {tally.unfinished("d-1"): -1, tally.completed("d-1"): 1, **opened, **given_back}
     completed = TICKET.evolve(running, COMPLETED)
     refused = TicketResultRefused(*IDS, 1, AGENT, "stale")
     assert dict(TICKET.counters(refused, completed, TICKET.evolve(completed, refused))) == {}
@@ -375,7 +470,17 @@ def test_the_end_of_a_ticket_moves_its_dependents_and_its_workflow_once() -> Non
 
 commands: st.SearchStrategy[TicketCommand] = st.one_of(
     st.just(CREATE),
-    st.just(ReadyTicket(NOW)),
+    st.just(ReadyTicket(NOW, NOW)),
+    st.builds(RequeueTicket, st.sampled_from([0, NOW, NOW + 5]), st.just("why"), st.just(NOW)),
+    st.just(ALLOCATE),
+    st.builds(
+        UnallocateTicket,
+        st.sampled_from([AGENT, "agent-2"]),
+        st.integers(1, 2),
+        st.integers(1, 3),
+        st.just("why"),
+        st.just(NOW),
+    ),
     st.just(DISPATCH),
     st.just(GiveUpTicket("nothing there", NOW)),
     st.builds(
@@ -396,7 +501,13 @@ commands: st.SearchStrategy[TicketCommand] = st.one_of(
 )
 
 
-WAY: list[TicketCommand] = [CREATE, ReadyTicket(NOW), DISPATCH, RecordStart(1, AGENT, NOW, NOW + 6)]
+WAY: list[TicketCommand] = [
+    CREATE,
+    ReadyTicket(NOW, NOW),
+    ALLOCATE,
+    DISPATCH,
+    RecordStart(1, AGENT, NOW, NOW + 6),
+]
 
 
 @settings(deadline=None)

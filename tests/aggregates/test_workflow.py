@@ -13,7 +13,10 @@ from neural_hive.aggregates.workflow import (
     OPEN,
     WORKFLOW,
     AdjustService,
+    AwaitAgents,
+    EndWait,
     FinishWorkflow,
+    IntegrityChecked,
     PauseWork,
     PlanRejected,
     ResumeWork,
@@ -41,6 +44,10 @@ UNDO = FinishWorkflow(1, 1, 1, NOW, "", 0, ("t-1",))
 PAUSE = PauseWork("wait", "ann", NOW)
 RESUME = ResumeWork("go on", "ann", NOW)
 STOP = StopWorkflow("changed our mind", "ann", 1, 2, NOW + 1_000)
+
+
+def checked(completed: int, failed: int, cancelled: int, compensated: int = 0) -> IntegrityChecked:
+    return IntegrityChecked("d-1", 3, completed, failed, cancelled, compensated, True, ())
 
 
 def test_a_valid_plan_starts() -> None:
@@ -78,17 +85,46 @@ def test_a_refused_decision_may_be_corrected() -> None:
 
 
 def test_the_end_depends_on_the_tickets() -> None:
-    given(WORKFLOW, STARTED).when(FINISH).then(WorkflowCompleted("d-1", 3, 7_000))
+    given(WORKFLOW, STARTED).when(FINISH).then(checked(3, 0, 0), WorkflowCompleted("d-1", 3, 7_000))
     failed = given(WORKFLOW, STARTED).when(FinishWorkflow(1, 1, 1, NOW)).events
     reason = "of 3 tasks 1 failed and 1 were cancelled"
-    assert failed == [WorkflowFailed("d-1", 1, 1, 1, reason, 0)]
+    assert failed == [checked(1, 1, 1), WorkflowFailed("d-1", 1, 1, 1, reason, 0)]
+
+
+def test_a_workflow_whose_tickets_are_not_what_was_counted_has_failed() -> None:
+    wrong = FinishWorkflow(3, 0, 0, NOW, findings=("completed: 3 were counted, 2 are there",))
+    events = given(WORKFLOW, STARTED).when(wrong).events
+    assert events[0] == IntegrityChecked("d-1", 3, 3, 0, 0, 0, False, wrong.findings)
+    assert events[1].reason.startswith("its tickets are not what was counted of them (completed: 3 were")
+    given(WORKFLOW, STARTED).when(wrong, wrong).then_nothing()
+    fewer = FinishWorkflow(2, 0, 0, NOW, findings=("tickets: 3 were counted, 2 are there",))
+    given(WORKFLOW, STARTED).when(fewer).then_types(IntegrityChecked, WorkflowFailed)
+
+
+def test_a_workflow_that_waits_is_looked_at_ever_less_often() -> None:
+    state, at, waits = given(WORKFLOW, STARTED).state, NOW, []
+    for _ in range(6):
+        (waiting,) = WORKFLOW.decide(state, AwaitAgents(2, "busy", True, at))
+        assert (waiting.since, waiting.stranded_since, waiting.ready_count) == (NOW, NOW, 2)
+        state = WORKFLOW.evolve(state, waiting)
+        assert WORKFLOW.decide(state, AwaitAgents(2, "busy", True, at)) == []
+        waits.append((waiting.look_again_at - at) // 1_000_000)
+        at = WORKFLOW.timers(state)["wait"]
+    assert waits == [1, 2, 4, 8, 15, 15]
+    (busy,) = WORKFLOW.decide(state, AwaitAgents(2, "busy", False, at))
+    assert (busy.since, busy.stranded_since) == (NOW, 0)
+    (ended,) = WORKFLOW.decide(state, EndWait(at))
+    rested = WORKFLOW.evolve(state, ended)
+    assert "wait" not in WORKFLOW.timers(rested)
+    assert WORKFLOW.decide(rested, EndWait(at)) == []
+    assert WORKFLOW.timers(WORKFLOW.evolve(state, WorkflowFailed("d-1", 1, 1, 1, "", 0))) == {}
 
 
 def test_a_workflow_that_has_not_ended_has_a_deadline() -> None:
     assert WORKFLOW.timers(given(WORKFLOW, STARTED).state) == {"deadline": STARTED.deadline_at}
     assert WORKFLOW.timers(given(WORKFLOW, REFUSED).state) == {}
     assert WORKFLOW.timers(given(WORKFLOW, STARTED, WorkflowCompleted("d-1", 3, 1)).state) == {}
-    (failed,) = given(WORKFLOW, STARTED).when(FinishWorkflow(1, 0, 2, NOW, "too late")).events
+    _, failed = given(WORKFLOW, STARTED).when(FinishWorkflow(1, 0, 2, NOW, "too late")).events
     assert failed.reason == "too late: of 3 tasks 0 failed and 2 were cancelled"
 
 
@@ -98,7 +134,8 @@ def test_a_workflow_that_failed_ends_after_its_compensation() -> None:
     given(WORKFLOW, STARTED).when(UNDO).then(compensating)
     given(WORKFLOW, STARTED, compensating).when(UNDO).then_nothing()
     end = FinishWorkflow(1, 1, 1, NOW, compensated_count=1)
-    given(WORKFLOW, STARTED, compensating).when(end).then(WorkflowFailed("d-1", 1, 1, 1, reason, 0, 1))
+    failed = WorkflowFailed("d-1", 1, 1, 1, reason, 0, 1)
+    given(WORKFLOW, STARTED, compensating).when(end).then(checked(1, 1, 1, 1), failed)
     given(WORKFLOW, STARTED, compensating).when(STOP).then_types(WorkflowCommandRefused)
     assert WORKFLOW.timers(given(WORKFLOW, STARTED, compensating).state) == {}
 
@@ -110,7 +147,8 @@ def test_the_end_is_refused_while_a_ticket_is_not_accounted_for() -> None:
 
 
 def test_a_running_workflow_can_be_stopped_once() -> None:
-    given(WORKFLOW, STARTED).when(STOP).then(WorkflowCancelled("d-1", "changed our mind", "ann", 1, 2, 1))
+    stopped = WorkflowCancelled("d-1", "changed our mind", "ann", 1, 2, 1)
+    given(WORKFLOW, STARTED).when(STOP).then(checked(1, 0, 2), stopped)
     given(WORKFLOW, STARTED).when(STOP, STOP).then_nothing()
     given(WORKFLOW, STARTED, WorkflowCompleted("d-1", 3, 1)).when(STOP).then(
         WorkflowCommandRefused(
@@ -131,6 +169,8 @@ commands: st.SearchStrategy[WorkflowCommand] = st.one_of(
         st.just(NOW),
     ),
     st.just(UNDO),
+    st.builds(AwaitAgents, st.just(2), st.just("busy"), st.booleans(), st.integers(NOW, NOW + 9**9)),
+    st.just(EndWait(NOW)),
     st.builds(FinishWorkflow, st.integers(0, 3), st.integers(0, 3), st.integers(0, 3), st.just(NOW)),
 )
 

@@ -1,5 +1,6 @@
-"""A unit of work in memory, faithful to the kernel: real decide, evolve, counters, timers, message ids."""
+"""A unit of work in memory, faithful to the kernel: real decide, evolve, counters, timers, queues, message ids."""
 
+from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from neural_hive.aggregates.aggregate import Aggregate, Command, Event, event_of
+from neural_hive.streams.kernel.broadcast import Snapshot
 from neural_hive.streams.kernel.system import System
 
 S = TypeVar("S")
@@ -19,6 +21,17 @@ class Written(msgspec.Struct, frozen=True):
     aggregate: str
     aggregate_id: str
     event: Any
+    routing_id: str
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """A message to another system."""
+
+    topic: str
+    message_type: str
+    routing_id: str
+    payload: dict[str, Any]
+    message_id: str
 
 
 class Timer(NamedTuple):
@@ -42,14 +55,26 @@ class MemoryUnit:
         self.counters: Counter[str] = Counter()
         self.work: Counter[str] = Counter()
         self.repeats = 0
+        self.sent: list[Sent] = []
+        self.views: dict[str, Callable[[], Any]] = {}
+        self.measured: Counter[str] = Counter()
+        self._queues: dict[str, list[tuple[str, str]]] = {}
+        self._routes: dict[Key, str] = {}
+        self.sent_at = 0
         self.now = 1_700_000_000_000_000
         self.message_id = ""
 
-    def handle(self, topic: str, message: Any, message_id: str) -> list[Event]:
+    def handle(self, topic: str, message: Any, message_id: str, later_us: int = 1_000_000) -> list[Event]:
         """One message, whole or not at all; the events that it led to."""
-        handler = self._system.inputs[topic].handlers[type(message).__name__].handle
-        self.now += 1_000_000
-        return self._carry_out(handler, message, message_id)
+        handler = self._system.inputs[topic].handlers[type(message).__name__]
+        self.now += later_us
+        self._routing_id = getattr(message, handler.route)
+        return self._carry_out(handler.handle, message, message_id)
+
+    def receive(self, sent: Sent) -> list[Event]:
+        """A message that another system has sent."""
+        message = self._system.inputs[sent.topic].handlers[sent.message_type].message
+        return self.handle(sent.topic, msgspec.convert(sent.payload, message), sent.message_id, 1_000)
 
     def timers(self) -> list[Timer]:
         """What the states imply, the earliest first."""
@@ -64,6 +89,7 @@ class MemoryUnit:
         assert timer in self.timers()
         later, self.now = self.now, timer.due
         message_id = f"{timer.aggregate_id} {timer.name} {timer.due}"
+        self._routing_id = self._routes[timer.aggregate, timer.aggregate_id]
         try:
             handler = self._system.timers[timer.aggregate, timer.name]
             events = self._carry_out(handler, timer.aggregate_id, message_id)
@@ -77,11 +103,12 @@ class MemoryUnit:
         self._is_repeat: dict[Key, bool] = {}
         self._before: dict[Key, Any] = {}
         self._moved: Counter[str] = Counter()
-        start = len(self.log)
+        start, sent = len(self.log), len(self.sent)
         try:
             handler(self, about)
         except Exception:
             self._undo(start)
+            del self.sent[sent:]
             raise
         for key, repeat in self._is_repeat.items():
             self.repeats += repeat
@@ -97,6 +124,9 @@ class MemoryUnit:
                 del self.states[key]
             else:
                 self.states[key] = state
+        self._queues.clear()
+        for (name, aggregate_id), state in self.states.items():
+            self._move_places(self._aggregates[name], aggregate_id, None, state)
 
     def load(self, aggregate: Aggregate[S], aggregate_id: str) -> S | None:
         self.work["loads"] += 1
@@ -124,17 +154,42 @@ class MemoryUnit:
             self.work["counter changes"] += 1
             self.counters[name] += change
             self._moved[name] += change
-        self.log.append(Written(aggregate.name, aggregate_id, event))
+        self._move_places(aggregate, aggregate_id, before, after)
+        self._routes[key] = self._routing_id
+        self.log.append(Written(aggregate.name, aggregate_id, event, self._routing_id))
+
+    def _move_places(self, aggregate: Aggregate[Any], aggregate_id: str, before: Any, after: Any) -> None:
+        old = aggregate.queues(before) if before is not None else {}
+        for queue, place in old.items():
+            standing = self._queues[queue]
+            del standing[bisect_left(standing, (place, aggregate_id))]
+        for queue, place in aggregate.queues(after).items():
+            insort(self._queues.setdefault(queue, []), (place, aggregate_id))
 
     def count(self, key: str) -> int:
         self.work["counts"] += 1
         return self.counters[key]
 
+    def first(self, queue: str, count: int = 1, start: str = "") -> list[str]:
+        self.work["looks into queues"] += 1
+        standing = self._queues.get(queue, [])
+        at = bisect_left(standing, (start, ""))
+        return [aggregate_id for _, aggregate_id in standing[at : at + count]]
+
+    def turn_to(self, routing_id: str) -> None:
+        self._routing_id = routing_id
+
+    def measure(self, name: str, subject: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.measured[name] += 1
+
     def view(self, name: str) -> Any:
-        raise KeyError(name)
+        return Snapshot(self.views[name](), {}, 0.0)
 
     def send(self, topic: str, message_type: str, routing_id: str, payload: dict[str, Any]) -> None:
-        raise AssertionError(f"nothing should be sent to {topic}")
+        self.work["messages"] += 1
+        message_id = f"{self.message_id} {topic} {len(self.sent)}"
+        self.sent.append(Sent(topic, message_type, routing_id, payload, message_id))
 
     def folded(self) -> dict[Key, Any]:
         """The states that the log alone gives, read back from its stored form."""

@@ -5,11 +5,11 @@ from typing import Any
 from neural_hive.aggregates.decision import DecisionConsolidated
 from neural_hive.aggregates.ticket import RETRY_TIMER, Status, Ticket, TicketDispatched
 from neural_hive.aggregates.vocabulary import Outcome
-from neural_hive.aggregates.workflow import Workflow, ticket_id_of
-from neural_hive.streams.orchestrator import build
+from neural_hive.aggregates.workflow import WAIT_TIMER, Workflow, ticket_id_of
 from neural_hive.streams.orchestrator_messages import CancelWorkflow, ReportResult, ReportStart
 from tests.aggregates.making import AGENT
 from tests.orchestrator.memory_unit import MemoryUnit, Timer
+from tests.orchestrator.pair import Pair
 
 PLANS, RESULTS, COMMANDS = "plans.consensus", "execution.results", "orchestration.commands"
 
@@ -17,17 +17,25 @@ PLANS, RESULTS, COMMANDS = "plans.consensus", "execution.results", "orchestratio
 class Run:
     """One decision, and all that follows from it."""
 
-    def __init__(self, decision: DecisionConsolidated) -> None:
+    def __init__(
+        self, decision: DecisionConsolidated, capacity: int = 10_000, pair: Pair | None = None
+    ) -> None:
         self.decision = decision
-        self.unit = MemoryUnit(build(AGENT))
+        self.pair = pair or Pair(AGENT, capacity)
         self.waiting: list[TicketDispatched] = []  # given to the agent, and not answered yet
         self.dispatched: list[str] = []  # task ids, in order
+
+    @property
+    def unit(self) -> MemoryUnit:
+        """The orchestrator."""
+        return self.pair.orchestrator
 
     def publish(self, message_id: str = "plan") -> list[Any]:
         return self._handle(PLANS, self.decision, message_id)
 
     def start(self, dispatch: TicketDispatched) -> list[Any]:
-        report = ReportStart(dispatch.workflow_id, dispatch.ticket_id, dispatch.attempt, AGENT, self.unit.now)
+        agent_id, now = dispatch.allocated_agent_id, self.unit.now
+        report = ReportStart(dispatch.workflow_id, dispatch.ticket_id, dispatch.attempt, agent_id, now)
         return self._handle(RESULTS, report, f"{dispatch.ticket_id} {dispatch.attempt} start")
 
     def answer(
@@ -37,7 +45,7 @@ class Run:
         if dispatch in self.waiting:
             self.waiting.remove(dispatch)
         now = self.unit.now
-        ids = (dispatch.workflow_id, dispatch.ticket_id, dispatch.attempt, AGENT)
+        ids = (dispatch.workflow_id, dispatch.ticket_id, dispatch.attempt, dispatch.allocated_agent_id)
         message_id = changes.pop("message_id", f"{dispatch.ticket_id} {dispatch.attempt} result")
         return self._handle(RESULTS, ReportResult(*ids, outcome, now, now + 1, **changes), message_id)
 
@@ -50,9 +58,9 @@ class Run:
 
     def finish(self, *failing: str) -> None:
         """Answers everything that is dispatched, the first first, and lets time pass; some tasks always fail."""
-        while self.waiting or self.retries():
+        while self.waiting or (timers := [*self.retries(), *self.waits()]):
             if not self.waiting:
-                self.fire(self.retries()[0])
+                self.fire(timers[0])
                 continue
             dispatch = self.waiting[0]
             self.answer(dispatch, Outcome.FAILED if dispatch.task_id in failing else Outcome.COMPLETED)
@@ -61,15 +69,19 @@ class Run:
         """Tickets that wait for their next attempt, the earliest first."""
         return [timer for timer in self.unit.timers() if timer.name == RETRY_TIMER]
 
+    def waits(self) -> list[Timer]:
+        """Workflows that wait for agents."""
+        return [timer for timer in self.unit.timers() if timer.name == WAIT_TIMER]
+
     def fire(self, timer: Timer) -> list[Any]:
         """Lets time pass until a timer is due."""
-        return self._noted(self.unit.fire(timer))
+        return self._noted(self.unit.fire(timer) + self.pair.pump())
 
     def dispatch_of(self, task_id: str) -> TicketDispatched:
         return next(dispatch for dispatch in self.waiting if dispatch.task_id == task_id)
 
     def _handle(self, topic: str, message: Any, message_id: str) -> list[Any]:
-        return self._noted(self.unit.handle(topic, message, message_id))
+        return self._noted(self.unit.handle(topic, message, message_id) + self.pair.pump())
 
     def _noted(self, events: list[Any]) -> list[Any]:
         for event in events:

@@ -6,8 +6,10 @@ import msgspec
 import pytest
 
 from neural_hive.aggregates.aggregate import Rejected
+from neural_hive.aggregates.incident import Kind, Severity
 from neural_hive.aggregates.ticket import (
     Status,
+    TicketAllocated,
     TicketCommandRefused,
     TicketCompensationFailed,
     TicketCompleted,
@@ -21,6 +23,7 @@ from neural_hive.aggregates.ticket import (
 )
 from neural_hive.aggregates.vocabulary import Outcome, Priority, Task, Vote
 from neural_hive.aggregates.workflow import (
+    IntegrityChecked,
     PlanRejected,
     WorkflowCancelled,
     WorkflowCommandRefused,
@@ -40,12 +43,12 @@ from neural_hive.schemas.codec import (
     event_source,
 )
 from neural_hive.schemas.envelope import Header
-from neural_hive.schemas.topics import TOPICS, Kind
-from neural_hive.streams import orchestrator
-from neural_hive.streams.orchestrator import (
-    DISPATCH_BYTES_MAX,
-    build,
-)
+from neural_hive.schemas.topics import TOPICS
+from neural_hive.schemas.topics import Kind as TopicKind
+from neural_hive.settings import Settings
+from neural_hive.streams import orchestrator_dispatch
+from neural_hive.streams.orchestrator import build
+from neural_hive.streams.orchestrator_dispatch import DISPATCH_BYTES_MAX
 from neural_hive.streams.orchestrator_messages import (
     AdjustQos,
     CancelWorkflow,
@@ -56,6 +59,7 @@ from neural_hive.streams.orchestrator_messages import (
     ResumeWorkflow,
     RetryTicket,
 )
+from neural_hive.streams.registry_messages import SlotRef, SlotsDenied, SlotsGranted
 from neural_hive.streams.systems import SYSTEMS
 from tests.aggregates.making import AGENT, artifact, decision, task
 from tests.orchestrator.memory_unit import Timer
@@ -73,7 +77,8 @@ def started(*tasks: object, **changes: object) -> Run:
 def test_a_plan_becomes_tickets_and_those_that_wait_for_nothing_are_dispatched() -> None:
     run = Run(DIAMOND)
     events = run.publish()
-    assert [type(event) for event in events[1:]] == [TicketCreated] * 4 + [TicketReady, TicketDispatched]
+    given_out = [TicketReady, TicketAllocated, TicketDispatched]
+    assert [type(event) for event in events[1:]] == [TicketCreated] * 4 + given_out
     assert run.dispatched == ["a"]
 
 
@@ -87,7 +92,9 @@ def test_dependents_follow_once_all_they_need_is_complete() -> None:
     run.answer(run.dispatch_of("c"))
     assert run.dispatched[-1] == "d"
     events = run.answer(run.dispatch_of("d"))
-    assert [type(event) for event in events] == [TicketStarted, TicketCompleted, WorkflowCompleted]
+    ends = [TicketStarted, TicketCompleted, IntegrityChecked, WorkflowCompleted]
+    assert [type(event) for event in events] == ends
+    assert events[2] == IntegrityChecked("d-1", 4, 4, 0, 0, 0, True, ())
     assert events[-1].completed_count == 4
 
 
@@ -106,9 +113,13 @@ def test_a_failure_cancels_what_depends_on_it_and_nothing_else() -> None:
     run.finish("a")
     ended = {"a": Status.FAILED, "x": Status.COMPLETED, "y": Status.COMPLETED}
     assert run.statuses == {**dict.fromkeys("bcz", Status.CANCELLED), **ended}
-    failed = run.unit.log[-1].event
+    checked, failed, incident = (written.event for written in run.unit.log[-3:])
     assert isinstance(failed, WorkflowFailed)
     assert (failed.completed_count, failed.failed_count, failed.cancelled_count) == (2, 1, 3)
+    assert isinstance(checked, IntegrityChecked)
+    assert checked.sound
+    assert (incident.kind, incident.severity) == (Kind.WORKFLOW_FAILED, Severity.LOW)
+    assert incident.ticket_ids == (run.ticket("a").created.ticket_id,)
 
 
 def test_a_task_is_tried_again_and_what_waits_for_it_goes_on() -> None:
@@ -119,7 +130,8 @@ def test_a_task_is_tried_again_and_what_waits_for_it_goes_on() -> None:
         assert run.waiting == []
         (timer,) = run.retries()
         assert timer.due - run.unit.now == 1_000_000 * 2 ** (attempt - 1)
-        assert [type(event) for event in run.fire(timer)] == [TicketReady, TicketDispatched]
+        given_out = [TicketReady, TicketAllocated, TicketDispatched]
+        assert [type(event) for event in run.fire(timer)] == given_out
         assert run.waiting[0].attempt == attempt + 1
     run.finish()
     assert run.dispatched == ["a", "a", "a", "b"]
@@ -166,8 +178,10 @@ def test_at_the_deadline_what_is_unfinished_is_cancelled() -> None:
     run = Run(DIAMOND)
     run.publish()
     run.answer(run.waiting[0])
-    failed = run.fire(timer_of(run, "deadline"))[-1]
+    *_, incident, checked, failed = run.fire(timer_of(run, "deadline"))
     assert isinstance(failed, WorkflowFailed)
+    assert isinstance(checked, IntegrityChecked)
+    assert (incident.kind, len(incident.ticket_ids)) == (Kind.DEADLINE_PASSED, 3)
     assert failed.reason.startswith("the deadline of the workflow has passed: of 4 tasks 0 failed and 3 were")
     assert failed.duration_ms == 4 * 3_600_000
     assert run.unit.timers() == []
@@ -218,7 +232,8 @@ def test_a_ticket_is_tried_again_because_somebody_asks() -> None:
     run.answer(run.dispatch_of("a"), Outcome.FAILED)
     again = RetryTicket("d-1", run.ticket("a").created.ticket_id, "the disk is empty now", "ann")
     events = run.ask(again)
-    assert [type(event) for event in events] == [TicketRetryScheduled, TicketReady, TicketDispatched]
+    given_out = [TicketReady, TicketAllocated, TicketDispatched]
+    assert [type(event) for event in events] == [TicketRetryScheduled, *given_out]
     assert events[0].reason == "ann asked for it: the disk is empty now"
     assert run.ask(again) == []
     (refused,) = run.ask(again, "while it runs")
@@ -293,7 +308,8 @@ def test_what_was_completed_is_undone_in_reverse_when_a_workflow_fails() -> None
     for name in "abcd":
         run.answer(run.dispatch_of(name), outputs={"x": name})
     compensating = run.answer(run.dispatch_of("e"), Outcome.FAILED)
-    assert [type(event) for event in compensating[-2:]] == [WorkflowCompensating, TicketDispatched]
+    given_out = [TicketReady, TicketAllocated, TicketDispatched]
+    assert [type(event) for event in compensating[-4:]] == [WorkflowCompensating, *given_out]
     undone: list[tuple[str, ...]] = []
     while run.waiting:
         (dispatch,) = run.waiting
@@ -303,7 +319,7 @@ def test_what_was_completed_is_undone_in_reverse_when_a_workflow_fails() -> None
     assert undone == [("undo", "d"), ("undo", "c"), ("undo", "a")]
     ended = {"b": Status.COMPLETED, "c": Status.COMPLETED, "e": Status.FAILED}
     assert run.statuses == {"a": Status.COMPENSATED, "d": Status.COMPENSATED, **ended}
-    failed = run.unit.log[-1].event
+    failed = run.unit.log[-2].event
     assert isinstance(failed, WorkflowFailed)
     assert (failed.completed_count, failed.failed_count, failed.compensated_count) == (4, 1, 2)
     assert failed.reason == "of 5 tasks 1 failed and 0 were cancelled"
@@ -461,14 +477,14 @@ def test_what_is_too_large_to_be_passed_on_fails_the_ticket() -> None:
 
 
 def test_what_many_take_at_once_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(orchestrator, "RELEASE_BYTES_MAX", 2_500)
+    monkeypatch.setattr(orchestrator_dispatch, "RELEASE_BYTES_MAX", 2_500)
     run = started(
         task("a"), *(task(f"b{n}", "a", command=("echo", "${tasks.a.outputs.x}")) for n in range(4))
     )
     run.answer(run.waiting[0], outputs={"x": "x" * 1_000})
-    assert Counter(run.statuses.values()) == {Status.COMPLETED: 1, Status.ASSIGNED: 2, Status.FAILED: 2}
+    assert Counter(run.statuses.values()) == {Status.COMPLETED: 1, Status.ASSIGNED: 2, Status.READY: 2}
     run.finish()
-    assert run.workflow.status is WorkflowStatus.FAILED
+    assert run.workflow.status is WorkflowStatus.COMPLETED
 
 
 def test_a_stop_cancels_all_that_is_not_finished() -> None:
@@ -496,6 +512,23 @@ def test_a_stop_of_nothing_is_rejected() -> None:
     assert run.stop(message_id="again") == []
 
 
+def stranded() -> Run:
+    """A workflow that waits for an agent, is paused meanwhile, is given one that is busy, and then goes on."""
+    run = Run(decision(task("a"), task("b"), task("c")), capacity=0)
+    run.publish()
+    for _ in range(8):
+        run.fire(timer_of(run, "wait"))
+    run.ask(PauseWorkflow("d-1", "why", "ann"), "pause")
+    run.ask(ResumeWorkflow("d-1", "why", "ann"), "resume")
+    run.pair.register(AGENT, 1)
+    run.fire(timer_of(run, "wait"))
+    run.ask(PauseWorkflow("d-1", "why", "ann"), "pause again")
+    run.ask(ResumeWorkflow("d-1", "why", "ann"), "resume again")
+    run.finish()
+    assert run.workflow.status is WorkflowStatus.COMPLETED
+    return run
+
+
 def test_every_event_has_a_schema_that_keeps_all_of_it() -> None:
     run = started(task("a"), task("b", "a"), task("c"), task("d", "c"), task("e"), task("f", max_retries=1))
     run.start(run.waiting[0])
@@ -517,6 +550,7 @@ def test_every_event_has_a_schema_that_keeps_all_of_it() -> None:
         other.answer(other.waiting[0], Outcome.FAILED)
         other.answer(other.waiting[0], outcome)
         logs.append(other.unit.log)
+    logs.append(stranded().unit.log)
     for last in ((), ("a",)):
         other = started(task("a"))
         other.finish(*last)
@@ -548,8 +582,10 @@ def test_messages_come_back_from_the_wire_as_they_were() -> None:
         RetryTicket("d-1", "t", "no", "ann"),
         AdjustQos("d-1", "no", Priority.HIGH, 9, "ann"),
         CompleteTicket("d-1", "t", "no", {"x": "1"}, "ann"),
+        SlotsGranted(AGENT, "d-1", (SlotRef("t", 1, 1),)),
+        SlotsDenied(AGENT, "d-1", (SlotRef("t", 1, 1),), "no"),
     ]
-    handled = {name for source in build(AGENT).inputs.values() for name in source.handlers}
+    handled = {name for source in build().inputs.values() for name in source.handlers}
     assert {type(message).__name__ for message in messages} == handled
     for message in messages:
         header = Header("m", type(message).__name__, 1, "d-1", "d-1", "", "0" * 32, "0" * 16, "test")
@@ -558,20 +594,13 @@ def test_messages_come_back_from_the_wire_as_they_were() -> None:
 
 
 def test_the_topics_are_declared_as_what_they_are() -> None:
-    system = build(AGENT)
-    assert {TOPICS[topic].kind for topic in system.topics} == {Kind.INPUT}
-    assert {TOPICS[aggregate.topic].kind for aggregate in system.aggregates} == {Kind.EVENT}
+    system = build()
+    assert {TOPICS[topic].kind for topic in system.topics} == {TopicKind.INPUT}
+    assert {TOPICS[aggregate.topic].kind for aggregate in system.aggregates} == {TopicKind.EVENT}
 
 
-def test_the_runner_finds_the_orchestrator_and_gives_it_its_agent() -> None:
-    class Settings:
-        agent_id = "agent-7"
-
-    system = SYSTEMS["orchestrator"](Settings())
-    run = Run(DIAMOND)
-    run.unit = type(run.unit)(system)
-    run.publish()
-    assert run.waiting[0].allocated_agent_id == "agent-7"
+def test_the_runner_finds_the_orchestrator() -> None:
+    assert SYSTEMS["orchestrator"](Settings()).name == "orchestrator"
 
 
 def test_a_report_that_lacks_optional_parts_is_read() -> None:

@@ -176,7 +176,8 @@ def _ran_in_order(run: Run) -> None:
 def _undone_in_order(run: Run) -> None:
     """All that could be undone was, once, and before what it had depended on; only if the workflow failed."""
     tasks = {ticket_id_of("d-1", task.task_id): task for task in run.decision.tasks}
-    undone = [w.event.ticket_id for w in run.unit.log if getattr(w.event, "compensates", False)]
+    dispatches = (w.event for w in run.unit.log if isinstance(w.event, TicketDispatched))
+    undone = [event.ticket_id for event in dispatches if event.compensates]
     could = [t for t, task in tasks.items() if task.compensation and run.statuses[task.task_id] in DONE]
     assert sorted(undone) == (sorted(could) if run.workflow.status is WorkflowStatus.FAILED else [])
     for at, ticket_id in enumerate(undone):

@@ -1,0 +1,170 @@
+"""How a workflow goes on when one of its tickets has moved, and how it ends."""
+
+from collections.abc import Iterable, Sequence
+from time import perf_counter
+from typing import Final
+
+from neural_hive.aggregates import tally
+from neural_hive.aggregates.aggregate import Event
+from neural_hive.aggregates.fairness import place
+from neural_hive.aggregates.incident import INCIDENT, Kind, OpenIncident, incident_id_of, severity_of
+from neural_hive.aggregates.ticket import (
+    CancelTicket,
+    CompensateTicket,
+    ReadyTicket,
+    Ticket,
+    TicketCommandRefused,
+    TicketCompensated,
+    TicketCompensationFailed,
+    TicketReady,
+    TicketResultRefused,
+    TicketRetryScheduled,
+    is_finished,
+)
+from neural_hive.aggregates.ticket import Status as TicketStatus
+from neural_hive.aggregates.workflow import (
+    OPEN,
+    FinishWorkflow,
+    Workflow,
+    WorkflowCompensating,
+    WorkflowFailed,
+)
+from neural_hive.aggregates.workflow import Status as WorkflowStatus
+from neural_hive.streams.orchestrator_audit import audit, compensation_order
+from neural_hive.streams.orchestrator_flow import Flow
+
+COMPENSATION_MS: Final = 4 * 3_600_000  # how long one may wait for its agent
+_CHANGES_NOTHING: Final = (TicketResultRefused, TicketRetryScheduled, TicketCommandRefused)
+
+
+def go_on(flow: Flow, ticket_id: str, events: Sequence[Event]) -> None:
+    """What events of a ticket mean to the others, and to the workflow."""
+    if events and isinstance(events[-1], TicketCompensated | TicketCompensationFailed):
+        workflow = flow.workflow(flow.ticket(ticket_id).created.workflow_id)
+        _undo(flow, workflow, workflow.compensations.index(ticket_id) + 1)
+    elif events and not isinstance(events[-1], _CHANGES_NOTHING):
+        _follow(flow, ticket_id)
+        finish(flow, flow.ticket(ticket_id).created.workflow_id)
+
+
+def _follow(flow: Flow, ticket_id: str) -> None:
+    """What the end of a ticket means to those that wait for it."""
+    ticket = flow.ticket(ticket_id)
+    if ticket.status is TicketStatus.COMPLETED:
+        waiting = ticket.created.dependents
+        make_ready(flow, (t for t in waiting if flow.unit.count(tally.open_dependencies(t)) == 0))
+    else:
+        reason = f"task {ticket.created.task.task_id}, which it depends on, is {ticket.status}"
+        _cancel_all(flow, ticket.created.dependents, reason)
+
+
+def make_ready(flow: Flow, ticket_ids: Iterable[str]) -> None:
+    """Lets tickets of one workflow wait for agents, the most urgent first; if it is paused, until it is resumed."""
+    tickets = [ticket for ticket_id in ticket_ids if not is_finished(ticket := flow.ticket(ticket_id))]
+    if not tickets:
+        return
+    workflow = flow.workflow(tickets[0].created.workflow_id)
+    for ticket in sorted(tickets, key=lambda ticket: -ticket.created.priority_score):
+        at = 0 if workflow.status is WorkflowStatus.PAUSED else next_place(flow, workflow)
+        flow.on_ticket(ticket.created.ticket_id, ReadyTicket(flow.now, at))
+
+
+def next_place(flow: Flow, workflow: Workflow) -> int:
+    """Where the next ticket of a workflow stands in the queue for agents."""
+    return place(flow.now, flow.unit.count(tally.queued(workflow.workflow_id)), workflow.priority)
+
+
+def _cancel_all(flow: Flow, first: Iterable[str], reason: str) -> None:
+    """Cancels tickets and all that depend on them. A ticket that was cancelled before is not followed again."""
+    waiting = list(first)
+    while waiting:
+        ticket_id = waiting.pop()
+        if flow.on_ticket(ticket_id, CancelTicket(reason, flow.now)):
+            waiting += flow.ticket(ticket_id).created.dependents
+
+
+def cancel_unfinished(flow: Flow, roots: Iterable[str], reason: str) -> None:
+    """Cancels every ticket that has not ended: all are reached from the roots."""
+    waiting, seen = list(roots), set(roots)
+    while waiting:
+        ticket_id = waiting.pop()
+        flow.on_ticket(ticket_id, CancelTicket(reason, flow.now))
+        for dependent in flow.ticket(ticket_id).created.dependents:
+            if dependent not in seen:
+                seen.add(dependent)
+                waiting.append(dependent)
+
+
+def finish(flow: Flow, workflow_id: str, reason: str = "") -> None:
+    """Says how the workflow ended, once no ticket is unfinished and, if it failed, what was done is undone."""
+    if flow.unit.count(tally.unfinished(workflow_id)):
+        return
+    workflow = flow.workflow(workflow_id)
+    failed = flow.unit.count(tally.completed(workflow_id)) < workflow.task_count
+    undo = compensation_order(flow, workflow) if failed and workflow.status in OPEN else ()
+    if not undo:
+        _say_the_end(flow, workflow, reason)
+        return
+    events = flow.on_workflow(workflow_id, _end(flow, workflow_id, reason, undo))
+    if events and isinstance(events[0], WorkflowCompensating):
+        _undo(flow, flow.workflow(workflow_id), 0)
+
+
+def _say_the_end(flow: Flow, workflow: Workflow, reason: str = "") -> None:
+    if workflow.status not in (*OPEN, WorkflowStatus.COMPENSATING):
+        return
+    started, workflow_id = perf_counter(), workflow.workflow_id
+    found = audit(flow, workflow)
+    events = flow.on_workflow(workflow_id, _end(flow, workflow_id, reason, findings=found.findings))
+    for event in events:
+        if isinstance(event, WorkflowFailed):
+            _tell_failure(flow, workflow, event, found.troubled)
+    if found.findings:
+        _open(flow, workflow, Kind.INTEGRITY, found.findings[0], found.troubled)
+    flow.unit.measure("C6", workflow_id, perf_counter() - started)
+
+
+def _end(
+    flow: Flow,
+    workflow_id: str,
+    reason: str,
+    undo: tuple[str, ...] = (),
+    findings: tuple[str, ...] = (),
+) -> FinishWorkflow:
+    count = flow.unit.count
+    ended = (count(tally.completed(workflow_id)), count(tally.failed(workflow_id)))
+    cancelled, undone = count(tally.cancelled(workflow_id)), count(tally.compensated(workflow_id))
+    return FinishWorkflow(*ended, cancelled, flow.now, reason, undone, undo, findings)
+
+
+def _tell_failure(flow: Flow, workflow: Workflow, failed: WorkflowFailed, troubled: tuple[str, ...]) -> None:
+    late = flow.unit.load(INCIDENT, incident_id_of(workflow.workflow_id, Kind.DEADLINE_PASSED))
+    if late is None:
+        _open(flow, workflow, Kind.WORKFLOW_FAILED, failed.reason, troubled)
+
+
+def tell_late(flow: Flow, workflow: Workflow, summary: str, ticket_ids: tuple[str, ...]) -> None:
+    """Opens the incident of a workflow whose deadline has passed."""
+    _open(flow, workflow, Kind.DEADLINE_PASSED, summary, ticket_ids)
+
+
+def _open(flow: Flow, workflow: Workflow, kind: Kind, summary: str, ticket_ids: tuple[str, ...]) -> None:
+    severity = severity_of(workflow.risk_band, workflow.priority)
+    flow.open_incident(OpenIncident(workflow.workflow_id, kind, severity, summary, ticket_ids, flow.now))
+
+
+def _undo(flow: Flow, workflow: Workflow, first: int) -> None:
+    """Lets the next ticket that is to be undone wait for an agent; after the last one the workflow has failed."""
+    for ticket_id in workflow.compensations[first:]:
+        expires_at = flow.now + COMPENSATION_MS * 1_000
+        compensate = CompensateTicket(flow.now, next_place(flow, workflow), expires_at)
+        events = flow.on_ticket(ticket_id, compensate)
+        if events and isinstance(events[0], TicketReady):
+            return
+    _say_the_end(flow, workflow)
+
+
+def ready_tickets(flow: Flow, workflow_id: str, count: int) -> list[Ticket]:
+    """The tickets of a workflow that are ready, in the order of their places."""
+    ids = flow.unit.first(tally.ready_queue(workflow_id), count)
+    return sorted((flow.ticket(ticket_id) for ticket_id in ids), key=lambda t: (t.place, t.created.ticket_id))

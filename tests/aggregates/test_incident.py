@@ -1,0 +1,86 @@
+"""Incidents, and who is next when agents are few."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+
+from neural_hive.aggregates.aggregate import event_of
+from neural_hive.aggregates.fairness import place
+from neural_hive.aggregates.incident import (
+    INCIDENT,
+    IncidentCommand,
+    IncidentOpened,
+    IncidentResolved,
+    Kind,
+    OpenIncident,
+    ResolveIncident,
+    Severity,
+    incident_id_of,
+    severity_of,
+)
+from neural_hive.aggregates.vocabulary import Priority, RiskBand
+from tests.aggregates.making import NOW
+from tests.grammar import given
+
+OPEN = OpenIncident("d-1", Kind.NO_AGENT, Severity.HIGH, "nobody", tuple(map(str, range(30))), NOW)
+RESOLVE = ResolveIncident("somebody came", NOW + 5)
+ID = incident_id_of("d-1", Kind.NO_AGENT)
+
+
+def test_an_incident_is_opened_and_resolved_once_and_may_come_back() -> None:
+    opened = IncidentOpened(ID, "d-1", Kind.NO_AGENT, Severity.HIGH, "nobody", OPEN.ticket_ids[:20], NOW)
+    given(INCIDENT).when(OPEN).then(opened)
+    given(INCIDENT, opened).when(OPEN).then_nothing()
+    resolved = IncidentResolved(ID, "d-1", "somebody came", NOW + 5)
+    given(INCIDENT, opened).when(RESOLVE).then(resolved)
+    given(INCIDENT, opened, resolved).when(RESOLVE).then_nothing()
+    given(INCIDENT, opened, resolved).when(OPEN).then(opened)
+    given(INCIDENT).when(RESOLVE).then_nothing()
+
+
+def test_each_kind_has_an_incident_of_its_own() -> None:
+    assert len({incident_id_of(workflow, kind) for workflow in ("d-1", "d-2") for kind in Kind}) == 2 * len(
+        Kind
+    )
+
+
+@pytest.mark.parametrize(
+    ("risk_band", "priority", "severity"),
+    [
+        (RiskBand.LOW, Priority.NORMAL, Severity.LOW),
+        (RiskBand.MEDIUM, Priority.LOW, Severity.MEDIUM),
+        (RiskBand.LOW, Priority.HIGH, Severity.HIGH),
+        (RiskBand.CRITICAL, Priority.HIGH, Severity.CRITICAL),
+        (RiskBand.UNKNOWN, Priority.UNKNOWN, Severity.LOW),
+    ],
+)
+def test_risk_or_priority_makes_an_incident_severe(
+    risk_band: RiskBand, priority: Priority, severity: Severity
+) -> None:
+    assert severity_of(risk_band, priority) is severity
+
+
+@for_all(st.lists(st.sampled_from([OPEN, RESOLVE])))
+def test_any_commands_leave_a_history_that_folds(order: list[IncidentCommand]) -> None:
+    state: Any = None
+    folded: Any = None
+    for command in order:
+        for event in INCIDENT.decide(state, command):
+            state = INCIDENT.evolve(state, event)
+            stored = event_of(INCIDENT, type(event).__name__, msgspec.to_builtins(event))
+            folded = INCIDENT.evolve(folded, stored)
+        assert INCIDENT.decide(state, command) == []
+    assert folded == state
+
+
+def test_who_waits_long_or_in_a_small_plan_stands_in_front() -> None:
+    large = [place(NOW, backlog, Priority.NORMAL) for backlog in range(1_000)]
+    assert large == sorted(large)
+    small = place(NOW + 500_000, 0, Priority.LOW)
+    assert sum(at < small for at in large) == 1
+    assert place(NOW, 8, Priority.CRITICAL) == NOW + 2_000_000
+    assert place(NOW, 8, Priority.LOW) == NOW + 16_000_000
+    assert place(NOW, 999, Priority.LOW) < place(NOW + 3_600_000_000, 0, Priority.CRITICAL)

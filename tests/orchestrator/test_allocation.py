@@ -1,0 +1,389 @@
+"""Tickets and the slots of agents: orchestrator and registry together, with the messages between them."""
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neural_hive.aggregates import tally
+from neural_hive.aggregates.decision import DecisionConsolidated
+from neural_hive.aggregates.incident import IncidentOpened, IncidentResolved, Kind, Severity
+from neural_hive.aggregates.slot import SlotGranted
+from neural_hive.aggregates.slot import Status as SlotStatus
+from neural_hive.aggregates.ticket import (
+    UNFINISHED,
+    TicketAllocated,
+    TicketDispatched,
+    TicketUnallocated,
+)
+from neural_hive.aggregates.vocabulary import Outcome, Priority, RiskBand
+from neural_hive.aggregates.workflow import (
+    IntegrityChecked,
+    WorkflowFailed,
+    WorkflowWaitEnded,
+    WorkflowWaiting,
+)
+from neural_hive.aggregates.workflow import Status as WorkflowStatus
+from neural_hive.streams.orchestrator_messages import (
+    AdjustQos,
+    PauseWorkflow,
+    ReportResult,
+    ReportStart,
+    ResumeWorkflow,
+)
+from tests.aggregates.making import AGENT, decision, task
+from tests.orchestrator.memory_unit import MemoryUnit
+from tests.orchestrator.pair import Pair
+from tests.orchestrator.running import COMMANDS, PLANS, RESULTS, Run
+
+
+class Crowd:
+    """Several workflows on the same agents."""
+
+    def __init__(self, *agents: tuple[str, int]) -> None:
+        self.pair = Pair("", 0)
+        for agent_id, capacity in agents:
+            self.pair.register(agent_id, capacity)
+        self.waiting: list[TicketDispatched] = []
+        self.order: list[TicketDispatched] = []
+        self._seen = 0
+
+    @property
+    def unit(self) -> MemoryUnit:
+        return self.pair.orchestrator
+
+    def tell(self, topic: str, message: Any, message_id: str, deliver: bool = True) -> None:
+        self.unit.handle(topic, message, message_id)
+        if deliver:
+            self.pair.pump()
+        self.note()
+
+    def publish(self, plan: DecisionConsolidated, deliver: bool = True) -> None:
+        self.tell(PLANS, plan, f"plan {plan.decision_id}", deliver)
+
+    def answer(
+        self, given_out: TicketDispatched, outcome: Outcome = Outcome.COMPLETED, deliver: bool = True
+    ) -> None:
+        self.waiting.remove(given_out)
+        ids = (given_out.workflow_id, given_out.ticket_id, given_out.attempt, given_out.allocated_agent_id)
+        now = self.unit.now
+        result = ReportResult(*ids, outcome, now, now + 1, outputs={"x": "1"})
+        self.tell(RESULTS, result, f"{given_out.ticket_id} {given_out.attempt} result", deliver)
+
+    def start(self, given_out: TicketDispatched, deliver: bool = True) -> None:
+        ids = (given_out.workflow_id, given_out.ticket_id, given_out.attempt, given_out.allocated_agent_id)
+        message_id = f"{given_out.ticket_id} {given_out.attempt} start"
+        self.tell(RESULTS, ReportStart(*ids, self.unit.now), message_id, deliver)
+
+    def note(self) -> None:
+        for written in self.unit.log[self._seen :]:
+            if isinstance(written.event, TicketDispatched):
+                self.waiting.append(written.event)
+                self.order.append(written.event)
+        self._seen = len(self.unit.log)
+
+    def end(self) -> None:
+        """Answers and lets time pass until all has ended."""
+        self.pair.pump()
+        self.note()
+        while self.waiting or self.unit.timers():
+            if self.waiting:
+                self.answer(self.waiting[0])
+            else:
+                self.unit.fire(self.unit.timers()[0])
+                self.pair.pump()
+                self.note()
+
+
+def plan(name: str, size: int, **changes: Any) -> DecisionConsolidated:
+    return decision(*(task(f"t{n}") for n in range(size)), decision_id=name, **changes)
+
+
+def events_of(unit: MemoryUnit, *types: type[Any]) -> list[Any]:
+    return [written.event for written in unit.log if isinstance(written.event, types)]
+
+
+def settled(pair: Pair, *agents: str) -> None:
+    """No slot is asked for or held any more, as either system knows it, and each event has its own key."""
+    for agent_id in agents:
+        assert pair.held(agent_id) == 0
+        assert pair.orchestrator.count(tally.outstanding(agent_id)) == 0
+    slots = [state for (kind, _), state in pair.registry.states.items() if kind == "slot"]
+    assert not {slot.status for slot in slots} & {SlotStatus.REQUESTED, SlotStatus.GRANTED}
+    for written in pair.orchestrator.log:
+        event = written.event
+        assert written.routing_id == getattr(event, "workflow_id", getattr(event, "decision_id", None))
+    for granted in events_of(pair.registry, SlotGranted):
+        assert 1 <= granted.held <= granted.capacity
+
+
+def test_no_more_is_given_out_than_the_agent_has_room_for() -> None:
+    run = Run(plan("d-1", 20), capacity=3)
+    run.publish()
+    most = 0
+    while run.waiting:
+        most = max(most, len(run.waiting))
+        assert len(run.waiting) == run.pair.held(AGENT)
+        run.answer(run.waiting[0])
+    assert most == 3
+    assert run.workflow.status is WorkflowStatus.COMPLETED
+    settled(run.pair, AGENT)
+
+
+def test_the_decision_tells_what_it_was_made_from() -> None:
+    crowd = Crowd(*((f"agent-{n}", 1) for n in range(7)))
+    crowd.publish(plan("d-1", 7))
+    chosen = events_of(crowd.unit, TicketAllocated)
+    assert [event.agent_id for event in chosen] == [f"agent-{n}" for n in range(7)], (
+        "all have something to do"
+    )
+    for event in chosen:
+        assert len(event.candidates) == 5
+        (own,) = [one for one in event.candidates if one.agent_id == event.agent_id]
+        assert (own.score, own.health, own.pheromone, own.telemetry) == (event.score, 1.0, 0.5, 1.0)
+
+
+def test_who_did_well_is_chosen_first() -> None:
+    crowd = Crowd(("agent-1", 1), ("agent-2", 1))
+    crowd.publish(plan("d-1", 2))
+    for given_out, outcome in zip(list(crowd.waiting), (Outcome.FAILED, Outcome.COMPLETED), strict=True):
+        crowd.answer(given_out, outcome)
+    crowd.publish(plan("d-2", 1))
+    assert crowd.waiting[0].allocated_agent_id == "agent-2"
+
+
+def test_a_small_plan_is_not_held_up_by_a_large_one() -> None:
+    crowd = Crowd((AGENT, 4))
+    crowd.publish(plan("large", 1_000))
+    crowd.publish(plan("small", 3))
+    while len([d for d in crowd.order if d.workflow_id == "small"]) < 3:
+        crowd.answer(crowd.waiting[0])
+    assert len(crowd.order) <= 4 + 8 + 3, (
+        "but for what was asked for before, the small plan is served at once"
+    )
+
+
+def test_priority_is_a_larger_share_and_nobody_starves() -> None:
+    crowd = Crowd((AGENT, 1))
+    crowd.publish(plan("low", 40, priority=Priority.LOW))
+    crowd.publish(plan("critical", 40, priority=Priority.CRITICAL))
+    for _ in range(20):
+        crowd.answer(crowd.waiting[0])
+    shares = Counter(given_out.workflow_id for given_out in crowd.order)
+    assert shares["critical"] > 3 * shares["low"] / 2
+    assert shares["low"] >= 3
+
+
+def test_another_priority_moves_what_waits() -> None:
+    crowd = Crowd((AGENT, 1))
+    crowd.publish(plan("d-1", 30))
+    crowd.publish(plan("d-2", 30))
+    crowd.tell(COMMANDS, AdjustQos("d-2", "hurry", Priority.CRITICAL), "adjust")
+    crowd.tell(COMMANDS, AdjustQos("d-1", "no hurry", Priority.LOW), "adjust too")
+    for _ in range(20):
+        crowd.answer(crowd.waiting[0])
+    shares = Counter(given_out.workflow_id for given_out in crowd.order[4:])
+    assert shares["d-2"] > 3 * shares["d-1"]
+
+
+def test_what_nobody_can_do_holds_up_nobody_else() -> None:
+    crowd = Crowd((AGENT, 4))
+    unable = decision(
+        *(task(f"t{n}", required_capabilities=("gpu",)) for n in range(400)), decision_id="unable"
+    )
+    crowd.publish(unable)
+    crowd.publish(plan("able", 2))
+    assert [given_out.workflow_id for given_out in crowd.waiting] == ["able", "able"]
+
+
+def test_without_an_agent_a_workflow_waits_and_there_is_an_incident_until_one_comes() -> None:
+    run = Run(
+        decision(task("a", required_capabilities=("gpu",)), risk_band=RiskBand.HIGH),
+        capacity=4,
+    )
+    run.publish()
+    (waiting,) = events_of(run.unit, WorkflowWaiting)
+    assert waiting.reason == "no registered, healthy agent does EXECUTE tasks with the capabilities gpu"
+    began = run.unit.now
+    while not events_of(run.unit, IncidentOpened):
+        run.fire(run.waits()[0])
+    (opened,) = events_of(run.unit, IncidentOpened)
+    assert 60_000_000 <= opened.opened_at - began <= 76_000_000
+    assert (opened.kind, opened.severity) == (Kind.NO_AGENT, Severity.HIGH)
+    assert opened.ticket_ids == (run.ticket("a").created.ticket_id,)
+    run.fire(run.waits()[0])
+    assert len(events_of(run.unit, IncidentOpened)) == 1
+    run.pair.register("agent-2", 1, "gpu")
+    run.fire(run.waits()[0])
+    assert run.waiting[0].allocated_agent_id == "agent-2"
+    assert len(events_of(run.unit, IncidentResolved)) == len(events_of(run.unit, WorkflowWaitEnded)) == 1
+    run.finish()
+    assert run.workflow.status is WorkflowStatus.COMPLETED
+    settled(run.pair, AGENT, "agent-2")
+
+
+def test_a_workflow_that_is_stopped_while_it_waits_waits_no_more() -> None:
+    run = Run(plan("d-1", 2), capacity=0)
+    run.publish()
+    while not events_of(run.unit, IncidentOpened):
+        run.fire(run.waits()[0])
+    run.stop()
+    assert run.unit.timers() == []
+    assert len(events_of(run.unit, IncidentResolved)) == 1
+
+
+def test_an_agent_that_leaves_is_asked_no_more() -> None:
+    crowd = Crowd(("agent-1", 1), ("agent-2", 1))
+    crowd.publish(plan("d-1", 6))
+    crowd.pair.deregister("agent-1")
+    turned_away = events_of(crowd.unit, TicketUnallocated)
+    assert {event.agent_id for event in turned_away} == {"agent-1"}
+    crowd.note()
+    crowd.end()
+    later = [d.allocated_agent_id for d in crowd.order[2:]]
+    assert set(later) == {"agent-2"}
+    assert crowd.unit.states["workflow", "d-1"].status is WorkflowStatus.COMPLETED
+    settled(crowd.pair, "agent-1", "agent-2")
+
+
+def test_a_pause_gives_back_what_was_asked_for() -> None:
+    crowd = Crowd((AGENT, 2))
+    crowd.publish(plan("d-1", 10))
+    crowd.tell(COMMANDS, PauseWorkflow("d-1", "why"), "pause")
+    assert crowd.unit.count(tally.outstanding(AGENT)) == crowd.pair.held(AGENT) == 2
+    for given_out in list(crowd.waiting):
+        crowd.answer(given_out)
+    assert crowd.pair.held(AGENT) == 0
+    assert "wait" not in {timer.name for timer in crowd.unit.timers()}
+    crowd.tell(COMMANDS, ResumeWorkflow("d-1", "go on"), "resume")
+    assert len(crowd.waiting) == 2
+    crowd.end()
+    settled(crowd.pair, AGENT)
+
+
+def test_a_grant_that_comes_after_a_stop_is_given_back_already() -> None:
+    run = Run(plan("d-1", 3), capacity=2)
+    run.unit.handle(PLANS, run.decision, "plan")
+    run.pair.step([])
+    run.unit.handle(COMMANDS, PauseWorkflow("d-1", "why"), "pause")
+    run.unit.handle(COMMANDS, ResumeWorkflow("d-1", "go on"), "resume")
+    run.stop()
+    run.pair.pump()
+    assert not events_of(run.unit, TicketDispatched)
+    settled(run.pair, AGENT)
+
+
+def test_a_counter_that_is_wrong_is_found_at_the_end() -> None:
+    run = Run(decision(task("a"), task("b")))
+    run.publish()
+    run.unit.counters[tally.completed("d-1")] += 1
+    run.unit.counters[tally.failed("d-1")] -= 1
+    run.finish("a")
+    (checked,) = events_of(run.unit, IntegrityChecked)
+    assert not checked.sound
+    assert checked.findings == (
+        "completed: 2 were counted, 1 are there",
+        "failed: 0 were counted, 1 are there",
+    )
+    (failed,) = events_of(run.unit, WorkflowFailed)
+    assert failed.reason.startswith("its tickets are not what was counted of them (completed: 2 were counted")
+    opened = {event.kind for event in events_of(run.unit, IncidentOpened)}
+    assert opened == {Kind.WORKFLOW_FAILED, Kind.INTEGRITY}
+
+
+def test_each_step_is_measured() -> None:
+    run = Run(decision(task("a"), task("b", "a")))
+    run.publish()
+    run.finish()
+    assert run.unit.measured == {"C1": 1, "C2": 1, "C3": 2, "C4": 2, "C6": 1}
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> list[DecisionConsolidated]:
+    found = []
+    for number in range(draw(st.integers(1, 3))):
+        tasks = []
+        for n in range(draw(st.integers(1, 6))):
+            needed = draw(st.lists(st.sampled_from(range(n)), unique=True, max_size=2)) if n else []
+            tasks.append(
+                task(
+                    f"t{n}",
+                    *(f"t{m}" for m in needed),
+                    max_retries=draw(st.integers(0, 1)),
+                    compensation=draw(st.sampled_from([(), ("undo",)])),
+                    required_capabilities=draw(st.sampled_from([(), (), ("gpu",)])),
+                )
+            )
+        priority = draw(st.sampled_from([Priority.LOW, Priority.NORMAL, Priority.CRITICAL]))
+        found.append(decision(*tasks, decision_id=f"d-{number}", priority=priority))
+    return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(plans(), st.integers(1, 3), st.data())
+def test_every_slot_comes_back_whatever_happens_meanwhile(
+    wanted: list[DecisionConsolidated], capacity: int, data: st.DataObject
+) -> None:
+    """Results, silence, pauses, agents that come and go, while messages between the systems are under way."""
+    crowd = Crowd(("agent-1", capacity))
+    crowd.pair.register("agent-2", capacity, "gpu")
+    unpublished, passed = list(wanted), 0
+    actions = ["deliver", "deliver", "answer", "answer", "start", "publish", "time", "pause", "agent"]
+    for asked in range(data.draw(st.integers(5, 60))):
+        action = data.draw(st.sampled_from(actions))
+        started = [written.event.workflow_id for written in crowd.unit.log if written.aggregate == "workflow"]
+        if action == "deliver":
+            crowd.pair.step([])
+            crowd.note()
+        elif action == "publish" and unpublished:
+            crowd.publish(unpublished.pop(), deliver=False)
+        elif action in ("answer", "start") and crowd.waiting:
+            given_out = data.draw(st.sampled_from(crowd.waiting))
+            if action == "start":
+                crowd.start(given_out, deliver=False)
+            else:
+                crowd.answer(given_out, data.draw(st.sampled_from(list(Outcome)[1:])), deliver=False)
+        elif action == "time" and passed < 20 and (timers := crowd.unit.timers()):
+            passed += 1
+            crowd.unit.fire(timers[0])
+            crowd.note()
+        elif action == "pause" and started:
+            message = data.draw(st.sampled_from([PauseWorkflow, ResumeWorkflow]))
+            crowd.tell(COMMANDS, message(data.draw(st.sampled_from(started)), "why"), f"ask {asked}", False)
+        elif action == "agent":
+            if data.draw(st.booleans()):
+                crowd.pair.register("agent-2", capacity, "gpu")
+            else:
+                crowd.pair.deregister("agent-2")
+            crowd.note()
+        assert crowd.pair.held("agent-1") <= capacity
+        assert crowd.pair.held("agent-2") <= capacity
+    for each in wanted:
+        if each not in unpublished:
+            crowd.tell(COMMANDS, ResumeWorkflow(each.decision_id, "go on"), f"end {each.decision_id}")
+    crowd.pair.register("agent-2", capacity, "gpu")
+    crowd.end()
+    settled(crowd.pair, "agent-1", "agent-2")
+    for (kind, _), state in crowd.unit.states.items():
+        if kind == "ticket":
+            assert state.status not in UNFINISHED
+        elif kind == "workflow":
+            assert state.status in (WorkflowStatus.COMPLETED, WorkflowStatus.FAILED)
+            assert crowd.unit.count(tally.queued(state.workflow_id)) == 0
+    assert all(event.sound for event in events_of(crowd.unit, IntegrityChecked))
+    assert crowd.unit.folded() == crowd.unit.states
+
+
+def test_a_repeated_answer_changes_nothing() -> None:
+    run = Run(plan("d-1", 1), capacity=1)
+    run.unit.handle(PLANS, run.decision, "plan")
+    run.pair.step([])
+    (granted,) = run.pair.registry.sent
+    run.pair.pump()
+    before = len(run.unit.log)
+    run.unit.receive(granted)
+    run.unit.receive(msgspec.structs.replace(granted, message_id="again"))
+    assert len(run.unit.log) == before
+    assert run.unit.sent == []
