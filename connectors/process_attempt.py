@@ -36,6 +36,9 @@ class Limits(msgspec.Struct, frozen=True):
     outputs_bytes: int = OUTPUT_BYTES_MAX
     artifacts_max: int = ARTIFACTS_MAX - 1  # the log is one more
     grace_s: float = 5.0  # between SIGTERM and SIGKILL
+    settle_s: float = (
+        30.0  # between the end of the lease and the latest result; the orchestrator waits for longer
+    )
 
 
 class Unusable(Exception):

@@ -27,6 +27,16 @@ _GUARD: Final = Path(__file__).with_name("process_guard.py")
 Ended = Literal["COMPLETED", "FAILED", "TIMED_OUT", "CANCELLED"]
 
 
+class Lease(msgspec.Struct, frozen=True):
+    """When an attempt may begin, and until when it may last: as `time.monotonic` of this machine tells it.
+
+    No clock that somebody sets moves it, and a worker that was stopped in between cannot begin it anew.
+    """
+
+    begin_by_s: float
+    ends_at_s: float
+
+
 class Order(msgspec.Struct, frozen=True):
     """What is to be run, and within which time."""
 
@@ -36,6 +46,7 @@ class Order(msgspec.Struct, frozen=True):
     parameters: Mapping[str, str]
     inputs: tuple[Artifact, ...]
     time_limit_s: float
+    lease: Lease | None = None  # None: it begins whenever it comes to it, and has its time limit from there
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -115,9 +126,12 @@ class ProcessExecutor:
         """Runs one command to its end. Never raises for what the task does: the report says it."""
         time_of = Stopwatch()
         attempt = Attempt(self._folder / order.folder_name, self._store, self._limits)
+        until_s = time.monotonic() + order.time_limit_s
+        lease = order.lease or Lease(until_s, until_s)
         try:
             attempt.make()
-            return self._run_in(attempt, order, cancellation, time_of)
+            report = self._run_in(attempt, order, lease, cancellation, time_of)
+            return self._in_time(report, lease, time_of)
         except (Unusable, ArtifactError) as problem:
             return Report("FAILED", time_of.start, time_of.now(), error=str(problem))
         except OSError as problem:
@@ -135,10 +149,18 @@ class ProcessExecutor:
                 process.wait()
                 self._guards = None
 
+    def _in_time(self, report: Report, lease: Lease, time_of: Stopwatch) -> Report:
+        """The report; that of an attempt that timed out, if the worker was stopped or busy for long after its end."""
+        late_s = time.monotonic() - lease.ends_at_s
+        if report.ended != "COMPLETED" or late_s <= self._limits.settle_s:
+            return report
+        error = f"the command has ended in time, but its result was ready only {late_s:.0f} s after that"
+        return Report("TIMED_OUT", report.started_at, time_of.now(), report.exit_code, error=error)
+
     def _run_in(
-        self, attempt: Attempt, order: Order, cancellation: Cancellation, time_of: Stopwatch
+        self, attempt: Attempt, order: Order, lease: Lease, cancellation: Cancellation, time_of: Stopwatch
     ) -> Report:
-        answer = self._execute(attempt, order, cancellation)
+        answer = self._execute(attempt, order, lease, cancellation)
         times = time_of.start, time_of.now()
         exit_code: int | None = answer["exit_code"]
         log = attempt.kept_log()
@@ -151,7 +173,9 @@ class ProcessExecutor:
         outputs, made = _left(attempt)
         return Report(ended, *times, exit_code, outputs, (*made, *log), error)
 
-    def _execute(self, attempt: Attempt, order: Order, cancellation: Cancellation) -> dict[str, Any]:
+    def _execute(
+        self, attempt: Attempt, order: Order, lease: Lease, cancellation: Cancellation
+    ) -> dict[str, Any]:
         paths = attempt.give_inputs(order.inputs)
         attempt.give_parameters(_mapped(order.parameters, paths))
         request = json.dumps(
@@ -160,7 +184,8 @@ class ProcessExecutor:
                 "environment": attempt.environment() | _mapped(order.environment, paths),
                 "folder": str(attempt.work),
                 "log": str(attempt.log),
-                "time_limit_s": order.time_limit_s,
+                "begin_by_s": lease.begin_by_s,
+                "ends_at_s": lease.ends_at_s,
                 "grace_s": self._limits.grace_s,
                 "head_bytes": self._limits.log_head_bytes,
                 "tail_bytes": self._limits.log_tail_bytes,
@@ -217,6 +242,8 @@ def _how_it_failed(answer: dict[str, Any], time_limit_s: float) -> tuple[Ended, 
     match answer["ended"]:
         case "not_started":
             return "FAILED", f"the command could not be started: {answer['error']}"
+        case "too_late":
+            return "TIMED_OUT", "the time to begin was over before the command could begin"
         case "timed_out":
             return "TIMED_OUT", f"the command took longer than its limit of {time_limit_s:g} s"
         case "cancelled":

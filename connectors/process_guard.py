@@ -3,8 +3,9 @@
 A program of its own, run as `python -I -S process_guard.py <descriptor>`; it imports nothing of ours, so that
 it starts fast and its forks are small. The worker sends it one socket per task; each task gets a fork of this
 program as its guard. The guard is the subreaper of everything that the task starts, daemons included: when
-the task ends, is cancelled, takes too long, or the worker's end of the socket closes (kill -9 of the worker
-too), all of it dies.
+the task ends, is cancelled, its lease ends, or the worker's end of the socket closes (kill -9 of the worker
+too), all of it dies. Its clock is its own: a worker that is stopped does not lengthen a lease. What a guard leaves
+that is killed itself, this program kills.
 On systems without Linux's prctl, a guard reaches only the process group of its task.
 
 On a task's socket: the order as length and JSON; then any byte from the worker cancels; the answer is JSON.
@@ -20,6 +21,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +32,39 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 def serve(control: socket.socket) -> None:
     """Forks a guard for each socket that arrives, until the worker is gone."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # guards are reaped by the kernel
+    _become_subreaper()
+    guards: set[int] = set()
+    signal.signal(signal.SIGCHLD, lambda *_: _bury(guards))
     while True:
         _, sockets, _, _ = socket.recv_fds(control, 1, 1)
         if not sockets:
             return
-        if os.fork() == 0:
+        # Whatever is a child and no guard gets killed: a guard must be known before the first of them can die.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        guard = os.fork()
+        if guard == 0:
             control.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
             _guard(socket.socket(fileno=sockets[0]))
+        guards.add(guard)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         os.close(sockets[0])
+
+
+def _bury(guards: set[int]) -> None:
+    """Collects the dead; the orphans of a guard that did not end by itself come to us, and are killed."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        guards.discard(pid)
+        if os.waitstatus_to_exitcode(status) < 0:
+            for orphan in _descendants(os.getpid(), guards):
+                _send(os.kill, orphan, signal.SIGKILL)
 
 
 def _guard(worker: socket.socket) -> None:
@@ -77,7 +103,7 @@ class Guard:
         self._worker = worker
         self._order = order
         self._ended = "exited"
-        self._deadline = time.monotonic() + order["time_limit_s"]
+        self._deadline = order["ends_at_s"]  # one clock for all processes of the machine
         self._pid = 0
         self._exit_code: int | None = None
         self._output = Output(Path(order["log"]), order["head_bytes"], order["tail_bytes"])
@@ -89,11 +115,12 @@ class Guard:
 
     def run(self) -> dict[str, Any]:
         """Runs the task to its end and gives the answer."""
-        if _LIBC:
-            _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _become_subreaper()
+        if time.monotonic() > self._order["begin_by_s"]:
+            return _unbegun("too_late")
         failure, stdout = self._start()
         if failure:
-            return {"ended": "not_started", "exit_code": None, "error": failure, "output": ""}
+            return _unbegun("not_started", failure)
         self._watch(stdout)
         self._kill_all()
         self._output.drain(stdout)
@@ -261,8 +288,18 @@ class Output:
         return self._last.decode(errors="replace")
 
 
-def _descendants(root: int) -> list[int]:
-    """All processes below one; from /proc, empty where there is none."""
+def _unbegun(ended: str, error: str = "") -> dict[str, Any]:
+    return {"ended": ended, "exit_code": None, "error": error, "output": ""}
+
+
+def _become_subreaper() -> None:
+    """What loses its parent below this process becomes its child."""
+    if _LIBC:
+        _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _descendants(root: int, spared: Collection[int] = ()) -> list[int]:
+    """All processes below one, without those that are spared and what is below them; empty where there is no /proc."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -274,7 +311,7 @@ def _descendants(root: int) -> list[int]:
     found: list[int] = []
     waiting = [root]
     while waiting:
-        below = children.get(waiting.pop(), [])
+        below = [pid for pid in children.get(waiting.pop(), []) if pid not in spared]
         found += below
         waiting += below
     return found

@@ -6,7 +6,8 @@
 
 A ticket is unfinished until its result is delivered. The committed offset never passes an unfinished ticket, so
 after a crash it runs again; its result has the same message id, so that a repeat counts once. On start the log
-is read to its end before anything runs: what the log knows to be over is not run again.
+is read to its end before anything runs: what the log knows to be over is not run again. A ticket that may be
+delivered at most once never runs again, nor does one whose end was noted (`worker_begun.py`).
 """
 
 import contextlib
@@ -26,22 +27,14 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from neural_hive.connectors.artifacts import ArtifactStore
 from neural_hive.connectors.process_executor import Cancellation, Order, ProcessExecutor, Report
 from neural_hive.connectors.publisher import KAFKA_LOG, Publisher
-from neural_hive.schemas.catalogue import registered
-from neural_hive.schemas.codec import BadRecord, decode, schema_id
-from neural_hive.schemas.envelope import Envelope
+from neural_hive.schemas.codec import BadRecord
 from neural_hive.streams import worker_metrics
-from neural_hive.streams.worker_ledger import Dispatch, Key, Ledger, Work
-from neural_hive.streams.worker_orders import Prepare, prepare
+from neural_hive.streams.worker_begun import Begun, told_again
+from neural_hive.streams.worker_events import STARTED, Reader, Said, Unreadable
+from neural_hive.streams.worker_ledger import Key, Ledger, Work
+from neural_hive.streams.worker_orders import Prepare, failed, prepare
 from neural_hive.streams.worker_reports import Reports
 
-_ENDINGS: Final = (
-    "TicketCompleted",
-    "TicketFailed",
-    "TicketTimedOut",
-    "TicketCancelled",
-    "TicketCompensated",
-    "TicketCompensationFailed",
-)
 _COMMIT_EVERY_S: Final = 1.0
 
 log = structlog.get_logger()
@@ -87,7 +80,8 @@ def run(settings: WorkerSettings, stopping: threading.Event, ready: Callable[[],
         executor = ProcessExecutor(folder / "attempts", store)
         task_types = frozenset[str](settings.worker_task_types)
         options = Options(settings.agent_id, task_types, settings.worker_concurrency)
-        Worker(options, settings.kafka_config(), executor).run(stopping, ready)
+        begun = Begun(folder / "begun")
+        Worker(options, settings.kafka_config(), executor, begun=begun).run(stopping, ready)
 
 
 @contextlib.contextmanager
@@ -132,10 +126,18 @@ class Worker:
     """One agent's worker; `run` is its life, and it has only one."""
 
     def __init__(
-        self, options: Options, kafka: dict[str, Any], executor: Executor, prepare: Prepare = prepare
+        self,
+        options: Options,
+        kafka: dict[str, Any],
+        executor: Executor,
+        prepare: Prepare = prepare,
+        *,
+        begun: Begun,
     ) -> None:
-        """`prepare` makes the orders that the executor runs."""
+        """`prepare` makes the orders that the executor runs; `begun` outlives this process."""
         self._options = options
+        self._begun = begun
+        self._read_event = Reader(options.agent_id)
         self._executor = executor
         self._prepare = prepare
         self._publisher = Publisher(kafka, f"worker/{options.agent_id}")
@@ -151,6 +153,7 @@ class Worker:
                 "enable.partition.eof": True,
                 "session.timeout.ms": 10_000,
                 "heartbeat.interval.ms": 3_000,
+                "on_commit": self._note_commit,
             },
             logger=KAFKA_LOG,
         )
@@ -212,31 +215,37 @@ class Worker:
 
     def _read(self, number: int, offset: int, value: bytes) -> None:
         try:
-            row = registered().get(schema_id(value))
-            if row and row.name != "TicketDispatched" and row.name not in _ENDINGS:
-                return
-            event = decode(value, "event")
+            found = self._read_event(value, self._ledger.unfinished)
         except BadRecord as error:
             log.error("bad_event", partition=number, offset=offset, error=str(error))
             return
-        assert isinstance(event.head, Envelope)
-        if event.schema.name in _ENDINGS:
-            self._end(event.schema.name, event.payload)
-        elif event.payload["allocated_agent_id"] == self._options.agent_id:
-            self._ledger.take(number, offset, Work(msgspec.convert(event.payload, Dispatch), event.head))
-            self._start(number)
-            if len(self._ledger) >= self._options.unfinished_max:
-                self._pause()
+        except Unreadable as error:
+            raise WorkerStopped(
+                f"{self._options.tickets}, partition {number}, offset {offset}: {error}"
+            ) from error
+        match found:
+            case Work():
+                self._ledger.take(number, offset, found)
+                self._start(number)
+                if len(self._ledger) >= self._options.unfinished_max:
+                    self._pause()
+            case Said(event_type=event_type) if event_type == STARTED:
+                for work in self._ledger.of_ticket(found.ticket_id, found.attempt):
+                    work.started_at = 0 if work.begun else found.started_at
+            case Said():
+                self._end(found)
 
     def _start(self, number: int) -> None:
         for work in self._ledger.to_start(number):
             self._pool.submit(self._attempt, work)
 
-    def _end(self, event_type: str, payload: dict[str, Any]) -> None:
+    def _end(self, said: Said) -> None:
         """The log says that a ticket is over: whatever of it waits or runs here is no longer wanted."""
-        for work in self._ledger.of_ticket(payload["ticket_id"], payload.get("attempt")):
-            if event_type not in ("TicketCompleted", "TicketFailed"):  # those are our own words
-                log.info("ticket_over", ticket_id=work.key[0], attempt=work.key[1], event_type=event_type)
+        for work in self._ledger.of_ticket(said.ticket_id, said.attempt):
+            if said.event_type not in ("TicketCompleted", "TicketFailed"):  # those are our own words
+                log.info(
+                    "ticket_over", ticket_id=work.key[0], attempt=work.key[1], event_type=said.event_type
+                )
             work.cancellation.ask()
             self._ledger.finish(work.key)
 
@@ -266,16 +275,32 @@ class Worker:
             self._failure = error
 
     def _report_of(self, work: Work) -> Report:
-        """Runs the ticket, if it can be run here."""
+        """Runs the ticket, if it can be run here, and has not been already."""
+        earlier = self._begun.earlier(work)
+        if earlier and (told := told_again(work, earlier)):
+            return self._unrun(work, told)
         dispatch = work.dispatch
+        if earlier:
+            dispatch = msgspec.structs.replace(dispatch, begun_at=earlier.begun_at)
         prepared = self._prepare(dispatch, self._options.agent_id, self._options.task_types)
         if isinstance(prepared, Report):
-            worker_metrics.ended(dispatch.task_type, worker_metrics.REFUSED, prepared)
-            return prepared
+            return self._unrun(work, prepared)
+        try:
+            work.begun = True
+            self._begun.begin(work, dispatch.begun_at or time.time_ns() // 1_000)
+        except OSError as error:
+            return self._unrun(work, failed(f"the worker cannot note that the attempt begins: {error}"))
         self._reports.start(work, self._note_delivery)
         with worker_metrics.running(dispatch.task_type, prepared.executor):
             report = self._executor.run(prepared.order, work.cancellation)
         worker_metrics.ended(dispatch.task_type, prepared.executor, report)
+        if not work.cancellation.asked:
+            self._begun.ended(work, report)
+        return report
+
+    def _unrun(self, work: Work, report: Report) -> Report:
+        """What is said of an attempt that is not run."""
+        worker_metrics.ended(work.dispatch.task_type, worker_metrics.REFUSED, report)
         return report
 
     def _note_delivery(self, undelivered: str) -> None:
@@ -302,8 +327,15 @@ class Worker:
             wanted = [
                 TopicPartition(self._options.tickets, number, offset) for number, offset in moved.items()
             ]
-            self._consumer.commit(offsets=wanted, asynchronous=asynchronous)
+            done = self._consumer.commit(offsets=wanted, asynchronous=asynchronous)
             self._committed.update(moved)
+            if not asynchronous:
+                self._note_commit(None, done or [])
+
+    def _note_commit(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
+        for place in places if error is None else ():
+            if place.error is None:
+                self._begun.forget(place.partition, place.offset)
 
     def _assign(self, _: Consumer, places: list[TopicPartition]) -> None:
         log.info("partitions_assigned", partitions=[place.partition for place in places])

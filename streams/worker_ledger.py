@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from neural_hive.aggregates.vocabulary import Artifact
+from neural_hive.aggregates.vocabulary import Artifact, DeliveryMode
 from neural_hive.connectors.process_executor import Cancellation
 from neural_hive.schemas.envelope import Envelope
 
@@ -25,6 +25,9 @@ class Dispatch(msgspec.Struct, frozen=True):
     deadline_at: int
     inputs: tuple[Artifact, ...]
     compensates: bool = False
+    start_by: int = 0
+    begun_at: int = 0  # not in the log: when an earlier process began this attempt, in µs; 0: none did
+    delivery_mode: DeliveryMode = DeliveryMode.UNKNOWN
 
 
 Key = tuple[str, int]  # ticket id, attempt
@@ -37,6 +40,8 @@ class Work(msgspec.Struct):
     cause: Envelope
     cancellation: Cancellation = msgspec.field(default_factory=Cancellation)
     places: list[tuple[int, int]] = []  # partition and offset of its dispatch; repeats add theirs
+    begun: bool = False  # by this process
+    started_at: int = 0  # µs since 1970 UTC, by an earlier process, as the log tells; 0: it does not
 
     @property
     def key(self) -> Key:

@@ -23,6 +23,13 @@ _SECONDS = Histogram(
 _RUNNING = Gauge("neural_hive_attempts_running", "Attempts that run now", _LABELS)
 _MADE_BYTES = Counter("neural_hive_artifact_bytes", "Bytes of the artifacts that attempts left", _LABELS)
 
+_PASSED_OVER = Counter("neural_hive_worker_events_passed_over", "Events of a newer build, of no concern here")
+
+
+def passed_over() -> None:
+    """An event that this build cannot read, and need not, was passed over."""
+    _PASSED_OVER.inc()
+
 
 @contextlib.contextmanager
 def running(task_type: str, executor: str) -> Iterator[None]:

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from neural_hive.connectors.executors.choice import Refused, choose
-from neural_hive.connectors.process_executor import Order, Report
+from neural_hive.connectors.process_executor import Lease, Order, Report
 from neural_hive.streams.worker_ledger import Dispatch
 
 COMMAND: Final = "process"  # the executor of tickets that name their command
@@ -46,6 +46,15 @@ def refusal(dispatch: Dispatch, agent_id: str, task_types: frozenset[str]) -> Re
     now = time.time_ns() // 1_000
     if 0 < dispatch.deadline_at <= now:
         return Report("TIMED_OUT", now, now, error="the deadline had passed before the ticket could start")
+    if dispatch.begun_at:
+        if time_limit_s(dispatch) <= 0:
+            reason = (
+                f"its worker ended while it ran, and was back when its {_limit_s(dispatch):g} s were over"
+            )
+            return Report("TIMED_OUT", min(dispatch.begun_at, now), now, error=reason)
+    elif 0 < dispatch.start_by <= now:
+        late_s = (now - dispatch.start_by) / 1_000_000
+        return Report("TIMED_OUT", now, now, error=f"the ticket should have been begun {late_s:.1f} s ago")
     return None
 
 
@@ -56,11 +65,28 @@ def failed(reason: str) -> Report:
 
 
 def time_limit_s(dispatch: Dispatch) -> float:
-    """How long the attempt may run from now: its task's time limit, or what is left until the deadline."""
-    limit_s = dispatch.timeout_ms / 1_000
+    """How long the attempt may run from now: what is left of its task's time limit and until the deadline."""
+    limit_s, now_s = _limit_s(dispatch), time.time()
+    if dispatch.begun_at:
+        limit_s = min(limit_s, dispatch.begun_at / 1_000_000 + limit_s - now_s)
     if dispatch.deadline_at > 0:
-        limit_s = min(limit_s, dispatch.deadline_at / 1_000_000 - time.time())
+        limit_s = min(limit_s, dispatch.deadline_at / 1_000_000 - now_s)
     return limit_s
+
+
+def _limit_s(dispatch: Dispatch) -> float:
+    return dispatch.timeout_ms / 1_000
+
+
+def _lease(dispatch: Dispatch) -> Lease:
+    """The lease of an attempt that is about to begin."""
+    now_s = (
+        time.monotonic()
+    )  # before the other clock is read: being stopped in between only shortens the lease
+    ends_at_s = now_s + time_limit_s(dispatch)
+    if not dispatch.start_by or dispatch.begun_at:
+        return Lease(ends_at_s, ends_at_s)
+    return Lease(now_s + dispatch.start_by / 1_000_000 - time.time(), ends_at_s)
 
 
 def _order(dispatch: Dispatch, command: tuple[str, ...]) -> Order:
@@ -73,8 +99,10 @@ def _order(dispatch: Dispatch, command: tuple[str, ...]) -> Order:
             "NEURAL_HIVE_TICKET_ID": dispatch.ticket_id,
             "NEURAL_HIVE_TASK_ID": dispatch.task_id,
             "NEURAL_HIVE_ATTEMPT": str(dispatch.attempt),
+            "NEURAL_HIVE_FENCING_TOKEN": f"{dispatch.ticket_id}:{dispatch.attempt}",
         },
         parameters=dispatch.parameters,
         inputs=dispatch.inputs,
         time_limit_s=time_limit_s(dispatch),
+        lease=_lease(dispatch),
     )

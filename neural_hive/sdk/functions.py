@@ -30,7 +30,7 @@ _LOOK_EVERY_S: Final = 0.05
 log = structlog.get_logger()
 
 
-class FunctionOrder(Order, frozen=True):
+class FunctionOrder(Order, frozen=True, kw_only=True):
     """An order that a function of this program carries out."""
 
     dispatch: Dispatch

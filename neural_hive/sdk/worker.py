@@ -27,6 +27,7 @@ from neural_hive.sdk.agent import AgentClient, AgentConfig
 from neural_hive.sdk.functions import Function, FunctionExecutor, Functions
 from neural_hive.settings import Settings, load_settings
 from neural_hive.streams.worker import Options, Worker, held
+from neural_hive.streams.worker_begun import Begun
 
 SLOTS_MAX: Final = 256  # each may take a thread
 TASK_TYPES: Final = tuple(kind.value for kind in TaskType if kind is not TaskType.UNKNOWN)
@@ -90,7 +91,8 @@ class Agent:
             store = ArtifactStore(settings.data / "artifacts")
             executor = FunctionExecutor(self._functions, folder / "attempts", store, config.capacity)
             options = Options(config.agent_id, frozenset(config.task_types), config.capacity)
-            worker = Worker(options, kafka, executor, self._functions.prepare)
+            begun = Begun(folder / "begun")
+            worker = Worker(options, kafka, executor, self._functions.prepare, begun=begun)
             client = AgentClient(config, kafka, executor.telemetry)
             try:
                 worker.run(told, client.start)  # known as soon as it can be given tickets, not before

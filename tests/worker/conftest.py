@@ -18,6 +18,7 @@ from neural_hive.schemas.codec import Decoded, decode, encode_event
 from neural_hive.schemas.envelope import NO_HASH, Envelope
 from neural_hive.schemas.topics import partition_of
 from neural_hive.streams.worker import Options, Worker
+from neural_hive.streams.worker_begun import Begun
 from tests.conftest import TopicFactory, note_undelivered
 
 PARTITIONS = 4
@@ -128,7 +129,7 @@ class Running:
     def __init__(self, log: Log, folder: Path, options: Options) -> None:
         store = ArtifactStore(folder / "store")
         executor = ProcessExecutor(folder / "attempts", store, Limits(grace_s=0.5))
-        self._worker = Worker(options, log.kafka, executor)
+        self._worker = Worker(options, log.kafka, executor, begun=Begun(folder / "begun"))
         self._stopping = threading.Event()
         self._ready = threading.Event()
         self.failure: BaseException | None = None

@@ -242,9 +242,9 @@ def test_the_fencing_token_and_the_time_limit(bench: Bench) -> None:
     report = bench.run("TEST", {"source": str(source)}, timeout_ms=3_000)
     assert report.ended == "TIMED_OUT"
     assert "longer than its limit of 3 s" in report.error
-    told = 'echo "of=$NEURAL_HIVE_WORKFLOW_ID/$NEURAL_HIVE_TICKET_ID/$NEURAL_HIVE_ATTEMPT" > $NEURAL_HIVE_OUTPUTS'
+    told = 'echo "of=$NEURAL_HIVE_WORKFLOW_ID/$NEURAL_HIVE_FENCING_TOKEN/$NEURAL_HIVE_ATTEMPT" > $NEURAL_HIVE_OUTPUTS'
     report = bench.run("EXECUTE", {}, command=("sh", "-c", told), attempt=7)
-    assert report.outputs == {"of": "workflow-1/ticket-1/7"}
+    assert report.outputs == {"of": "workflow-1/ticket-1:7/7"}
 
 
 def test_archives_stay_in_their_folder(tmp_path: Path) -> None:

@@ -9,13 +9,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
 from neural_hive.aggregates.vocabulary import Artifact
 from neural_hive.connectors.artifacts import ArtifactStore
 from neural_hive.connectors.process_attempt import LOG_NAME, Limits
-from neural_hive.connectors.process_executor import Cancellation, Order, ProcessExecutor, Report
+from neural_hive.connectors.process_executor import Cancellation, Lease, Order, ProcessExecutor, Report
 
 SMALL = Limits(log_head_bytes=1_000, log_tail_bytes=2_000, grace_s=0.5, outputs_max=2, artifacts_max=3)
 
@@ -178,6 +179,16 @@ def test_a_daemon_ends_with_its_task(executor: ProcessExecutor, tmp_path: Path) 
     wait_until_gone(int(wait_for_text(tmp_path / "daemon")))
 
 
+def test_what_may_no_longer_begin_does_not(executor: ProcessExecutor, tmp_path: Path) -> None:
+    now_s = time.monotonic()
+    late = Lease(now_s - 0.1, now_s + 60)
+    made = msgspec.structs.replace(order("touch", str(tmp_path / "ran")), lease=late)
+    report = executor.run(made, Cancellation())
+    assert (report.ended, report.exit_code) == ("TIMED_OUT", None)
+    assert "the time to begin was over" in report.error
+    assert not (tmp_path / "ran").exists()
+
+
 def test_cancelling_ends_a_running_task(executor: ProcessExecutor, tmp_path: Path) -> None:
     cancellation = Cancellation()
 
@@ -211,6 +222,29 @@ def test_a_killed_guard_program_is_started_anew(executor: ProcessExecutor) -> No
     assert shell(executor, "true").ended == "COMPLETED"
 
 
+def test_what_a_killed_guard_leaves_ends_too(executor: ProcessExecutor, tmp_path: Path) -> None:
+    script = (
+        f"setsid sh -c 'echo $$ > {tmp_path}/daemon; exec sleep 300' & echo $PPID > {tmp_path}/guard; wait"
+    )
+    other = threading.Thread(target=shell, args=(executor, f"echo $$ > {tmp_path}/other; exec sleep 3"))
+    other.start()
+    spared = int(wait_for_text(tmp_path / "other"))
+
+    def kill() -> None:
+        wait_for_text(tmp_path / "daemon")
+        os.kill(int(wait_for_text(tmp_path / "guard")), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    report = shell(executor, script)
+    killer.join()
+    assert report.ended == "FAILED"
+    assert "the guard of the process was killed" in report.error
+    wait_until_gone(int(wait_for_text(tmp_path / "daemon")))
+    assert psutil.pid_exists(spared)  # that of another task goes on
+    other.join()
+
+
 def test_sigterm_reaches_the_task_as_usual(executor: ProcessExecutor) -> None:
     report = shell(executor, "sh -c 'kill -TERM $$; exit 0'; echo code=$? > $NEURAL_HIVE_OUTPUTS")
     assert report.outputs == {"code": "143"}
@@ -221,10 +255,13 @@ import sys
 from pathlib import Path
 from neural_hive.aggregates.vocabulary import Artifact
 from neural_hive.connectors.artifacts import ArtifactStore
+from neural_hive.connectors.process_attempt import Limits
 from neural_hive.connectors.process_executor import Cancellation, Order, ProcessExecutor
 root = Path(sys.argv[1])
-executor = ProcessExecutor(root / "attempts", ArtifactStore(root / "store"))
-executor.run(Order("t", ("sh", "-c", sys.argv[2]), {}, {}, (), 300.0), Cancellation())
+limits = Limits(grace_s=0.2, settle_s=0.5)
+executor = ProcessExecutor(root / "attempts", ArtifactStore(root / "store"), limits)
+report = executor.run(Order("t", ("sh", "-c", sys.argv[2]), {}, {}, (), float(sys.argv[3])), Cancellation())
+print(report.ended, report.error)
 """
 
 
@@ -233,13 +270,34 @@ def test_kill_9_of_the_worker_leaves_no_descendant(tmp_path: Path) -> None:
         f"setsid sh -c 'echo $$ > {tmp_path}/daemon; exec sleep 300' & sleep 300 &"
         f" echo $! > {tmp_path}/child; echo $$ > {tmp_path}/task; wait"
     )
-    worker = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path), script])
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path), script, "300"])
     pids = [int(wait_for_text(tmp_path / name)) for name in ("daemon", "child", "task")]
     guards = [child.pid for child in psutil.Process(worker.pid).children()]
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
     for pid in (*pids, *guards):
         wait_until_gone(pid)
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("exec sleep 300", "TIMED_OUT the command took longer than its limit of 2 s"),
+        ("sleep 0.5", "TIMED_OUT the command has ended in time, but its result was ready only"),
+    ],
+)
+def test_a_stopped_worker_does_not_lengthen_a_lease(tmp_path: Path, script: str, told: str) -> None:
+    command = [sys.executable, "-c", WORKER, str(tmp_path), f"echo $$ > {tmp_path}/task; {script}", "2"]
+    worker = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    task = int(wait_for_text(tmp_path / "task"))
+    os.kill(worker.pid, signal.SIGSTOP)
+    try:
+        wait_until_gone(task)
+        time.sleep(3.5)  # past the lease, and past the time in which a result may still come
+    finally:
+        os.kill(worker.pid, signal.SIGCONT)
+    said, _ = worker.communicate(timeout=90)
+    assert said.startswith(told)
 
 
 def test_what_a_killed_worker_left_is_removed(tmp_path: Path, store: ArtifactStore) -> None:

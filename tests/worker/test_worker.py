@@ -155,11 +155,15 @@ def test_an_unfinished_ticket_holds_the_offset_and_runs_again_after_a_stop(
     gate.touch()
     start_worker(me)
     assert log.result(slow).payload["outcome"] == "COMPLETED"
-    # The log does not say that the quick one is over, so it ran again: its result has the same id.
+    # The log does not say that the quick one is over, so its result is told again, under the same id.
     again = log.result(quick, count=2)
-    assert again.head.message_id == log.of(quick, "ReportResult")[0].head.message_id
+    first_told = log.of(quick, "ReportResult")[0]
+    assert again.head.message_id == first_told.head.message_id
+    assert again.payload == first_told.payload
+    assert len(log.of(quick, "ReportStart")) == 1
     wait_committed(log, me, 2)
     assert len(wait_for_lines(tmp_path / "runs", 2)) == 2
+    assert list((tmp_path / me / "begun").iterdir()) == []
 
 
 def test_a_repeated_dispatch_runs_once(log: Log, start_worker: StartWorker, tmp_path: Path) -> None:
@@ -225,10 +229,12 @@ from pathlib import Path
 from neural_hive.connectors.artifacts import ArtifactStore
 from neural_hive.connectors.process_executor import ProcessExecutor
 from neural_hive.streams.worker import Options, Worker
+from neural_hive.streams.worker_begun import Begun
 bootstrap, agent, tickets, results, folder = sys.argv[1:]
 executor = ProcessExecutor(Path(folder) / "attempts", ArtifactStore(Path(folder) / "store"))
 options = Options(agent, frozenset({"EXECUTE"}), tickets=tickets, results=results)
-Worker(options, {"bootstrap.servers": bootstrap}, executor).run(threading.Event(), lambda: None)
+begun = Begun(Path(folder) / "begun")
+Worker(options, {"bootstrap.servers": bootstrap}, executor, begun=begun).run(threading.Event(), lambda: None)
 """
 
 
