@@ -356,7 +356,9 @@ def evolve(agent: Agent | None, event: AgentEvent) -> Agent:
             Presence.REGISTERED,
             Health.HEALTHY,
             event.registered_at,
-            silence=silence,
+            # Who can do something else now does it no worse than before.
+            agent.telemetry if agent is not None and agent.presence is Presence.REGISTERED else Telemetry(),
+            silence,
         )
     assert agent is not None, "the history of an agent begins with AgentRegistered"
     change = msgspec.structs.replace

@@ -59,6 +59,10 @@ def test_an_agent_registers_once() -> None:
 
 def test_what_it_can_do_may_change() -> None:
     given(AGENT, REGISTERED).when(register(1, capacity=8)).then_types(AgentRegistered)
+    told = given(AGENT, REGISTERED).when(beat(40, success_rate=0.5), register(41, capacity=8))
+    assert told.state.telemetry.success_rate == 0.5, "who can do more now does it no worse or better"
+    gone = given(AGENT, REGISTERED).when(beat(40, success_rate=0.5), Deregister("", ""), register(41))
+    assert gone.state.telemetry.success_rate == 1.0
 
 
 def test_registering_again_is_a_sign_of_life() -> None:
