@@ -1,0 +1,90 @@
+"""What can be wanted of a workflow."""
+
+from neural_hive.aggregates.aggregate import Command
+from neural_hive.aggregates.decision import DecisionConsolidated
+from neural_hive.aggregates.vocabulary import Priority
+
+
+class StartWorkflow(Command, frozen=True):
+    """Carry out a decision, if its plan is valid."""
+
+    decision: DecisionConsolidated
+    started_at: int
+
+
+class FinishWorkflow(Command, frozen=True):
+    """No ticket is unfinished: say how the workflow ended."""
+
+    completed_count: int
+    failed_count: int
+    cancelled_count: int
+    finished_at: int
+    reason: str = ""  # why its tickets did not end by themselves
+    compensated_count: int = 0
+    compensations: tuple[str, ...] = ()  # tickets to be undone if it has failed, in this order
+    findings: tuple[str, ...] = ()  # what its tickets and what was counted of them do not agree on
+
+
+class StopWorkflow(Command, frozen=True):
+    """Somebody asked to stop it, and its tickets were cancelled."""
+
+    reason: str
+    requested_by: str
+    completed_count: int
+    cancelled_count: int
+    stopped_at: int
+    failed_count: int = 0
+    findings: tuple[str, ...] = ()
+
+
+class PauseWork(Command, frozen=True):
+    """Somebody asked that nothing more of it begins."""
+
+    reason: str
+    requested_by: str
+    paused_at: int
+
+
+class ResumeWork(Command, frozen=True):
+    """Somebody asked that it goes on."""
+
+    reason: str
+    requested_by: str
+    resumed_at: int
+
+
+class AdjustService(Command, frozen=True):
+    """Somebody asked for another priority (UNKNOWN: the same), or deadline (ms from acceptance; 0: the same)."""
+
+    priority: Priority
+    deadline_ms: int
+    reason: str
+    requested_by: str
+    adjusted_at: int
+
+
+class AwaitAgents(Command, frozen=True):
+    """Tickets are ready, and no agent takes them now."""
+
+    ready_count: int
+    reason: str
+    stranded: bool  # some need what no registered, healthy agent can do
+    now: int
+
+
+class EndWait(Command, frozen=True):
+    """No ticket waits for an agent any more."""
+
+    now: int
+
+
+WorkflowCommand = (
+    StartWorkflow
+    | FinishWorkflow
+    | StopWorkflow
+    | PauseWork
+    | ResumeWork
+    | AdjustService
+    | AwaitAgents
+    | EndWait
+)

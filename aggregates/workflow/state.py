@@ -1,0 +1,134 @@
+"""Where a workflow stands, and what its events make of it."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final, assert_never
+
+import msgspec
+
+from neural_hive.aggregates.identity import derived_id
+from neural_hive.aggregates.vocabulary import Priority, RiskBand
+from neural_hive.aggregates.workflow.events import (
+    IntegrityChecked,
+    PlanRejected,
+    WorkflowCancelled,
+    WorkflowCommandRefused,
+    WorkflowCompensating,
+    WorkflowCompleted,
+    WorkflowEvent,
+    WorkflowFailed,
+    WorkflowPaused,
+    WorkflowQosAdjusted,
+    WorkflowResumed,
+    WorkflowStarted,
+    WorkflowWaitEnded,
+    WorkflowWaiting,
+)
+
+DEADLINE_TIMER: Final = "deadline"
+WAIT_TIMER: Final = "wait"
+FINDINGS_MAX: Final = 20  # of an integrity check
+
+
+class Status(StrEnum):
+    """Where a workflow stands."""
+
+    REJECTED = "REJECTED"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    COMPENSATING = "COMPENSATING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+OPEN: Final = frozenset({Status.RUNNING, Status.PAUSED})
+
+
+class Workflow(msgspec.Struct, frozen=True):
+    """What the events so far make of a workflow. Its tickets are aggregates of their own: only the first are named."""
+
+    workflow_id: str
+    plan_id: str
+    status: Status
+    decision_sha256: str
+    task_count: int = 0
+    started_at: int = 0
+    deadline_at: int = 0
+    roots: tuple[str, ...] = ()
+    priority: Priority = Priority.UNKNOWN
+    compensations: tuple[str, ...] = ()
+    failure: str = ""
+    last_refusal: WorkflowCommandRefused | None = None
+    risk_band: RiskBand = RiskBand.UNKNOWN
+    waiting_since: int = 0  # 0: it waits for no agent
+    stranded_since: int = 0
+    look_again_at: int = 0
+    looks: int = 0  # since it waits
+
+
+def ticket_id_of(workflow_id: str, task_id: str) -> str:
+    """The id of the ticket of one task."""
+    return derived_id(workflow_id, task_id)
+
+
+def evolve(workflow: Workflow | None, event: WorkflowEvent) -> Workflow:
+    """What an event makes of the workflow."""
+    match event:
+        case WorkflowStarted():
+            return Workflow(
+                event.workflow_id,
+                event.plan_id,
+                Status.RUNNING,
+                event.decision_sha256,
+                event.task_count,
+                event.started_at,
+                event.deadline_at,
+                event.roots,
+                event.priority,
+                risk_band=event.risk_band,
+            )
+        case PlanRejected():
+            return Workflow(event.decision_id, event.plan_id, Status.REJECTED, event.decision_sha256)
+        case WorkflowCompleted():
+            return _changed(_at_rest(workflow), status=Status.COMPLETED)
+        case WorkflowFailed():
+            return _changed(_at_rest(workflow), status=Status.FAILED)
+        case WorkflowCancelled():
+            return _changed(_at_rest(workflow), status=Status.CANCELLED)
+        case WorkflowPaused():
+            return _changed(workflow, status=Status.PAUSED)
+        case WorkflowResumed():
+            return _changed(workflow, status=Status.RUNNING)
+        case WorkflowQosAdjusted():
+            return _changed(workflow, priority=event.priority, deadline_at=event.deadline_at)
+        case WorkflowCompensating():
+            undone = {"compensations": event.ticket_ids, "failure": event.reason}
+            return _changed(workflow, status=Status.COMPENSATING, **undone)
+        case WorkflowCommandRefused():
+            return _changed(workflow, last_refusal=event)
+        case WorkflowWaiting():
+            waits = {"waiting_since": event.since, "stranded_since": event.stranded_since}
+            looks = workflow.looks + 1 if workflow is not None else 1
+            return _changed(workflow, look_again_at=event.look_again_at, looks=looks, **waits)
+        case WorkflowWaitEnded():
+            return _at_rest(workflow)
+        case IntegrityChecked():
+            return _changed(workflow)
+        case _:
+            assert_never(event)
+
+
+def _at_rest(workflow: Workflow | None) -> Workflow:
+    return _changed(workflow, waiting_since=0, stranded_since=0, look_again_at=0, looks=0)
+
+
+def _changed(workflow: Workflow | None, **changes: Any) -> Workflow:
+    assert workflow is not None, "the history of a workflow begins with WorkflowStarted"
+    return msgspec.structs.replace(workflow, **changes)
+
+
+def timers(workflow: Workflow) -> Mapping[str, int]:
+    """When the workflow must be looked at again (µs): `deadline`, unless it has ended; `wait`, while it waits."""
+    due = {DEADLINE_TIMER: workflow.deadline_at} if workflow.status in OPEN else {}
+    return {**due, WAIT_TIMER: workflow.look_again_at} if workflow.look_again_at else due
