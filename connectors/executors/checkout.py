@@ -1,6 +1,7 @@
 """A branch of a git repository, checked out to be added to; what git says is told without passwords."""
 
 import os
+import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +18,17 @@ _OVERTAKEN: Final = (
     "incorrect old value",
     "reference already exists",
 )
+
+# How git and ssh say that the repository could not be reached, or went away; that a password is wrong is none of them.
+_AWAY: Final = re.compile(
+    "Could not resolve host|Temporary failure in name resolution|Network is unreachable|Operation timed out"
+    "|Connection (refused|reset|timed out)|(Failed|Couldn't|Could not) (to )?connect"
+    "|hung up unexpectedly|unexpected disconnect|early EOF|error: (5[0-9]{2}|429)\\b"
+)
+
+
+class Away(Exception):
+    """The repository cannot be reached for now; whether it took what was pushed last is not known."""
 
 
 class Overtaken(Exception):
@@ -41,7 +53,7 @@ class Checkout:
         self.git("init", "--quiet", f"--initial-branch={branch}")
 
     def renew(self) -> None:
-        """Takes the branch as it is now; whatever was changed here is gone. Raises Failed: it cannot be had."""
+        """Takes the branch as it is now; whatever was changed here is gone. Raises Away; Failed: it cannot be had."""
         reference = f"refs/heads/{self._branch}"
         if self.git("ls-remote", "--heads", "--", self._repository, reference):
             self.git("fetch", "--quiet", "--no-tags", "--", self._repository, reference)
@@ -75,7 +87,7 @@ class Checkout:
         return True
 
     def push(self, tag: str) -> None:
-        """Publishes branch and tag, both or none. Raises Overtaken; Failed: it is refused."""
+        """Publishes branch and tag, both or none. Raises Overtaken, Away; Failed: it is refused."""
         wanted = [f"HEAD:refs/heads/{self._branch}", *([f"HEAD:refs/tags/{tag}"] if tag else [])]
         done = self._try("push", "--atomic", "--porcelain", "--", self._repository, *wanted)
         if done.returncode == 0:
@@ -85,14 +97,18 @@ class Checkout:
             raise Failed(f"the tag {tag} exists and is another commit; tags are not moved")
         if any(words in said for words in _OVERTAKEN):
             raise Overtaken(redacted(said.strip()))
+        if _AWAY.search(said):
+            raise Away(redacted(said.strip()))
         hint = ""
         if "branch is currently checked out" in said:
             hint = "\nset receive.denyCurrentBranch to updateInstead there, or name a bare repository"
         raise Failed(f"git push was refused: {redacted(said.strip())}{hint}")
 
     def git(self, *arguments: str, given: str = "") -> str:
-        """What git answers. Raises Failed: it refuses."""
+        """What git answers. Raises Away; Failed: it refuses."""
         done = self._try(*arguments, given=given)
+        if done.returncode and _AWAY.search(done.stderr):
+            raise Away(redacted(done.stderr.strip()))
         if done.returncode:
             words = redacted(done.stderr.strip() or f"exit code {done.returncode}")
             raise Failed(f"git {arguments[0]} failed: {words}")

@@ -24,7 +24,7 @@ from typing import Final
 
 import msgspec
 
-from neural_hive.connectors.executors.checkout import Checkout, Overtaken
+from neural_hive.connectors.executors.checkout import Away, Checkout, Overtaken
 from neural_hive.connectors.executors.source import unpack
 from neural_hive.connectors.executors.task import Failed, Task, Unfit, inside, redacted, run_program, say
 
@@ -56,19 +56,26 @@ def deploy(task: Task) -> None:
     for number in range(1, TRIES_MAX + 1):
         try:
             commit, changed = _commit(task, order, checkout)
-        except Overtaken as others:
-            say(f"try {number}: somebody else pushed first\n{others}")
-            if number < TRIES_MAX:
-                time.sleep(BACKOFF_S * 2 ** (number - 1) * random.uniform(1.0, 1.5))
+        except (Overtaken, Away) as others:
+            why = _told(order, others)
+            say(f"try {number}: {why}\n{others}")
+            if number == TRIES_MAX:
+                raise Failed(f"{why}, {TRIES_MAX} times in a row") from others
+            time.sleep(BACKOFF_S * 2 ** (number - 1) * random.uniform(1.0, 1.5))
             continue
         say(f"{commit} on {order.branch} of {redacted(order.repository)}")
         task.tell(commit=commit, branch=order.branch, changed=str(changed).lower(), tries=number)
         return
-    raise Failed(f"others pushed to {order.branch} at the same time, {TRIES_MAX} times in a row")
+
+
+def _told(order: Order, others: Overtaken | Away) -> str:
+    if isinstance(others, Away):
+        return f"{redacted(order.repository)} could not be reached"
+    return f"others pushed to {order.branch} at the same time"
 
 
 def _commit(task: Task, order: Order, checkout: Checkout) -> tuple[str, bool]:
-    """The commit that has what the task wants, and whether it was made now. Raises Overtaken, Failed, Unfit."""
+    """The commit that has what the task wants, and whether it was made now. Raises Overtaken, Away, Failed, Unfit."""
     checkout.renew()
     earlier = _earlier(task, checkout)
     if earlier:

@@ -178,7 +178,7 @@ def test_the_branch_that_a_work_tree_has_checked_out(bench: Bench, tmp_path: Pat
     ("changes", "told"),
     [
         ({"repository": "/no/such/repository"}, "git ls-remote failed"),
-        ({"repository": "https://ann:secret@127.0.0.1:1/x.git"}, "git ls-remote failed"),
+        ({"repository": "https://ann:secret@127.0.0.1:1/x.git"}, "could not be reached, 3 times"),
         ({"repository": "--upload-pack=touch"}, "must be a URL or a path"),
         ({"repository": "ext::sh -c touch"}, "must be a URL or a path"),
         ({"repository": ""}, "the parameter repository is missing"),
@@ -211,4 +211,39 @@ def test_what_is_wrong_is_refused(
     assert told in report.error
     assert "secret" not in report.error
     assert "Traceback" not in report.error
+    assert commits(repository) == 1
+
+
+def test_a_repository_that_is_away_for_a_moment(bench: Bench, repository: Path, tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    ssh = tmp_path / "ssh"
+    # Takes the place of ssh: refuses the first calls as ssh would, then runs the command on this machine.
+    ssh.write_text(
+        f"#!/bin/sh\necho call >> {calls}\n"
+        f'[ $(wc -l < {calls}) -gt $AWAY ] && {{ shift; exec sh -c "$*"; }}\n'
+        'echo "ssh: connect to host config port 22: Connection refused" >&2; exit 255\n'
+    )
+    ssh.chmod(0o755)
+    parameters = wanted(repository) | {"repository": f"ssh://config{repository}"}
+    environment = {"GIT_SSH_COMMAND": str(ssh), "GIT_SSH_VARIANT": "simple"}
+    gone = bench.run("DEPLOY", parameters, environment=environment | {"AWAY": "1000"})
+    assert gone.ended == "FAILED"
+    assert gone.error.endswith("could not be reached, 3 times in a row")
+    assert len(calls.read_text().splitlines()) == 3
+    calls.unlink()
+    report = bench.run("DEPLOY", parameters, environment=environment | {"AWAY": "2"})
+    assert report.ended == "COMPLETED", report.error
+    assert report.outputs["tries"] == "3"
+    assert commits(repository) == 1
+
+
+def test_a_push_whose_answer_is_lost_counts_once(bench: Bench, repository: Path, tmp_path: Path) -> None:
+    hook = repository / "hooks" / "post-receive"
+    hook.write_text(f"#!/bin/sh\n[ -e {tmp_path}/lost ] || {{ touch {tmp_path}/lost; kill -9 $PPID; }}\n")
+    hook.chmod(0o755)
+    report = bench.run("DEPLOY", wanted(repository))
+    assert report.ended == "COMPLETED", report.error
+    assert (tmp_path / "lost").exists()
+    assert (report.outputs["tries"], report.outputs["changed"]) == ("2", "false")
+    assert report.outputs["commit"] == git("rev-parse", "main", at=repository)
     assert commits(repository) == 1
