@@ -4,16 +4,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Tests mostly wait: three at once take a third of the time on two cores, and 0.5 GB each for a broker of their own.
 WORKERS ?= 3
+SEEDS ?= 10000
+FIRST ?= 0
 
-.PHONY: help demo test bench check format lock clean
+.PHONY: help demo test simulate bench check format lock clean
 
 help:
-	@echo "make demo   set up, start the system, run a real plan to the end and check the outcome"
-	@echo "make test   run the tests against the real broker and engine"
-	@echo "make bench  measure the kernel's rate"
-	@echo "make check  format, lint, types, layers, schemas"
-	@echo "make format apply the formatter and the safe lint fixes"
-	@echo "make clean  remove the virtual environment and caches"
+	@echo "make demo     set up, start the system, run a real plan to the end and check the outcome"
+	@echo "make test     run the tests against the real broker and engine"
+	@echo "make simulate run the kernel in SEEDS=10000 simulated worlds full of faults"
+	@echo "make bench    measure the kernel's rate"
+	@echo "make check    format, lint, types, layers, schemas"
+	@echo "make format   apply the formatter and the safe lint fixes"
+	@echo "make clean    remove the virtual environment and caches"
 
 # One stamp for the whole set-up: pinned packages by hash, then this project in place.
 $(VENV)/.installed: requirements.lock requirements-dev.lock pyproject.toml
@@ -28,6 +31,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+simulate: $(VENV)/.installed
+	$(BIN)/python -m tests.simulation.run $(SEEDS) $(FIRST)
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench.kernel

@@ -5,7 +5,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Two clocks: one that others share, one that never jumps."""
+    """Two clocks, one that others share and one that never jumps, and a way to wait."""
 
     def now(self) -> int:
         """The wall clock, µs since 1970."""
@@ -13,6 +13,10 @@ class Clock(Protocol):
 
     def elapsed_s(self) -> float:
         """Time since some moment, s."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Returns after a time."""
         ...
 
 
@@ -26,3 +30,7 @@ class SystemClock:
     def elapsed_s(self) -> float:
         """See Clock.elapsed_s."""
         return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """See Clock.sleep."""
+        time.sleep(seconds)

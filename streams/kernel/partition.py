@@ -4,7 +4,6 @@ Open: fence (nobody with our transactional id can commit any more), then read of
 Step: cut what is done already, decide, commit events with input offsets in one transaction, then write the state.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -89,7 +88,7 @@ class Partition:
         self.opening = True
         try:
             while not self._try_open():
-                time.sleep(wait_s)
+                self.place.clock.sleep(wait_s)
                 wait_s = min(wait_s * 2, 5.0)
         finally:
             self.opening = False

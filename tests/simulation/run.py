@@ -1,0 +1,75 @@
+"""Runs many simulated worlds: `python -m tests.simulation.run [SEEDS [FIRST]]`. A seed that fails is printed."""
+
+import os
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import structlog
+
+from neural_hive.schemas import catalogue
+from tests.toy.harness import SCHEMAS
+
+STEPS: Final = 150
+SHOWN_MAX: Final = 3
+TOLD_EVERY_S: Final = 10.0
+
+
+class Failed(AssertionError):
+    """A world was not as it must be; the text says with which seed it is so again."""
+
+
+def try_seed(seed: int, **mutation: Any) -> Counter[str]:
+    """Runs one world and checks it; how many events of each type it made. Raises Failed."""
+    from tests.simulation.oracle import check
+    from tests.simulation.world import World
+
+    try:
+        world = World(seed, **mutation)
+        world.run(STEPS)
+        return check(world)
+    except Exception as error:
+        raise Failed(f"seed {seed} (make simulate SEEDS=1 FIRST={seed}): {error!r}") from error
+
+
+@contextmanager
+def silent_kernel() -> Iterator[None]:
+    """The kernel's log says thousands of times what the world did to it."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+def main(seeds: int = 10_000, first: int = 0) -> int:
+    """How many seeds failed."""
+    os.environ[catalogue.FOLDERS_VARIABLE] = str(SCHEMAS)
+    started = told = time.monotonic()
+    kinds: Counter[str] = Counter()
+    failed: list[int] = []
+    with silent_kernel():
+        for seed in range(first, first + seeds):
+            try:
+                kinds += try_seed(seed)
+            except Failed as error:
+                failed.append(seed)
+                if len(failed) <= SHOWN_MAX:
+                    traceback.print_exception(error)
+            if time.monotonic() - told > TOLD_EVERY_S:
+                told = time.monotonic()
+                sys.stdout.write(f"{seed - first + 1:,} of {seeds:,} seeds, {len(failed)} failed\n")
+    took_s = time.monotonic() - started
+    sys.stdout.write(f"{seeds:,} seeds in {took_s:.0f} s, {kinds.total():,} events, {len(failed)} failed\n")
+    if failed:
+        sys.stdout.write(f"failed: {', '.join(map(str, failed[:20]))}\n")
+    return len(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(min(main(*map(int, sys.argv[1:])), 1))
