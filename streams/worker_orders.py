@@ -78,7 +78,7 @@ def _limit_s(dispatch: Dispatch) -> float:
     return dispatch.timeout_ms / 1_000
 
 
-def _lease(dispatch: Dispatch) -> Lease:
+def lease_of(dispatch: Dispatch) -> Lease:
     """The lease of an attempt that is about to begin."""
     now_s = (
         time.monotonic()
@@ -104,5 +104,5 @@ def _order(dispatch: Dispatch, command: tuple[str, ...]) -> Order:
         parameters=dispatch.parameters,
         inputs=dispatch.inputs,
         time_limit_s=time_limit_s(dispatch),
-        lease=_lease(dispatch),
+        lease=lease_of(dispatch),
     )

@@ -20,7 +20,7 @@ from neural_hive.connectors.process_executor import Cancellation, Order, Report,
 from neural_hive.sdk.agent import AgentTelemetry
 from neural_hive.sdk.ticket import Ticket, Unfit, outputs_of
 from neural_hive.streams.worker_ledger import Dispatch
-from neural_hive.streams.worker_orders import Prepared, failed, refusal, time_limit_s
+from neural_hive.streams.worker_orders import Prepared, failed, lease_of, refusal, time_limit_s
 
 Function = Callable[[Ticket], Any]
 EXECUTOR: Final = "function"
@@ -62,6 +62,7 @@ class Functions:
             parameters=dispatch.parameters,
             inputs=dispatch.inputs,
             time_limit_s=time_limit_s(dispatch),
+            lease=lease_of(dispatch),
             dispatch=dispatch,
         )
         return Prepared(EXECUTOR, order)
@@ -83,14 +84,16 @@ class FunctionExecutor:
 
     def run(self, order: Order, cancellation: Cancellation) -> Report:
         """Runs one function to its end, or to the end of its time. Never raises for what it does."""
-        assert isinstance(order, FunctionOrder)
-        time_of = Stopwatch()
-        call = _Call(self._functions, order, cancellation, self._store, self._folder / order.folder_name)
-        if not self._wait(lambda: self._slots.acquire(timeout=_LOOK_EVERY_S), call.ticket):
+        assert isinstance(order, FunctionOrder) and order.lease is not None
+        time_of, lease = Stopwatch(), order.lease
+        folder = self._folder / order.folder_name
+        call = _Call(self._functions, order, cancellation, self._store, folder, lease.ends_at_s)
+        if not self._take_slot(call.ticket, lease.begin_by_s):
             held = f"all {self._capacity} slots are held by functions that run past their time limit"
             return Report("FAILED", time_of.start, time_of.now(), error=held)
         threading.Thread(target=self._live, args=(call,), name=order.folder_name, daemon=True).start()
-        self._wait(lambda: call.over.wait(_LOOK_EVERY_S), call.ticket)
+        while not call.over.wait(_LOOK_EVERY_S) and not call.ticket.cancelled:
+            pass
         report = call.report(order.time_limit_s, cancellation, time_of)
         with self._lock:
             self._tally = self._tally.after(report)
@@ -118,12 +121,14 @@ class FunctionExecutor:
                 self._tally = msgspec.structs.replace(self._tally, running=self._tally.running - 1)
             self._slots.release()
 
-    @staticmethod
-    def _wait(is_so: Callable[[], bool], ticket: Ticket) -> bool:
-        """Waits until something is so, or until the ticket is cancelled; whether it is so."""
-        while not (so := is_so()) and not ticket.cancelled:
-            pass
-        return so
+    def _take_slot(self, ticket: Ticket, begin_by_s: float) -> bool:
+        """Waits for a slot as long as the function may begin; whether it got one in time."""
+        while not ticket.cancelled and time.monotonic() < begin_by_s:
+            if self._slots.acquire(timeout=_LOOK_EVERY_S):
+                if time.monotonic() < begin_by_s:
+                    return True
+                self._slots.release()
+        return False
 
 
 class _Tally(msgspec.Struct, frozen=True):
@@ -150,8 +155,8 @@ class _Call:
         cancellation: Cancellation,
         store: ArtifactStore,
         folder: Path,
+        until: float,
     ) -> None:
-        until = time.monotonic() + order.time_limit_s
         self.ticket = Ticket(order.dispatch, cancellation, store, folder, until)
         self.over = threading.Event()
         self._function = functions.of(order.dispatch)

@@ -136,6 +136,9 @@ def test_who_runs_too_long_is_told_times_out_and_keeps_its_slot(bench: Bench) ->
     full = bench.run(lambda _: None, timeout_ms=200)
     assert (full.ended, "all 2 slots are held" in full.error) == ("FAILED", True)
     assert bench.executor.telemetry().load == 1
+    soon = time.time_ns() // 1_000 + 300_000
+    late = bench.run(lambda _: None, start_by=soon)
+    assert (late.ended, "all 2 slots are held" in late.error) == ("FAILED", True)
     gate.set()
     eventually(lambda: bench.run(lambda _: None).ended == "COMPLETED")
 
@@ -178,6 +181,7 @@ def test_what_there_is_no_function_for_is_refused(bench: Bench) -> None:
     refused = bench.run(lambda _: None, compensates=True)
     assert refused.error == "agent me has no function that undoes EXECUTE tickets"
     assert bench.run(lambda _: None, deadline_at=1).ended == "TIMED_OUT"
+    assert bench.run(lambda _: None, start_by=1).ended == "TIMED_OUT"
     bench.functions.compensate["EXECUTE"] = lambda ticket: {"undone": ticket.compensates}
     assert bench.run(lambda _: None, compensates=True).outputs == {"undone": "True"}
 
