@@ -53,13 +53,20 @@ class Broadcast(Generic[V]):
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"broadcast-{view.topic}", daemon=True)
 
-    def start(self, timeout_s: float = 60.0) -> None:
-        """Begins to read, and returns when the log's end was reached. Raises TimeoutError."""
+    def start(self, stall_s: float = 60.0) -> None:
+        """Begins to read, and returns when the log's end was reached, however long the log is.
+
+        Raises TimeoutError: it was not reached, and nothing more came for a while.
+        """
         self._thread.start()
-        deadline = time.monotonic() + timeout_s
+        value, came_at = self._state[0], time.monotonic()
         while self._fresh_at is None:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{self._view.topic} was not read to its end within {timeout_s:g} s")
+            if self._state[0] is not value:
+                value, came_at = self._state[0], time.monotonic()
+            elif time.monotonic() - came_at > stall_s:
+                raise TimeoutError(
+                    f"{self._view.topic} was not read to its end, and nothing came for {stall_s:g} s"
+                )
             time.sleep(0.02)
 
     def snapshot(self) -> Snapshot[V]:
