@@ -9,11 +9,13 @@ from neural_hive.demo.system import DemoFailed
 from neural_hive.workflow_view import WorkflowView
 
 EXPECTED: Final = {"collect": "COMPLETED", "compute": "CANCELLED", "send": "CANCELLED"}
-_ASKED: Final = "FROM events WHERE aggregate_type = 'workflow' AND aggregate_id = {w:String} ORDER BY version"
-TYPES_SQL: Final = f"SELECT event_type {_ASKED}"
+_ASKED: Final = """\
+FROM events WHERE aggregate_type = 'workflow' AND aggregate_id = {w:String} AND who != '' ORDER BY version"""
+_WHO: Final = "JSONExtractString(payload, 'requested_by') AS who"
+TYPES_SQL: Final = f"SELECT event_type, {_WHO} {_ASKED}"
 WORKFLOW_SQL: Final = f"""\
 SELECT version, formatDateTime(occurred_at, '%H:%i:%S') AS at, event_type, JSONExtractString(payload, 'reason') AS why,
-       JSONExtractString(payload, 'requested_by') AS who
+       {_WHO}
 {_ASKED}"""
 
 
@@ -50,7 +52,7 @@ def report(scene: Scene) -> None:
     if view.status != "CANCELLED" or statuses(view) != EXPECTED:
         raise DemoFailed(f"the workflow is {view.status} with {statuses(view)}, expected: {EXPECTED}")
     types = ("WorkflowStarted", "WorkflowPaused", "WorkflowCancelled")
-    scene.wait_for_tables(TYPES_SQL, view, [{"event_type": name} for name in types])
+    scene.wait_for_tables(TYPES_SQL, view, [{"event_type": name, "who": "demo"} for name in types])
     scene.show("query", WORKFLOW_SQL, "--param", f"w={view.workflow_id}")
     scene.checked("the log says who asked for what, and why; compute and send never began")
 

@@ -26,6 +26,8 @@ SELECT t.task_id AS task, r.attempt AS attempt, formatDateTime(r.started_at, '%H
        r.duration_ms AS took_ms, r.outcome AS outcome,
        splitByChar('\\n', ifNull(r.error, ''))[-1] AS last_words
 {_ATTEMPTS}"""
+INCIDENTS_SQL: Final = "SELECT severity, kind, status FROM incidents WHERE workflow_id = {w:String}"
+EXPECTED_INCIDENT: Final = {"severity": "HIGH", "kind": "WORKFLOW_FAILED", "status": "OPEN"}
 
 
 def rollout(scene: Scene) -> None:
@@ -40,6 +42,8 @@ def rollout(scene: Scene) -> None:
     scene.wait_for_tables(ORDER_SQL, view, expected)
     scene.show("query", ATTEMPTS_SQL, "--param", f"w={view.workflow_id}")
     scene.checked("probe was tried three times, after 1 and after 2 seconds; switch was undone before upload")
+    scene.wait_for_tables(INCIDENTS_SQL, view, [EXPECTED_INCIDENT])
+    scene.show("query", INCIDENTS_SQL, "--param", f"w={view.workflow_id}")
     check_site(site)
     scene.checked("the site is version 1 again, and nothing is left of version 2")
 

@@ -107,6 +107,7 @@ def test_the_whole_demo(tmp_path: Path) -> None:
     assert EXPECTED_WORDS in done.stdout
     assert re.search(r"probe +│ +3 │.*FAILED +│ cat: style.css: No such file", done.stdout)
     assert re.search(r"switch │ +2 │.*COMPENSATED.*\n.*upload │ +2 │.*COMPENSATED", done.stdout)
+    assert "HIGH     │ WORKFLOW_FAILED │ OPEN" in done.stdout
     assert re.search(r"quarterly-report +\S+ +PAUSED\n(.*\n)*quarterly-report +\S+ +CANCELLED", done.stdout)
     assert "WorkflowPaused    │ the figures are not final │ demo" in done.stdout
     assert "All that was looked at holds" in done.stdout
