@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
-from neural_hive.connectors.clickhouse import ClickHouse, ClickHouseError
+from neural_hive.connectors.clickhouse import ClickHouseError
+from neural_hive.sdk.tables import Reader
 
 P95_LATENCY_MS_MAX: Final = 4 * 3_600_000
 SUCCESS_RATE_MIN: Final = 0.99
@@ -55,7 +56,7 @@ class FlowCStatus(msgspec.Struct, frozen=True):
     objectives: tuple[Objective, ...]
 
 
-def flow_c_status(clickhouse: ClickHouse, hours: float = 0) -> FlowCStatus:
+def flow_c_status(clickhouse: Reader, hours: float = 0) -> FlowCStatus:
     """How Flow C does now; of ended workflows only those that ended within the last hours, 0 for all.
 
     Raises ClickHouseError.
@@ -94,7 +95,7 @@ def _objective(name: str, target: str, value: float | None, is_met: Callable[[fl
     return Objective(name, target, value, None if value is None else is_met(value))
 
 
-def _count(clickhouse: ClickHouse, sql: str) -> int | None:
+def _count(clickhouse: Reader, sql: str) -> int | None:
     """A count; None if its table is not there."""
     try:
         return int(clickhouse.rows(sql)[0][0])

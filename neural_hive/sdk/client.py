@@ -6,9 +6,8 @@ with HiveClient() as hive:
     workflow = hive.wait_for_end(token.routing_id)
 """
 
-import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -16,20 +15,25 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from neural_hive.aggregates.decision import DecisionConsolidated
-from neural_hive.aggregates.vocabulary import Priority
-from neural_hive.connectors.clickhouse import ClickHouse, ClickHouseAway
+from neural_hive.aggregates.vocabulary import Priority, TaskType
+from neural_hive.discovery import Found, Wanted, discover
+from neural_hive.flow_c import FlowCStatus, flow_c_status
 from neural_hive.plans import plan_from, read_plan
-from neural_hive.sdk.breaker import Breaker
 from neural_hive.sdk.log_places import LogPlaces
 from neural_hive.sdk.outcome import Answers, NoAnswerYet, Outcome
 from neural_hive.sdk.sender import Command, Sender, Token
+from neural_hive.sdk.tables import Tables
 from neural_hive.sdk.views import (
     PAGE_MAX,
+    STEPS_MAX,
     AgentInfo,
+    Flow,
+    FlowStep,
     Page,
     TicketInfo,
     WorkflowInfo,
     cursor,
+    flow_of,
     place_of,
     rows_as,
     select,
@@ -47,7 +51,6 @@ from neural_hive.streams.orchestrator_messages import (
 ANSWER_TIMEOUT_S: Final = 60.0
 AGENTS_MAX: Final = 10_000
 T = TypeVar("T", bound=msgspec.Struct)
-_READER: Final = "default"
 _LOOK_EVERY_S: Final = 0.25
 _FILTERS: Final = ("plan_id", "workflow_id", "status", "priority", "agent_id", "task_type")
 
@@ -68,7 +71,7 @@ class HiveClient:
         self._settings = settings or load_settings()
         self._timeout_s = timeout_s
         self._sender = Sender(self._settings.kafka_config(), "neural-hive client")
-        self._tables = _Tables(self._settings)
+        self._tables = Tables(self._settings)
         self._log = LogPlaces(self._settings.kafka_config())
         self._answers = Answers(self._log, self._settings, self._tables)
 
@@ -180,6 +183,33 @@ class HiveClient:
         rest = f"WHERE {known} ORDER BY agent_id LIMIT {AGENTS_MAX}"
         return rows_as(AgentInfo, self._tables.rows(select(AgentInfo, "agents", rest)))
 
+    def discover(
+        self,
+        capabilities: Iterable[str] = (),
+        task_type: TaskType | str | None = None,
+        count: int = 10,
+        domain: str = "",
+    ) -> tuple[Found, ...]:
+        """The best `count` agents that are healthy and have all capabilities, best first, with their scores and loads.
+
+        `domain`: of the trails that count, else the task type's name. Raises ValueError: no such task type.
+        """
+        kind = None if task_type is None else TaskType(task_type)
+        return discover(self._tables, Wanted(tuple(capabilities), kind, domain, count))
+
+    def get_flow(self, workflow_id: str, after: Token | None = None) -> Flow | None:
+        """A plan's whole way: its context, the steps that were measured so far, the result once it has ended."""
+        found = self.get_workflow(workflow_id, after)
+        if found is None:
+            return None
+        rest = f"WHERE workflow_id = {{wanted:String}} ORDER BY at, step LIMIT {STEPS_MAX}"
+        rows = self._tables.rows(select(FlowStep, "telemetry", rest), {"wanted": workflow_id})
+        return flow_of(found, rows_as(FlowStep, rows))
+
+    def flow_c_status(self, hours: float = 0) -> FlowCStatus:
+        """How all plans do: rates, times, objectives; of ended ones those of the last hours, 0 for all."""
+        return flow_c_status(self._tables, hours)
+
     def close(self) -> None:
         """Lets the servers go."""
         self._log.close()
@@ -202,33 +232,6 @@ class HiveClient:
     def _see(self, after: Token | None) -> None:
         if after is not None:
             self.wait(after)
-
-
-class _Tables:
-    """ClickHouse for many threads: one asks after the other."""
-
-    def __init__(self, settings: Settings) -> None:
-        user = settings.clickhouse_user if settings.is_given("clickhouse_user") else _READER
-        self._client = ClickHouse(
-            settings.clickhouse_host,
-            settings.clickhouse_port,
-            user=user,
-            password=settings.password_of(user),
-            database=settings.clickhouse_database,
-            secure=settings.clickhouse_secure,
-        )
-        self._breaker = Breaker(f"ClickHouse at {self._client.url}")
-        self._lock = threading.Lock()
-
-    def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """The rows of a query, asked again for a few seconds while nobody answers."""
-        with self._breaker.call(ClickHouseAway), self._lock:
-            return self._client.rows(sql, params)
-
-    def close(self) -> None:
-        """Ends the connections."""
-        with self._lock:
-            self._client.close()
 
 
 def _filtered(filters: Mapping[str, str]) -> tuple[list[str], dict[str, Any]]:

@@ -7,9 +7,9 @@
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -19,7 +19,10 @@ from neural_hive.projections.positions import read_standing
 from neural_hive.schemas.topics import partition_of
 from neural_hive.sdk.log_places import LogPlaces, Place
 from neural_hive.sdk.sender import PLANS, Token
-from neural_hive.streams.systems import SYSTEMS, SystemSettings
+from neural_hive.sdk.tables import Reader
+
+if TYPE_CHECKING:
+    from neural_hive.streams.systems import SystemSettings
 
 EVENTS_MAX: Final = 1_000
 _LOOK_EVERY_S: Final = 0.05
@@ -71,18 +74,10 @@ class Outcome(msgspec.Struct, frozen=True):
         return self.verdict in (Verdict.ACCEPTED, Verdict.NOTHING_NEW)
 
 
-class Reader(Protocol):
-    """Who asks ClickHouse."""
-
-    def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """The rows of a query. Raises ClickHouseError."""
-        ...
-
-
 class Answers:
     """Waits for what becomes of messages; may be used from many threads if its reader may."""
 
-    def __init__(self, log: LogPlaces, settings: SystemSettings, reader: Reader) -> None:
+    def __init__(self, log: LogPlaces, settings: "SystemSettings", reader: Reader) -> None:
         self._log = log
         self._settings = settings
         self._reader = reader
@@ -126,6 +121,9 @@ class Answers:
 
     def _system_of(self, topic: str) -> tuple[str, list[str]]:
         """The system that reads a topic, and its event topics."""
+        # Only here: the systems take time to import, and who only publishes does not need them.
+        from neural_hive.streams.systems import SYSTEMS
+
         for build in SYSTEMS.values():
             system = build(self._settings)
             if topic in system.inputs:

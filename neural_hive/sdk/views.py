@@ -11,6 +11,7 @@ import msgspec
 from neural_hive.aggregates.vocabulary import Artifact
 
 PAGE_MAX: Final = 1_000
+STEPS_MAX: Final = 50_000  # of one workflow: more than a plan of the largest size makes without retries
 ENDED: Final = ("COMPLETED", "FAILED", "CANCELLED", "REJECTED")
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -71,6 +72,59 @@ class WorkflowInfo(msgspec.Struct, frozen=True):
         return self.status in ENDED
 
 
+class FlowContext(msgspec.Struct, frozen=True):
+    """What a plan's way through the hive begins with."""
+
+    workflow_id: str
+    plan_id: str
+    intent_id: str
+    risk_band: str
+    priority: str
+    confidence: float
+    requested_by: str
+    started_at: datetime | None
+    deadline_at: datetime | None
+
+
+class FlowStep(msgspec.Struct, frozen=True):
+    """One step that was measured: C1 validate, C2 generate tickets, C3 allocate, C4 dispatch, C5 execute,
+    C6 consolidate, WORKFLOW all of it.
+
+    `ticket_id` is empty for steps of the whole workflow. `at`: when it ended.
+    """
+
+    step: str
+    status: str = ""
+    duration_ms: float = 0.0
+    at: datetime | None = None
+    ticket_id: str = ""
+    task_type: str = ""
+    attempt: int = 0
+
+
+class FlowResult(msgspec.Struct, frozen=True):
+    """How a plan ended."""
+
+    status: str
+    task_count: int
+    completed_count: int
+    failed_count: int
+    cancelled_count: int
+    compensated_count: int
+    finished_at: datetime | None
+    duration_ms: int
+    reason: str
+    reasons: tuple[str, ...]
+
+
+class Flow(msgspec.Struct, frozen=True):
+    """A plan's way through the hive. Measurements follow a moment later than the result, and few may be missing."""
+
+    context: FlowContext
+    steps: tuple[FlowStep, ...]  # at most STEPS_MAX
+    result: FlowResult | None  # None: it goes on
+
+
 class AgentInfo(msgspec.Struct, frozen=True):
     """An agent, what it can do, and how it said that it was doing when it was seen last."""
 
@@ -113,6 +167,12 @@ def rows_as(kind: type[T], rows: list[tuple[Any, ...]]) -> tuple[T, ...]:
         )
         for row in rows
     )
+
+
+def flow_of(workflow: WorkflowInfo, steps: tuple[FlowStep, ...]) -> Flow:
+    """A workflow and its steps, as one."""
+    result = msgspec.convert(workflow, FlowResult, from_attributes=True) if workflow.has_ended else None
+    return Flow(msgspec.convert(workflow, FlowContext, from_attributes=True), steps, result)
 
 
 def cursor(at: datetime, ticket_id: str) -> str:

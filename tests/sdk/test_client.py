@@ -4,9 +4,9 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -19,6 +19,7 @@ from neural_hive.sdk.views import BadCursor, TicketInfo
 from tests.sdk.conftest import Hive
 
 TEN_LINES = Path(__file__).with_name("ten_lines.py")
+T = TypeVar("T")
 pytestmark = pytest.mark.slow
 
 
@@ -26,6 +27,15 @@ def greeting(plan_id: str, *tasks: dict[str, Any], **more: Any) -> dict[str, Any
     """A plan of tasks that greet, one after the other if they say so."""
     base = {"command": ["greet"], "required_capabilities": ["greeting"], "parameters": {"name": plan_id}}
     return {"plan_id": plan_id, **more, "tasks": [{**base, **task} for task in tasks]}
+
+
+def eventually(look: Callable[[], T | None], is_so: Callable[[T], bool]) -> T:
+    """What is read as soon as it is there and as it should be."""
+    until = time.monotonic() + 60
+    while (found := look()) is None or not is_so(found):
+        assert time.monotonic() < until, found
+        time.sleep(0.2)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +136,34 @@ def test_tickets_are_listed_by_filters_and_pages(client: HiveClient, greeter: ob
     assert client.get_ticket("nobody") is None
 
 
+def test_the_way_of_a_plan_is_read_with_its_steps(client: HiveClient, greeter: object) -> None:
+    token = client.publish_plan(greeting("flow", {"task_id": "greet"}, intent_id="steps", priority="HIGH"))
+    workflow = client.wait_for_end(token.routing_id)
+    flow = eventually(
+        lambda: client.get_flow(token.routing_id), lambda flow: "WORKFLOW" in {s.step for s in flow.steps}
+    )
+    assert (flow.context.intent_id, flow.context.priority) == ("steps", "HIGH")
+    assert flow.result is not None
+    assert (flow.result.status, flow.result.duration_ms) == ("COMPLETED", workflow.duration_ms)
+    executed = [step for step in flow.steps if step.step == "C5"]
+    assert [(step.status, step.attempt, step.task_type) for step in executed] == [("COMPLETED", 1, "EXECUTE")]
+    assert all(step.duration_ms >= 0 and step.at for step in flow.steps)
+    assert client.get_flow("nobody") is None
+    status = client.flow_c_status()
+    assert status.total_processed >= status.completed >= 1
+    assert status.healthy_workers == 1
+
+
+def test_agents_are_found_by_what_they_can_do(client: HiveClient, greeter: object) -> None:
+    (found,) = eventually(lambda: client.discover(["greeting"], "EXECUTE"), bool)
+    assert (found.agent_id, found.capacity) == ("greeter-1", 4)
+    assert 0 < found.score <= 1
+    assert client.discover(["singing"]) == ()
+    assert client.discover(["greeting"], "DEPLOY") == ()
+    with pytest.raises(ValueError, match="'SING' is not a valid TaskType"):
+        client.discover(task_type="SING")
+
+
 def test_a_plan_with_a_mistake_is_not_published(client: HiveClient, tmp_path: Path) -> None:
     with pytest.raises(BadPlan, match=r"plan: tasks\[0\]\.dependencies\[0\]: unknown task 'x'"):
         client.publish_plan(greeting("bad", {"task_id": "a", "dependencies": ["x"]}))
@@ -161,8 +199,9 @@ def asked(hive: Hive, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_command_can_wait_for_what_became_of_it(hive: Hive, client: HiveClient, greeter: object) -> None:
     done = asked(hive, "cancel", "nobody", "--reason", "why", "--wait")
+    assert done.returncode == 1, done.stderr
     message_id, told = done.stdout.splitlines()
-    assert (done.returncode, len(message_id)) == (1, 36)
+    assert len(message_id) == 36
     assert told.startswith("DEAD_LETTER ") and "no such workflow" in told
     workflow_id = client.publish_plan(greeting("asked", {"task_id": "greet"})).routing_id
     client.wait_for_end(workflow_id)
