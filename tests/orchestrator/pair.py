@@ -23,17 +23,23 @@ class Pair:
         }
         self._on_its_way: deque[Sent] = deque()
         self._registered = 0
+        self._views: dict[str, dict[str, Any]] = {"agent": {}, "trail": {}}
+        self._viewed = 0  # how much of the registry's log is in them
         if capacity:
             self.register(agent_id, capacity)
 
     def _states(self, name: str) -> dict[str, Any]:
-        states = self.registry.states.items()
-        found = {key: state for (kind, key), state in states if kind == name}
-        return {
-            key: state
-            for key, state in found.items()
-            if getattr(state, "presence", Presence.REGISTERED) is Presence.REGISTERED
-        }
+        """What a view of the registry's events holds: agents that are registered, or trails."""
+        log = self.registry.log
+        for written in log[self._viewed :]:
+            if written.aggregate in self._views:
+                state = self.registry.states[written.aggregate, written.aggregate_id]
+                view = self._views[written.aggregate]
+                view.pop(written.aggregate_id, None)
+                if getattr(state, "presence", Presence.REGISTERED) is Presence.REGISTERED:
+                    view[written.aggregate_id] = state
+        self._viewed = len(log)
+        return self._views[name]
 
     def register(self, agent_id: str, capacity: int, *capabilities: str) -> None:
         """Makes an agent known to the registry."""

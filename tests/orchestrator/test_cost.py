@@ -30,10 +30,10 @@ def scattered(n: int, size: int) -> list[str]:
     return [f"t{m}" for m in sorted({chance.randrange(n) for _ in range(3)})] if n else []
 
 
-def work_per_part(shape: Shape, size: int, failing: tuple[str, ...] = ()) -> float:
+def work_per_part(shape: Shape, size: int, failing: tuple[str, ...] = (), capacity: int = 10_000) -> float:
     """Operations per ticket and dependency of a whole run."""
     needs = {f"t{n}": shape(n, size) for n in range(size)}
-    run = Run(decision(*(task(name, *needed) for name, needed in needs.items())))
+    run = Run(decision(*(task(name, *needed) for name, needed in needs.items())), capacity)
     run.publish()
     run.finish(*failing)
     wanted = WorkflowStatus.FAILED if failing else WorkflowStatus.COMPLETED
@@ -55,6 +55,13 @@ def test_a_failure_of_the_first_task_costs_no_more(shape: Shape) -> None:
     small, large = work_per_part(shape, 50, ("t0",)), work_per_part(shape, 5_000, ("t0",))
     assert large < small * 1.2
     assert large < 30
+
+
+@pytest.mark.parametrize("shape", [fan_out, scattered])
+def test_a_long_queue_for_a_busy_agent_costs_no_more(shape: Shape) -> None:
+    small, large = work_per_part(shape, 50, capacity=4), work_per_part(shape, 5_000, capacity=4)
+    assert large < small * 1.2
+    assert large < 40
 
 
 def ladder(n: int, size: int) -> list[str]:
