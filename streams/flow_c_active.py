@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from neural_hive.aggregates.tally import READY_QUEUE
 from neural_hive.aggregates.ticket import TICKET, Ticket
 from neural_hive.aggregates.workflow import WORKFLOW, Status, Workflow
 from neural_hive.streams.kernel.system import Observed, Standing
 
 ACTIVE: Final = (Status.RUNNING, Status.PAUSED, Status.COMPENSATING)
 APPROACHING: Final = 0.1  # a deadline is near when this part of its time is left, or less
-READY_QUEUE: Final = "ready"
 _TICKETS_MAX: Final = 1_000_000
 
 
@@ -61,8 +61,8 @@ class Active:
                         workflows[observed.aggregate_id] = observed.after
                     else:
                         workflows.pop(observed.aggregate_id, None)
-                elif observed.aggregate == TICKET.name and TICKET.has_queues:
-                    if READY_QUEUE in TICKET.queues(observed.after):
+                elif observed.aggregate == TICKET.name:
+                    if observed.after.is_queued:
                         waiting.add(observed.aggregate_id)
                     else:
                         waiting.discard(observed.aggregate_id)

@@ -6,8 +6,34 @@ from typing import Any, Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-from neural_hive.aggregates.ticket import TICKET
-from neural_hive.aggregates.workflow import WORKFLOW, Status
+from neural_hive.aggregates.aggregate import Event
+from neural_hive.aggregates.incident import IncidentOpened
+from neural_hive.aggregates.ticket import (
+    TICKET,
+    TicketAllocated,
+    TicketCancelled,
+    TicketCommandRefused,
+    TicketCompensated,
+    TicketCompensationFailed,
+    TicketCompleted,
+    TicketCreated,
+    TicketDispatched,
+    TicketFailed,
+    TicketResultRefused,
+    TicketRetryScheduled,
+    TicketTimedOut,
+    TicketUnallocated,
+)
+from neural_hive.aggregates.workflow import (
+    WORKFLOW,
+    PlanRejected,
+    Status,
+    WorkflowCancelled,
+    WorkflowCommandRefused,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowStarted,
+)
 from neural_hive.streams.flow_c_active import ACTIVE, Active
 from neural_hive.streams.flow_c_steps import Attempt, Step
 from neural_hive.streams.kernel.system import Committed, Observed
@@ -35,22 +61,25 @@ _WORK: Final = (
 )
 _STEP: Final = (0.0005, 0.001, 0.005, 0.01, 0.05, *_WORK)
 _COMPUTING: Final = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
-_ENDS: Final = {
-    "TicketCompleted": "COMPLETED",
-    "TicketFailed": "FAILED",
-    "TicketTimedOut": "TIMED_OUT",
-    "TicketCancelled": "CANCELLED",
+_ENDS: Final[dict[type[Event], str]] = {
+    TicketCompleted: "COMPLETED",
+    TicketFailed: "FAILED",
+    TicketTimedOut: "TIMED_OUT",
+    TicketCancelled: "CANCELLED",
 }
-_COMPENSATION_ENDS: Final = {"TicketCompensated": "COMPENSATED", "TicketCompensationFailed": "FAILED"}
-_REFUSALS: Final = {
-    "TicketResultRefused": "result",
-    "TicketCommandRefused": "command",
-    "WorkflowCommandRefused": "command",
+_COMPENSATION_ENDS: Final[dict[type[Event], str]] = {
+    TicketCompensated: "COMPENSATED",
+    TicketCompensationFailed: "FAILED",
+}
+_REFUSALS: Final[dict[type[Event], str]] = {
+    TicketResultRefused: "result",
+    TicketCommandRefused: "command",
+    WorkflowCommandRefused: "command",
 }
 
 
 class FlowCMetrics:
-    """The metrics of one process. Events are known by their names, which are the storage format."""
+    """The metrics of one process."""
 
     def __init__(self, active: Active, registry: CollectorRegistry = REGISTRY) -> None:
         self._lock = threading.Lock()
@@ -114,67 +143,67 @@ class FlowCMetrics:
 
     def _count_events(self, events: Iterable[Observed], asked_at: dict[str, int]) -> None:
         for observed in events:
-            if observed.aggregate == WORKFLOW.name:
-                self._of_workflow(observed, type(observed.event).__name__)
+            event = observed.event
+            if refused := _REFUSALS.get(type(event)):
+                self._refused.labels(refused).inc()
+            elif observed.aggregate == WORKFLOW.name:
+                self._of_workflow(observed)
             elif observed.aggregate == TICKET.name:
-                self._of_ticket(observed, type(observed.event).__name__, asked_at)
-            elif type(observed.event).__name__ == "IncidentOpened":
-                event: Any = observed.event
+                self._of_ticket(observed, asked_at)
+            elif isinstance(event, IncidentOpened):
                 self._incidents.labels(event.kind, event.severity).inc()
 
-    def _of_workflow(self, observed: Observed, name: str) -> None:
-        event: Any = observed.event
-        match name:
-            case "WorkflowStarted":
+    def _of_workflow(self, observed: Observed) -> None:
+        late = observed.at >= observed.after.deadline_at
+        match observed.event:
+            case WorkflowStarted():
                 self._validations.labels("accepted").inc()
                 self._started.inc()
-            case "PlanRejected":
+            case PlanRejected():
                 self._validations.labels("rejected").inc()
-            case "WorkflowCompleted" | "WorkflowFailed" | "WorkflowCancelled":
-                self._ended.labels(observed.after.status).inc()
-                late = observed.at >= observed.after.deadline_at
-                self._violations.inc(late)
-                if name == "WorkflowCompleted":
-                    self._success.inc()
-                elif name == "WorkflowFailed":
-                    self._failures.labels("deadline" if late else "tasks").inc()
-                if name != "WorkflowCancelled":
-                    self._duration.observe(event.duration_ms / 1_000)
-            case _:
-                self._count_refusal(name)
+            case WorkflowCompleted(duration_ms=duration_ms):
+                self._end("COMPLETED", late, duration_ms)
+                self._success.inc()
+            case WorkflowFailed(duration_ms=duration_ms):
+                self._end("FAILED", late, duration_ms)
+                self._failures.labels("deadline" if late else "tasks").inc()
+            case WorkflowCancelled():
+                self._end("CANCELLED", late, None)
 
-    def _of_ticket(self, observed: Observed, name: str, asked_at: dict[str, int]) -> None:
+    def _end(self, status: str, late: bool, duration_ms: int | None) -> None:
+        self._ended.labels(status).inc()
+        self._violations.inc(late)
+        if duration_ms is not None:  # else somebody stopped it, which says nothing of its speed
+            self._duration.observe(duration_ms / 1_000)
+
+    def _of_ticket(self, observed: Observed, asked_at: dict[str, int]) -> None:
+        event, ticket_id = observed.event, observed.aggregate_id
         task_type = observed.after.created.task.task_type
-        match name:
-            case "TicketCreated":
+        match event:
+            case TicketCreated():
                 self._created.labels(task_type).inc()
-            case "TicketAllocated":
-                asked_at[observed.aggregate_id] = observed.at
+            case TicketAllocated():
+                asked_at[ticket_id] = observed.at
                 while len(asked_at) > ASKED_MAX:
                     del asked_at[next(iter(asked_at))]
-            case "TicketUnallocated":
-                self._answered("denied", asked_at.pop(observed.aggregate_id, 0), observed.at)
-            case "TicketDispatched":
-                self._answered("granted", asked_at.pop(observed.aggregate_id, 0), observed.at)
+            case TicketUnallocated():
+                self._answered("not_granted", asked_at.pop(ticket_id, 0), observed.at)
+            case TicketDispatched():
+                self._answered("granted", asked_at.pop(ticket_id, 0), observed.at)
                 self._published.labels(task_type).inc()
-            case "TicketRetryScheduled":
+            case TicketRetryScheduled():
                 self._retries.labels(task_type).inc()
             case _:
-                if name in _ENDS:
-                    asked_at.pop(observed.aggregate_id, None)
-                    self._tickets.labels(task_type, _ENDS[name]).inc()
-                elif name in _COMPENSATION_ENDS:
-                    self._compensations.labels(_COMPENSATION_ENDS[name]).inc()
-                self._count_refusal(name)
+                if ended := _ENDS.get(type(event)):
+                    asked_at.pop(ticket_id, None)
+                    self._tickets.labels(task_type, ended).inc()
+                elif undone := _COMPENSATION_ENDS.get(type(event)):
+                    self._compensations.labels(undone).inc()
 
     def _answered(self, outcome: str, asked_at: int, at: int) -> None:
         if asked_at:  # else it was asked before this processor began
             self._calls.labels(outcome).inc()
             self._latency.observe(max(at - asked_at, 0) / 1e6)
-
-    def _count_refusal(self, name: str) -> None:
-        if name in _REFUSALS:
-            self._refused.labels(_REFUSALS[name]).inc()
 
 
 def _gauges(active: Active, registry: CollectorRegistry) -> None:

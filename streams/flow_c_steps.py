@@ -6,7 +6,7 @@
     C5 execute     the agent begins → the attempt ends
     WORKFLOW       the plan is accepted → the workflow ends
 
-C3 and C4 of tickets that were on their way already when this processor began are not known, and are passed over.
+C4 of a ticket that was given to its agent before this processor began is not known, and is passed over.
 """
 
 import threading
@@ -25,7 +25,6 @@ from neural_hive.aggregates.ticket import (
     TicketCompleted,
     TicketDispatched,
     TicketFailed,
-    TicketReady,
     TicketStarted,
     TicketTimedOut,
 )
@@ -42,8 +41,8 @@ from neural_hive.streams.telemetry import Measurement
 STEPS_TOPIC: Final = "telemetry-flow-c"
 ATTEMPTS_TOPIC: Final = "telemetry.orchestration"
 COMPUTED: Final = frozenset({"C1", "C2", "C6"})
-MARKS_MAX: Final = (
-    100_000  # tickets on their way whose times are remembered in each partition; the oldest are forgotten
+DISPATCHED_MAX: Final = (
+    100_000  # attempts whose begin is awaited, in each partition; the oldest are forgotten
 )
 
 _ATTEMPT_ENDS: Final[dict[type[Any], str]] = {
@@ -89,68 +88,57 @@ class Attempt(msgspec.Struct, frozen=True):
     at: int
 
 
-class _Marks(msgspec.Struct):
-    """When a ticket on its way was where, µs; 0: not known."""
-
-    ready_at: int = 0
-    dispatched_at: int = 0
-    started_at: int = 0
-
-
 class Stopwatch:
     """Turns what is committed into steps and attempts. May be told by many threads."""
 
     def __init__(self) -> None:
-        self._marks: dict[int, dict[str, _Marks]] = {}  # by partition
+        # By partition: ticket id → when it was given to its agent, µs.
+        self._dispatched_at: dict[int, dict[str, int]] = {}
         self._lock = threading.Lock()
 
     def closed(self, partition: int) -> None:
         """Forgets a partition: it goes on elsewhere, or there is a doubt about what was committed."""
         with self._lock:
-            self._marks.pop(partition, None)
+            self._dispatched_at.pop(partition, None)
 
     def measured(self, committed: Committed) -> list[Step | Attempt]:
         """What has ended with this transaction, in its order."""
         with self._lock:
             found: list[Step | Attempt] = []
-            marks = self._marks.setdefault(committed.partition, {})
+            dispatched_at = self._dispatched_at.setdefault(committed.partition, {})
             for observed in committed.events:
-                found += _of_event(observed, marks)
-            while len(marks) > MARKS_MAX:
-                del marks[next(iter(marks))]
+                found += _of_event(observed, dispatched_at)
+            while len(dispatched_at) > DISPATCHED_MAX:
+                del dispatched_at[next(iter(dispatched_at))]
         return [*found, *_computed(committed)]
 
 
-def _of_event(observed: Observed, kept: dict[str, _Marks]) -> Iterator[Step | Attempt]:
-    """What has ended with an event; `kept` are the times of the tickets on their way."""
+def _of_event(observed: Observed, dispatched_at: dict[str, int]) -> Iterator[Step | Attempt]:
+    """What has ended with an event."""
     event, after = observed.event, observed.after
     match event:
-        case TicketReady():
-            kept[event.ticket_id] = _Marks(ready_at=event.ready_at)
         case TicketDispatched():
-            marks = kept.setdefault(event.ticket_id, _Marks())
-            marks.dispatched_at, marks.started_at = event.dispatched_at, 0
-            allocation_ms = _between(marks.ready_at, marks.dispatched_at)
+            dispatched_at[event.ticket_id] = event.dispatched_at
+            allocation_ms = _between(after.ready_at, event.dispatched_at)
             if allocation_ms is not None:
                 yield _step(after, "C3", "COMPLETED", allocation_ms, event.dispatched_at)
         case TicketStarted():
-            marks = kept.setdefault(event.ticket_id, _Marks())
-            # The agent's clock may be another one; not before it was asked to, nor after it has said so.
-            marks.started_at = max(marks.dispatched_at, min(event.started_at, observed.at))
-            dispatch_ms = _between(marks.dispatched_at, marks.started_at)
+            given_at = dispatched_at.get(event.ticket_id, 0)
+            # The agent's clock may be another one: not before it was asked to, nor after it has said so.
+            started_at = max(given_at, min(event.started_at, observed.at))
+            dispatch_ms = _between(given_at, started_at)
             if dispatch_ms is not None:
-                yield _step(after, "C4", "COMPLETED", dispatch_ms, marks.started_at)
+                yield _step(after, "C4", "COMPLETED", dispatch_ms, started_at)
         case WorkflowCompleted() | WorkflowFailed() | WorkflowCancelled():
             about = event.workflow_id, after.plan_id
             yield Step(*about, "WORKFLOW", after.status, float(event.duration_ms), observed.at)
         case _:
             if status := _ATTEMPT_ENDS.get(type(event)):
-                yield from _attempt(observed, status, kept)
+                yield from _attempt(observed, status, dispatched_at.pop(after.created.ticket_id, 0))
 
 
-def _attempt(observed: Observed, status: str, kept: dict[str, _Marks]) -> Iterator[Step | Attempt]:
+def _attempt(observed: Observed, status: str, dispatched_at: int) -> Iterator[Step | Attempt]:
     before: Ticket = observed.before
-    marks = kept.pop(before.created.ticket_id, _Marks())
     if before.status not in (Status.ASSIGNED, Status.RUNNING):
         return  # it ended without an attempt
     execution_ms = _execution_ms(before, observed.event)
@@ -167,8 +155,8 @@ def _attempt(observed: Observed, status: str, kept: dict[str, _Marks]) -> Iterat
         before.agent_id,
         before.compensates,
         status,
-        _between(marks.ready_at, marks.dispatched_at),
-        _between(marks.dispatched_at, marks.started_at),
+        _between(before.ready_at, dispatched_at),
+        _between(dispatched_at, before.started_at or 0) if before.status is Status.RUNNING else None,
         execution_ms,
         created.task.estimated_duration_ms,
         observed.at,

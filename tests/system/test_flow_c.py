@@ -78,7 +78,13 @@ def test_what_an_operator_sees(hive: Hive, tmp_path: Path) -> None:
     assert figure(hive, "duration_seconds_count") == 1
     assert figure(hive, "tickets_generated_total", task_type="EXECUTE") == 3
     assert figure(hive, "steps_duration_seconds_count", step="C5") == 2
+    assert [figure(hive, "steps_duration_seconds_count", step=step) for step in ("C1", "C2", "C6")] == [
+        2,
+        2,
+        1,
+    ]
     assert figure(hive, "sla_violations_total") == 0
+    assert figure(hive, "tickets_waiting") == 0
     assert 3_000 < (figure(hive, "deadline_remaining_seconds") or 0) <= 3_600
 
     def told() -> Counter[tuple[str, str]]:

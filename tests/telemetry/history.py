@@ -5,6 +5,7 @@ from typing import Any
 from neural_hive.aggregates.aggregate import Aggregate
 from neural_hive.aggregates.ticket import (
     TICKET,
+    TicketAllocated,
     TicketCancelled,
     TicketCompleted,
     TicketCreated,
@@ -13,6 +14,7 @@ from neural_hive.aggregates.ticket import (
     TicketReady,
     TicketRetryScheduled,
     TicketStarted,
+    TicketUnallocated,
 )
 from neural_hive.aggregates.ticketing import tickets_of
 from neural_hive.aggregates.workflow import (
@@ -88,7 +90,30 @@ class History:
         return self.commit(0, event, measured=(Measured("C1", self.workflow, 0.001),))
 
     def ready(self, ticket: str, at_s: float) -> TicketReady:
-        return TicketReady(ticket_id=ticket, workflow_id=self.workflow, ready_at=_at(at_s))
+        return TicketReady(ticket_id=ticket, workflow_id=self.workflow, ready_at=_at(at_s), place=_at(at_s))
+
+    def allocated(self, ticket: str, at_s: float, allocation: int = 1) -> TicketAllocated:
+        return TicketAllocated(
+            ticket_id=ticket,
+            workflow_id=self.workflow,
+            attempt=1,
+            agent_id=AGENT,
+            allocation=allocation,
+            score=0.9,
+            candidates=(),
+            allocated_at=_at(at_s),
+        )
+
+    def unallocated(self, ticket: str, at_s: float, allocation: int = 1) -> TicketUnallocated:
+        return TicketUnallocated(
+            ticket_id=ticket,
+            workflow_id=self.workflow,
+            attempt=1,
+            agent_id=AGENT,
+            allocation=allocation,
+            reason="it is full",
+            unallocated_at=_at(at_s),
+        )
 
     def dispatched(self, ticket: str, at_s: float, attempt: int = 1) -> TicketDispatched:
         created = self.states["ticket", ticket].created

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from neural_hive.aggregates.incident import INCIDENT, IncidentOpened, Kind, Severity
+from neural_hive.aggregates.tally import READY_QUEUE
 from neural_hive.aggregates.ticket import TicketCommandRefused, TicketCompensated
 from neural_hive.aggregates.workflow import Status
 from neural_hive.streams.flow_c import follow
 from neural_hive.streams.flow_c_active import Active
-from neural_hive.streams.kernel.system import System
+from neural_hive.streams.kernel.system import Committed, Observed, System
 from tests.aggregates.making import AGENT
 from tests.telemetry.history import BEGAN, HOUR_S, SECOND, History
 
@@ -36,8 +38,10 @@ class Followed:
 class Kept:
     """What a partition's state holds after a history: as the kernel shows it."""
 
-    def __init__(self, log: History, timers: tuple[tuple[str, str, str], ...]) -> None:
-        self._log, self._timers = log, timers
+    def __init__(
+        self, log: History, timers: tuple[tuple[str, str, str], ...], waiting: tuple[str, ...] = ()
+    ) -> None:
+        self._log, self._timers, self._waiting = log, timers, waiting
 
     def load(self, aggregate: Any, aggregate_id: str) -> Any:
         return self._log.states.get((aggregate.name, aggregate_id))
@@ -46,7 +50,8 @@ class Kept:
         return iter(self._timers)
 
     def first(self, queue: str, count: int) -> list[str]:
-        return []
+        assert queue == READY_QUEUE
+        return list(self._waiting[:count])
 
 
 @pytest.fixture
@@ -110,6 +115,41 @@ def test_rejections_refusals_and_compensations(followed: Followed) -> None:
     assert followed.value("flow_c_refused_total", what="command") == 1
     assert followed.value("flow_c_compensations_total", status="COMPENSATED") == 1
     assert followed.value("flow_c_workflows_active", status="COMPENSATING") == 1
+
+
+def test_slots_that_are_asked_for_and_tickets_that_wait(followed: Followed) -> None:
+    log = History()
+    followed.commit(log.begun())
+    assert followed.value("flow_c_tickets_waiting") == 1
+    followed.commit(log.commit(1, log.allocated(log.a, 1)))
+    assert followed.value("flow_c_tickets_waiting") == 0
+    followed.commit(log.commit(3, log.unallocated(log.a, 3)))
+    assert followed.value("flow_c_tickets_waiting") == 1
+    followed.commit(log.commit(5, log.allocated(log.a, 5, 2)), log.commit(6, log.dispatched(log.a, 6)))
+    assert followed.value("flow_c_tickets_waiting") == 0
+    assert followed.value("service_registry_calls_total", outcome="not_granted") == 1
+    assert followed.value("service_registry_calls_total", outcome="granted") == 1
+    assert followed.value("service_registry_latency_seconds_sum") == 2 + 1
+    assert followed.value("flow_c_steps_duration_seconds_sum", step="C3") == 6
+
+    # A partition that goes elsewhere takes its tickets along, and its answers are heard there.
+    followed.commit(log.commit(7, log.ready(log.b, 7)), log.commit(8, log.allocated(log.b, 8)))
+    for closed in followed.system.closed:
+        closed(log.partition)
+    assert followed.value("flow_c_tickets_waiting") == 0
+    for opened in followed.system.opened:
+        opened(log.partition, Kept(log, (), (log.b,)))
+    assert followed.value("flow_c_tickets_waiting") == 1
+    assert followed.value("flow_c_workflows_active", status="RUNNING") == 1
+    followed.commit(log.commit(9, log.dispatched(log.b, 9)))
+    assert followed.value("service_registry_calls_total", outcome="granted") == 1
+
+
+def test_incidents_by_kind_and_severity(followed: Followed) -> None:
+    event = IncidentOpened("i", "w", Kind.NO_AGENT, Severity.HIGH, "nobody can do it", (), BEGAN)
+    incident = INCIDENT.evolve(None, event)
+    followed.commit(Committed(0, (Observed(INCIDENT.name, "i", event, None, incident, BEGAN),), ()))
+    assert followed.value("flow_c_incidents_opened_total", kind="NO_AGENT", severity="HIGH") == 1
 
 
 def test_gauges_begin_with_the_state_and_forget_what_goes_elsewhere() -> None:
