@@ -26,7 +26,7 @@ from neural_hive.aggregates import tally
 from neural_hive.aggregates.aggregate import Aggregate
 from neural_hive.aggregates.decision import TASKS_MAX, DecisionConsolidated
 from neural_hive.aggregates.fairness import place
-from neural_hive.aggregates.incident import INCIDENT, TICKETS_MAX
+from neural_hive.aggregates.incident import INCIDENT, TICKETS_MAX, Kind
 from neural_hive.aggregates.ticket import (
     RETRY_TIMER,
     TICKET,
@@ -67,7 +67,7 @@ from neural_hive.streams.orchestrator_course import (
     go_on,
     make_ready,
     ready_tickets,
-    tell_late,
+    tell,
 )
 from neural_hive.streams.orchestrator_dispatch import do_without, use_slots
 from neural_hive.streams.orchestrator_flow import Flow
@@ -212,12 +212,8 @@ def build() -> System:
         workflow = flow.workflow(workflow_id)
         late = [t for t, ticket in all_tickets(flow, workflow).items() if ticket.status in UNFINISHED]
         cancel_unfinished(flow, workflow.roots, DEADLINE_PASSED)
-        tell_late(
-            flow,
-            workflow,
-            f"{DEADLINE_PASSED} with {len(late):,} tickets unfinished",
-            tuple(late[:TICKETS_MAX]),
-        )
+        summary = f"{DEADLINE_PASSED} with {len(late):,} tickets unfinished"
+        tell(flow, workflow, Kind.DEADLINE_PASSED, summary, tuple(late[:TICKETS_MAX]))
         finish(flow, workflow_id, DEADLINE_PASSED)
 
     return orchestrator
@@ -276,6 +272,8 @@ def _stop(flow: Flow, command: CancelWorkflow) -> None:
     if workflow is not None and workflow.status in OPEN:
         cancel_unfinished(flow, workflow.roots, f"the workflow was stopped: {command.reason}")
         findings = audit(flow, workflow).findings
+    if workflow is not None and findings:
+        tell(flow, workflow, Kind.INTEGRITY, findings[0], ())
     ended = (tally.completed(workflow_id), tally.cancelled(workflow_id))
     completed, cancelled = (flow.unit.count(name) for name in ended)
     failed = flow.unit.count(tally.failed(workflow_id))

@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from neural_hive.aggregates import tally
+from neural_hive.aggregates.identity import derived_id
 from neural_hive.aggregates.incident import TICKETS_MAX, Kind, OpenIncident, severity_of
 from neural_hive.aggregates.matching import Match, match
 from neural_hive.aggregates.ticket import AllocateTicket, Considered, Ticket, requirement
@@ -74,7 +75,7 @@ def settle(flow: Flow) -> None:
 def _allocate(flow: Flow) -> None:
     """Chooses agents for tickets of all workflows, the smallest place first, until nobody has room."""
     heads: list[tuple[int, str, int]] = []
-    queues = [_standing(flow, first) for first in _first_of_each(flow, tally.READY_QUEUE)]
+    queues = [_standing(flow, first) for first in _looked_at(flow)]
     for number, queue in enumerate(queues):
         _push(heads, queue, number)
     market, allocated, started = Market(flow) if heads else None, 0, perf_counter()
@@ -92,10 +93,18 @@ def _allocate(flow: Flow) -> None:
         _push(heads, queues[number], number)
 
 
-def _first_of_each(flow: Flow, queue: str) -> list[Ticket]:
+def _looked_at(flow: Flow) -> list[Ticket]:
+    """The first ticket of each requirement; of others each time, if there are more than can be looked at."""
+    found = _first_of_each(flow, tally.READY_QUEUE)
+    if len(found) < REQUIREMENTS_MAX:
+        return found
+    others = _first_of_each(flow, tally.READY_QUEUE, derived_id(flow.unit.message_id))
+    return list({requirement(first): first for first in (*others, *found)}.values())[:REQUIREMENTS_MAX]
+
+
+def _first_of_each(flow: Flow, queue: str, start: str = "") -> list[Ticket]:
     """The first ticket of each requirement in a queue."""
     found: list[Ticket] = []
-    start = ""
     while len(found) < REQUIREMENTS_MAX and (first := flow.unit.first(queue, 1, start)):
         found.append(flow.ticket(first[0]))
         start = requirement(found[-1]) + "0"  # the character after "/"

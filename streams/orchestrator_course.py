@@ -120,7 +120,7 @@ def _say_the_end(flow: Flow, workflow: Workflow, reason: str = "") -> None:
         if isinstance(event, WorkflowFailed):
             _tell_failure(flow, workflow, event, found.troubled)
     if found.findings:
-        _open(flow, workflow, Kind.INTEGRITY, found.findings[0], found.troubled)
+        tell(flow, workflow, Kind.INTEGRITY, found.findings[0], found.troubled)
     flow.unit.measure("C6", workflow_id, perf_counter() - started)
 
 
@@ -140,15 +140,11 @@ def _end(
 def _tell_failure(flow: Flow, workflow: Workflow, failed: WorkflowFailed, troubled: tuple[str, ...]) -> None:
     late = flow.unit.load(INCIDENT, incident_id_of(workflow.workflow_id, Kind.DEADLINE_PASSED))
     if late is None:
-        _open(flow, workflow, Kind.WORKFLOW_FAILED, failed.reason, troubled)
+        tell(flow, workflow, Kind.WORKFLOW_FAILED, failed.reason, troubled)
 
 
-def tell_late(flow: Flow, workflow: Workflow, summary: str, ticket_ids: tuple[str, ...]) -> None:
-    """Opens the incident of a workflow whose deadline has passed."""
-    _open(flow, workflow, Kind.DEADLINE_PASSED, summary, ticket_ids)
-
-
-def _open(flow: Flow, workflow: Workflow, kind: Kind, summary: str, ticket_ids: tuple[str, ...]) -> None:
+def tell(flow: Flow, workflow: Workflow, kind: Kind, summary: str, ticket_ids: tuple[str, ...]) -> None:
+    """Opens an incident of a workflow, as severe as its risk or its priority."""
     severity = severity_of(workflow.risk_band, workflow.priority)
     flow.open_incident(OpenIncident(workflow.workflow_id, kind, severity, summary, ticket_ids, flow.now))
 

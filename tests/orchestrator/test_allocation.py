@@ -198,6 +198,20 @@ def test_what_nobody_can_do_holds_up_nobody_else() -> None:
     assert [given_out.workflow_id for given_out in crowd.waiting] == ["able", "able"]
 
 
+def test_more_requirements_than_can_be_looked_at_hold_up_nobody_for_ever() -> None:
+    crowd = Crowd((AGENT, 4))
+    strange = (task(f"t{n}", required_capabilities=(f"c{n}",)) for n in range(1_000))
+    crowd.publish(decision(*strange, decision_id="strange"))
+    crowd.publish(plan("able", 1))
+    looks = 0
+    while not crowd.waiting and looks < 60:
+        looks += 1
+        crowd.unit.fire(next(timer for timer in crowd.unit.timers() if timer.name == "wait"))
+        crowd.pair.pump()
+        crowd.note()
+    assert [given_out.workflow_id for given_out in crowd.waiting] == ["able"]
+
+
 def test_without_an_agent_a_workflow_waits_and_there_is_an_incident_until_one_comes() -> None:
     run = Run(
         decision(task("a", required_capabilities=("gpu",)), risk_band=RiskBand.HIGH),
@@ -291,6 +305,17 @@ def test_a_counter_that_is_wrong_is_found_at_the_end() -> None:
     assert failed.reason.startswith("its tickets are not what was counted of them (completed: 2 were counted")
     opened = {event.kind for event in events_of(run.unit, IncidentOpened)}
     assert opened == {Kind.WORKFLOW_FAILED, Kind.INTEGRITY}
+
+
+def test_a_workflow_that_is_stopped_is_looked_over_too() -> None:
+    run = Run(plan("d-1", 2))
+    run.publish()
+    run.unit.counters[tally.failed("d-1")] += 1
+    run.stop()
+    (checked,) = events_of(run.unit, IntegrityChecked)
+    assert checked.findings == ("failed: 1 were counted, 0 are there",)
+    assert [event.kind for event in events_of(run.unit, IncidentOpened)] == [Kind.INTEGRITY]
+    assert run.workflow.status is WorkflowStatus.CANCELLED
 
 
 def test_each_step_is_measured() -> None:
