@@ -107,6 +107,7 @@ def test_what_an_operator_sees(hive: Hive, tmp_path: Path) -> None:
     eventually(lambda: flow_c(hive)["active_executions"] == 1)
     status = flow_c(hive)
     assert (status["total_processed"], status["success_rate"]) == (1, 1.0)
+    assert (status["open_incidents"], status["tickets_ready"], status["healthy_workers"]) == (0, 0, 1)
     assert status["average_latency_ms"] == status["p95_latency_ms"] > 0
     assert {found["name"]: found["met"] for found in status["objectives"]} == {
         "p95 latency, ms": True,

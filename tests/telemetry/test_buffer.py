@@ -1,11 +1,14 @@
 """What waits for Kafka: in order, bounded in number and age, by a clock of the test's own."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
 from confluent_kafka import KafkaException
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from neural_hive.schemas.codec import BadRecord
@@ -176,3 +179,38 @@ def test_what_is_given_up_at_the_end_is_counted(broker: Broker, clock: Clock) ->
     buffer.step(0)
     buffer.give_up("shutdown")
     assert (len(buffer), dropped("shutdown") - before) == (0, 2)
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), st.integers(1, 8)),
+        st.tuples(st.sampled_from(["step", "up", "down", "break"]), st.just(0)),
+        st.tuples(st.just("pass"), st.integers(1, 60)),
+    ),
+    max_size=60,
+)
+
+
+@given(steps)
+def test_whatever_happens_each_arrives_once_and_in_order_or_is_counted(steps: list[tuple[str, int]]) -> None:
+    broker, clock, put = Broker(), Clock(), 0
+    buffer = Buffer(broker.connect, size_max=20, age_max_s=100, clock=clock)
+    before = {reason: dropped(reason) for reason in ("full", "too_old", "refused")}
+    for step, amount in steps:
+        match step:
+            case "put":
+                buffer.put(measured(put + n) for n in range(amount))
+                put += amount
+            case "step":
+                with contextlib.suppress(KafkaException):
+                    buffer.step(0)
+            case "pass":
+                clock.now_s += amount
+            case "break":
+                broker.is_broken = True
+            case _:
+                broker.is_up = step == "up"
+        assert len(buffer) <= 20
+    lost = sum(dropped(reason) - count for reason, count in before.items())
+    assert broker.arrived == sorted(set(broker.arrived))
+    assert len(broker.arrived) + len(buffer) + lost == put
