@@ -8,7 +8,10 @@ words … more words          must stand in what it prints, in this order; … i
 <!-- not run: why -->        before a block that is only read
 """
 
+import contextlib
+import os
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -93,11 +96,12 @@ class Reader:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
         threading.Thread(target=self._listen, daemon=True).start()
 
     def close(self) -> None:
-        """Ends the shell."""
+        """Ends the shell, and what a page has left in its background."""
         assert self._shell.stdin
         self._shell.stdin.close()
         try:
@@ -105,6 +109,8 @@ class Reader:
         except subprocess.TimeoutExpired:
             self._shell.kill()
             self._shell.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._shell.pid, signal.SIGTERM)
 
     def follow(self, page: Path, until: str | None = None, since: str | None = None) -> int:
         """Does what a page says: all, or what stands before or from the first command that begins with a text.

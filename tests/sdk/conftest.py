@@ -75,9 +75,7 @@ def hive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hive]:
     with EmbeddedKafka(data / "broker") as kafka:
         engine = ClickHouseServer(data / "clickhouse").start()
         given = {"clickhouse_host": engine.host, "clickhouse_port": engine.port}
-        settings = Settings(
-            data=data, kafka_bootstrap=kafka.bootstrap, agent_id="greeter-1", partitions=4, **given
-        )
+        settings = Settings(data=data, kafka_bootstrap=kafka.bootstrap, partitions=4, **given)
         running = Hive(settings)
         try:
             prepare_topics(settings)

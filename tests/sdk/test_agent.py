@@ -1,7 +1,10 @@
 """An agent of functions on a real hive: what it makes, what it stops, what it undoes."""
 
+import signal
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +18,24 @@ pytestmark = pytest.mark.slow
 TASK = {"required_capabilities": ["crafting"]}
 
 
+PATIENT = """
+from pathlib import Path
+from neural_hive import Agent
+
+agent = Agent("patient-1", capabilities=["patience"])
+
+@agent.execute("EXECUTE")
+def wait(ticket):
+    with Path({runs!r}).open("a") as runs:
+        runs.write(ticket.fencing_token + chr(10))
+    while not Path({gate!r}).exists():
+        ticket.sleep(0.1)
+    return {{"seen": True}}
+
+agent.run()
+"""
+
+
 class Crafter:
     """An agent in a thread of this process; the first parameter of a ticket's command says what it does."""
 
@@ -23,7 +44,7 @@ class Crafter:
         self.undone: list[str] = []
         self.failure: BaseException | None = None
         self._stopping = threading.Event()
-        self._agent = Agent("greeter-1", capabilities=["crafting"], capacity=2, settings=hive.settings)
+        self._agent = Agent("crafter-1", capabilities=["crafting"], capacity=2, settings=hive.settings)
         self._agent.execute("EXECUTE")(lambda ticket: getattr(self, ticket.command[0])(ticket))
         self._agent.compensate("EXECUTE")(self.undo)
         self._thread = threading.Thread(target=self._live)
@@ -102,8 +123,31 @@ def test_what_was_done_is_undone_by_a_function(client: HiveClient, crafter: Craf
     assert (found["fail"].attempt, found["fail"].error) == (2, "RuntimeError: out of paper in attempt 2")
 
 
+def test_what_is_killed_is_executed_again_as_the_same_attempt(
+    hive: Hive, client: HiveClient, tmp_path: Path
+) -> None:
+    program, runs, gate = tmp_path / "program.py", tmp_path / "runs", tmp_path / "gate"
+    program.write_text(PATIENT.format(runs=str(runs), gate=str(gate)))
+    first = hive.start(str(program))
+    task = {"task_id": "wait", "command": ["wait"], "required_capabilities": ["patience"]}
+    token = client.publish_plan({"tasks": [task]})
+    until = time.monotonic() + 120
+    while not runs.exists():
+        assert time.monotonic() < until and first.poll() is None, hive.log()
+        time.sleep(0.05)
+    first.kill()
+    assert first.wait(30) == -signal.SIGKILL
+    gate.touch()
+    second = hive.start(str(program))
+    workflow = client.wait_for_end(token.routing_id)
+    assert hive.stop(second) == 0
+    (ticket,) = client.list_tickets(workflow_id=workflow.workflow_id).items
+    assert (ticket.status, ticket.attempt, ticket.outputs) == ("COMPLETED", 1, {"seen": "True"})
+    assert runs.read_text().splitlines() == [f"{ticket.ticket_id}:1"] * 2
+
+
 def test_only_one_works_as_an_agent(hive: Hive, crafter: Crafter) -> None:
-    second = Agent("greeter-1", settings=hive.settings)
+    second = Agent("crafter-1", settings=hive.settings)
     second.execute("EXECUTE")(lambda _: None)
     with pytest.raises(WorkerStopped, match="give each one an agent id of its own"):
         second.run(threading.Event())
