@@ -1,4 +1,7 @@
-"""Runs many simulated worlds: `python -m tests.simulation.run [SEEDS [FIRST]]`. A seed that fails is printed."""
+"""Runs many simulated worlds, of the kernel and of the sink. A seed that fails is printed.
+
+python -m tests.simulation.run [SEEDS [FIRST]]
+"""
 
 import os
 import sys
@@ -23,17 +26,33 @@ class Failed(AssertionError):
     """A world was not as it must be; the text says with which seed it is so again."""
 
 
-def try_seed(seed: int, **mutation: Any) -> Counter[str]:
-    """Runs one world and checks it; how many events of each type it made. Raises Failed."""
+def try_kernel(seed: int, **mutation: Any) -> Counter[str]:
+    """Runs one world of the kernel and checks it; how many events of each type it made. Raises Failed."""
     from tests.simulation.oracle import check
     from tests.simulation.world import World
 
-    try:
+    with _named("kernel", seed):
         world = World(seed, **mutation)
         world.run(STEPS)
         return check(world)
+
+
+def try_sink(seed: int, **mutation: Any) -> Counter[str]:
+    """Runs one world of the sink, which checks itself; how many rows it made. Raises Failed."""
+    from tests.simulation.sink_world import SinkWorld
+
+    with _named("sink", seed):
+        world = SinkWorld(seed, **mutation)
+        world.run(STEPS)
+        return Counter(rows=sum(rows.total() for rows in world.tables.rows.values()))
+
+
+@contextmanager
+def _named(what: str, seed: int) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:
-        raise Failed(f"seed {seed} (make simulate SEEDS=1 FIRST={seed}): {error!r}") from error
+        raise Failed(f"{what}, seed {seed} (make simulate SEEDS=1 FIRST={seed}): {error!r}") from error
 
 
 @contextmanager
@@ -56,7 +75,7 @@ def main(seeds: int = 10_000, first: int = 0) -> int:
     with silent_kernel():
         for seed in range(first, first + seeds):
             try:
-                kinds += try_seed(seed)
+                kinds += try_kernel(seed) + try_sink(seed)
             except Failed as error:
                 failed.append(seed)
                 if len(failed) <= SHOWN_MAX:
@@ -65,7 +84,9 @@ def main(seeds: int = 10_000, first: int = 0) -> int:
                 told = time.monotonic()
                 sys.stdout.write(f"{seed - first + 1:,} of {seeds:,} seeds, {len(failed)} failed\n")
     took_s = time.monotonic() - started
-    sys.stdout.write(f"{seeds:,} seeds in {took_s:.0f} s, {kinds.total():,} events, {len(failed)} failed\n")
+    rows = kinds.pop("rows", 0)
+    made = f"{kinds.total():,} events, {rows:,} rows"
+    sys.stdout.write(f"{seeds:,} seeds in {took_s:.0f} s: {made}, {len(failed)} failed\n")
     if failed:
         sys.stdout.write(f"failed: {', '.join(map(str, failed[:20]))}\n")
     return len(failed)
