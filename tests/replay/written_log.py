@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from neural_hive.aggregates.identity import derived_id
 from neural_hive.connectors.kafka_log import end_offsets
 from neural_hive.replay.verify import Target
+from neural_hive.schemas.catalogue import current
 from neural_hive.schemas.codec import decode, encode_event, encode_message
 from neural_hive.schemas.envelope import NO_HASH, Envelope, Header
 from neural_hive.schemas.topics import Kind, partition_of
@@ -110,7 +111,7 @@ class Log:
         envelope = Envelope(
             event_type,
             kind,
-            1,
+            current(event_type).version,
             "c" * 16,
             self.name,
             event_id,
