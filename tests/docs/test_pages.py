@@ -35,12 +35,15 @@ def test_sql(toured: Reader) -> None:
 
 
 def test_registry(toured: Reader) -> None:
-    assert toured.follow(DOCS / "registry.md") == 2
+    assert toured.follow(DOCS / "registry.md") == 3
     settings = load_settings(data=toured.folder / ".neural-hive")
     place = (settings.clickhouse_host, settings.clickhouse_port)
     with ClickHouse(*place, user="default", database="neural_hive") as reader:
-        agents, trails = (reader.rows(b.text) for b in blocks(DOCS / "registry.md") if b.language == "sql")
+        agents, trails, slots = (
+            reader.rows(b.text) for b in blocks(DOCS / "registry.md") if b.language == "sql"
+        )
     assert [agent_id for agent_id, *_ in agents] == ["local"]
+    assert [(agent_id, held, waiting) for agent_id, held, waiting, _ in slots] == [("local", 0, 0)]
     assert ("local", "EXECUTE") in {(agent_id, domain) for agent_id, domain, *_ in trails}
 
 
