@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from neural_hive.connectors.clickhouse import ClickHouseAway
+    from neural_hive.following import Unreachable
     from neural_hive.sdk.agent import AgentClient, AgentConfig, AgentTelemetry, Undelivered
     from neural_hive.sdk.breaker import CircuitOpen
     from neural_hive.sdk.client import HiveClient
@@ -21,24 +23,28 @@ __all__ = [
     "AgentConfig",
     "AgentTelemetry",
     "CircuitOpen",
+    "ClickHouseAway",
     "HiveClient",
     "NoAnswerYet",
     "Outcome",
     "Ticket",
     "Token",
     "Undelivered",
+    "Unreachable",
     "Verdict",
 ]
 
 # module: its names. It is imported when one is first asked for, so that the command starts without Kafka's client.
 _NAMES: Final = {
-    "agent": ("AgentClient", "AgentConfig", "AgentTelemetry", "Undelivered"),
-    "breaker": ("CircuitOpen",),
-    "client": ("HiveClient",),
-    "outcome": ("NoAnswerYet", "Outcome", "Verdict"),
-    "sender": ("Token",),
-    "ticket": ("Ticket",),
-    "worker": ("Agent",),
+    "connectors.clickhouse": ("ClickHouseAway",),
+    "following": ("Unreachable",),
+    "sdk.agent": ("AgentClient", "AgentConfig", "AgentTelemetry", "Undelivered"),
+    "sdk.breaker": ("CircuitOpen",),
+    "sdk.client": ("HiveClient",),
+    "sdk.outcome": ("NoAnswerYet", "Outcome", "Verdict"),
+    "sdk.sender": ("Token",),
+    "sdk.ticket": ("Ticket",),
+    "sdk.worker": ("Agent",),
 }
 _MODULES: Final = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -46,7 +52,7 @@ _MODULES: Final = {name: module for module, names in _NAMES.items() for name in 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"neural_hive.sdk.{_MODULES[name]}"), name)
+    return getattr(import_module(f"neural_hive.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

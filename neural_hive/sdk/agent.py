@@ -16,11 +16,18 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from neural_hive.aggregates.agent import HEARTBEAT_EVERY_MS
+from neural_hive.aggregates.agent import (
+    CAPABILITIES_MAX,
+    CAPACITY_MAX,
+    HEARTBEAT_EVERY_MS,
+    NAME,
+    AgentType,
+)
 from neural_hive.connectors.publisher import Publisher
 from neural_hive.sdk.breaker import Breaker
 
 TOPIC: Final = "registry.commands"
+AGENT_TYPES: Final = tuple(kind.value for kind in AgentType if kind is not AgentType.UNKNOWN)
 DELIVERY_TIMEOUT_S: Final = 20.0  # shorter than a heartbeat's way to the next one
 REGISTER_EVERY: Final = 10  # heartbeats; who was removed while the network was away is known again by itself
 log = structlog.get_logger()
@@ -30,8 +37,12 @@ class Undelivered(RuntimeError):
     """Kafka did not take a message in time; the text says which and why."""
 
 
+class BadAgent(ValueError):
+    """An agent that cannot be; the text says what is wrong with it."""
+
+
 class AgentConfig(msgspec.Struct, frozen=True):
-    """Who an agent is and what it can do."""
+    """Who an agent is and what it can do. Raises BadAgent: the registry would not take it."""
 
     agent_id: str
     agent_type: str = "WORKER"  # or SCOUT, GUARD, ANALYST, OPTIMIZER
@@ -40,6 +51,21 @@ class AgentConfig(msgspec.Struct, frozen=True):
     capacity: int = 1  # tickets at once
     requested_by: str = ""  # who starts it; empty: the agent itself
     heartbeat_every_s: float = HEARTBEAT_EVERY_MS / 1_000
+
+    def __post_init__(self) -> None:
+        for name in (self.agent_id, *self.capabilities):
+            if not NAME.fullmatch(name):
+                raise BadAgent(
+                    f"agent ids and capabilities are 1 to 128 letters, digits, or _ . -, not {name!r:.80}"
+                )
+        if self.agent_type not in AGENT_TYPES:
+            raise BadAgent(
+                f"there is no agent type {self.agent_type!r:.80}; there are: {', '.join(AGENT_TYPES)}"
+            )
+        if len(self.capabilities) > CAPABILITIES_MAX:
+            raise BadAgent(f"{len(self.capabilities)} capabilities are more than {CAPABILITIES_MAX}")
+        if not 1 <= self.capacity <= CAPACITY_MAX:
+            raise BadAgent(f"capacity must be 1 to {CAPACITY_MAX:,}, not {self.capacity}")
 
 
 class AgentTelemetry(msgspec.Struct, frozen=True):

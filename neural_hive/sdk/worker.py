@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
-import structlog
+import msgspec
 
-from neural_hive.aggregates.agent import CAPABILITIES_MAX, NAME, AgentType
+from neural_hive.aggregates.agent import AgentType
 from neural_hive.aggregates.vocabulary import TaskType
 from neural_hive.connectors.artifacts import ArtifactStore
-from neural_hive.sdk.agent import AgentClient, AgentConfig
+from neural_hive.sdk.agent import AgentClient, AgentConfig, BadAgent
 from neural_hive.sdk.functions import Function, FunctionExecutor, Functions
 from neural_hive.settings import Settings, load_settings
 from neural_hive.streams.worker import Options, Worker, held
@@ -31,13 +31,7 @@ from neural_hive.streams.worker_begun import Begun
 
 SLOTS_MAX: Final = 256  # each may take a thread
 TASK_TYPES: Final = tuple(kind.value for kind in TaskType if kind is not TaskType.UNKNOWN)
-AGENT_TYPES: Final = tuple(kind.value for kind in AgentType if kind is not AgentType.UNKNOWN)
 F = TypeVar("F", bound=Function)
-log = structlog.get_logger()
-
-
-class BadAgent(ValueError):
-    """An agent that cannot be run; the text says what is wrong with it."""
 
 
 class Agent:
@@ -63,7 +57,8 @@ class Agent:
         )
         self._settings = settings
         self._functions = Functions()
-        _check(self._config)
+        if capacity > SLOTS_MAX:
+            raise BadAgent(f"capacity must be 1 to {SLOTS_MAX}, not {capacity}")
 
     def execute(self, task_type: str) -> Callable[[F], F]:
         """Makes a function the one that executes tickets of a type.
@@ -85,6 +80,7 @@ class Agent:
         """
         config = self._complete()
         settings = self._settings or load_settings()
+        config = msgspec.structs.replace(config, heartbeat_every_s=settings.agent_heartbeat_s)
         kafka = settings.kafka_config()
         folder = settings.data / "worker" / config.agent_id
         with held(folder), _told_to_stop(stopping or threading.Event()) as told:
@@ -117,14 +113,7 @@ class Agent:
             raise BadAgent(f"agent {config.agent_id} can do nothing: give it a function with @agent.execute")
         if missing := [kind for kind in config.task_types if kind not in able]:
             raise BadAgent(f"agent {config.agent_id} has no function for {', '.join(missing)}")
-        return AgentConfig(
-            config.agent_id,
-            config.agent_type,
-            config.capabilities,
-            config.task_types or tuple(sorted(able)),
-            config.capacity,
-            config.requested_by,
-        )
+        return msgspec.structs.replace(config, task_types=config.task_types or tuple(sorted(able)))
 
 
 def _known(task_types: Iterable[str]) -> tuple[str, ...]:
@@ -138,23 +127,6 @@ def _known(task_types: Iterable[str]) -> tuple[str, ...]:
 def _texts(given: Iterable[str]) -> tuple[str, ...]:
     """One text is one, not its letters."""
     return (given,) if isinstance(given, str) else tuple(given)
-
-
-def _check(config: AgentConfig) -> None:
-    if not NAME.fullmatch(config.agent_id):
-        raise BadAgent(
-            f"the agent id must be 1 to 128 letters, digits, or _ . -, not {config.agent_id!r:.80}"
-        )
-    if config.agent_type not in AGENT_TYPES:
-        known = ", ".join(AGENT_TYPES)
-        raise BadAgent(f"there is no agent type {config.agent_type!r:.80}; there are: {known}")
-    if len(config.capabilities) > CAPABILITIES_MAX:
-        raise BadAgent(f"{len(config.capabilities)} capabilities are more than {CAPABILITIES_MAX}")
-    for capability in config.capabilities:
-        if not NAME.fullmatch(capability):
-            raise BadAgent(f"a capability must be 1 to 128 letters, digits, or _ . -, not {capability!r:.80}")
-    if not 1 <= config.capacity <= SLOTS_MAX:
-        raise BadAgent(f"capacity must be 1 to {SLOTS_MAX}, not {config.capacity}")
 
 
 @contextmanager
