@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.fixtures_clickhouse import ClickHouseServer
 
 START_TIMEOUT_S = 90.0
 SYSTEMS = ("orchestrator", "registry")
+CLI = ("-m", "neural_hive.cli")
 
 
 class Hive:
@@ -26,6 +28,7 @@ class Hive:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._started: list[subprocess.Popen[bytes]] = []
+        self.projector: subprocess.Popen[bytes] | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -46,6 +49,10 @@ class Hive:
             assert process.poll() is None and time.monotonic() < until, self.log()
             time.sleep(0.1)
         return process
+
+    def start_projector(self) -> None:
+        """Brings the log into the tables from now on."""
+        self.projector = self.start(*CLI, "projector", name="projector")
 
     def log(self) -> str:
         """The last that was logged."""
@@ -74,14 +81,13 @@ def hive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hive]:
     data = tmp_path_factory.mktemp("hive")
     with EmbeddedKafka(data / "broker") as kafka:
         engine = ClickHouseServer(data / "clickhouse").start()
-        given = {"clickhouse_host": engine.host, "clickhouse_port": engine.port}
+        given: dict[str, Any] = {"clickhouse_host": engine.host, "clickhouse_port": engine.port}
         settings = Settings(data=data, kafka_bootstrap=kafka.bootstrap, partitions=4, **given)
         running = Hive(settings)
         try:
             prepare_topics(settings)
-            cli = ("-m", "neural_hive.cli")
-            running.start(*cli, "processor", *SYSTEMS, name="processor")
-            running.start(*cli, "projector", name="projector")
+            running.start(*CLI, "processor", *SYSTEMS, name="processor")
+            running.start_projector()
             yield running
         finally:
             running.close()

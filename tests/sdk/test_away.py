@@ -1,6 +1,7 @@
 """Servers that do not answer: the client says so, and after a few times says so at once."""
 
 import time
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from neural_hive.settings import Settings
 @pytest.fixture
 def client() -> HiveClient:
     kafka, clickhouse = free_ports(2)
-    given = {"clickhouse_host": "127.0.0.1", "clickhouse_port": clickhouse}
+    given: dict[str, Any] = {"clickhouse_host": "127.0.0.1", "clickhouse_port": clickhouse}
     return HiveClient(Settings(kafka_bootstrap=f"127.0.0.1:{kafka}", **given))
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from neural_hive.sdk.views import BadCursor, TicketInfo
 from tests.sdk.conftest import Hive
 
 TEN_LINES = Path(__file__).with_name("ten_lines.py")
+WAITING = {"task_id": "greet", "required_capabilities": ["that-nobody-has"]}
 T = TypeVar("T")
 pytestmark = pytest.mark.slow
 
@@ -209,3 +211,29 @@ def test_the_command_can_wait_for_what_became_of_it(hive: Hive, client: HiveClie
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["status"]) == (1, "REFUSED"), done.stderr
     assert [event["event_type"] for event in answer["events"]] == ["WorkflowCommandRefused"]
+
+
+def test_who_reads_his_writes_waits_for_the_tables(hive: Hive, client: HiveClient) -> None:
+    assert hive.projector is not None
+    hive.stop(hive.projector)
+    try:
+        token = client.publish_plan(greeting("unseen", WAITING))
+        with pytest.raises(NoAnswerYet, match="the tables do not hold it yet: does the projector run"):
+            client.wait(token, timeout_s=5)
+    finally:
+        hive.start_projector()
+    found = client.get_workflow(token.routing_id, after=token)
+    assert found is not None and found.status == "RUNNING"
+    assert client.wait(client.cancel(token.routing_id, "seen")).is_accepted
+
+
+def test_many_threads_share_a_client(client: HiveClient) -> None:
+    plans = [greeting(f"thread-{n}", WAITING) for n in range(12)]
+    with ThreadPoolExecutor(6) as pool:
+        tokens = list(pool.map(client.publish_plan, plans))
+        outcomes = list(pool.map(client.wait, tokens))
+        cancelled = list(
+            pool.map(lambda token: client.wait(client.cancel(token.routing_id, "enough")), tokens)
+        )
+    assert {outcome.verdict for outcome in outcomes + cancelled} == {Verdict.ACCEPTED}
+    assert len({outcome.events[0].aggregate_id for outcome in outcomes}) == 12
