@@ -1,7 +1,7 @@
 """Results: each attempt at a ticket, by whom and for how long, and what came of it.
 
-Attempt 0 is none in particular: the ticket was cancelled, or could be given to nobody. An attempt without an outcome
-is at work, or its ticket was cancelled under it.
+Attempt 0 is none in particular: the ticket was cancelled before it was begun, or could be given to nobody. An attempt
+without an outcome is at work.
 """
 
 from typing import Final

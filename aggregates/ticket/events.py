@@ -173,6 +173,8 @@ class TicketCancelled(OfTicket, frozen=True):
 
     reason: str
     cancelled_at: int
+    attempt: int | None = None  # that was under way, if one was
+    agent_id: str | None = None
 
 
 class TicketResultRefused(OfAttempt, frozen=True):

@@ -135,7 +135,10 @@ def compensate(ticket: Ticket, command: CompensateTicket) -> list[TicketEvent]:
 def cancel(ticket: Ticket, command: CancelTicket) -> list[TicketEvent]:
     if is_finished(ticket) or ticket.compensates:
         return []
-    return [TicketCancelled(*ids(ticket), capped(command.reason, REASON_CHARS_MAX), command.cancelled_at)]
+    under_way = ticket.status in (Status.ASSIGNED, Status.RUNNING)
+    attempt = (ticket.attempt, ticket.agent_id) if under_way else ()
+    reason = capped(command.reason, REASON_CHARS_MAX)
+    return [TicketCancelled(*ids(ticket), reason, command.cancelled_at, *attempt)]
 
 
 def _unless_finished(ticket: Ticket, wanted: Status) -> list[TicketEvent]:

@@ -119,9 +119,8 @@ def _ended(ticket: Ticket, result: RecordResult) -> TicketEvent:
         case Outcome.TIMED_OUT:
             return TicketTimedOut(*begin, result.completed_at, error)
         case Outcome.CANCELLED:
-            return TicketCancelled(
-                *ids(ticket), error or f"{result.agent_id} cancelled it", result.completed_at
-            )
+            reason = error or f"{result.agent_id} cancelled it"
+            return TicketCancelled(*ids(ticket), reason, result.completed_at, result.attempt, result.agent_id)
         case _:
             assert_never(result.outcome)
 

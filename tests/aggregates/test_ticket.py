@@ -287,9 +287,12 @@ def test_a_ticket_whose_inputs_are_missing_fails_without_an_attempt() -> None:
     given(TICKET, *RUNNING).when(give_up).then_rejected("RUNNING is not waiting")
 
 
-@pytest.mark.parametrize("history", [(CREATED,), (CREATED, READY), ASSIGNED, RUNNING])
-def test_an_unfinished_ticket_can_be_cancelled(history: tuple[Any, ...]) -> None:
-    given(TICKET, *history).when(CANCEL).then(TicketCancelled(*IDS, "no longer wanted", NOW + 9))
+@pytest.mark.parametrize(
+    ("history", "attempt"),
+    [((CREATED,), ()), ((CREATED, READY), ()), (ASSIGNED, (1, AGENT)), (RUNNING, (1, AGENT))],
+)
+def test_an_unfinished_ticket_can_be_cancelled(history: tuple[Any, ...], attempt: tuple[Any, ...]) -> None:
+    given(TICKET, *history).when(CANCEL).then(TicketCancelled(*IDS, "no longer wanted", NOW + 9, *attempt))
     given(TICKET, *history).when(CANCEL, CANCEL).then_nothing()
 
 

@@ -96,6 +96,8 @@ def test_each_attempt_has_a_result(store: HttpStore) -> None:
         completed("t1", 7, attempt=2, started_at=AT, completed_at=AT + 2_500_000),
         *(failed("t2"), started("t3")),
         ended("TicketCancelled", "t4", 2, reason="no longer wanted", cancelled_at=AT),
+        started("t5"),
+        ended("TicketCancelled", "t5", 4, reason="stop", cancelled_at=AT, attempt=1, agent_id="agent-1"),
     )
     rebuild(store, RESULTS)
     told = store.rows(
@@ -108,6 +110,7 @@ def test_each_attempt_has_a_result(store: HttpStore) -> None:
         ("t2", 1, "agent-1", "FAILED", 0, 2, 0, "exit code 2"),
         ("t3", 1, "agent-1", None, None, None, 0, None),
         ("t4", 0, None, "CANCELLED", None, None, 0, "no longer wanted"),
+        ("t5", 1, "agent-1", "CANCELLED", 0, None, 0, "stop"),
     ]
 
 
