@@ -8,6 +8,7 @@
                              → the last one has ended and some failed: the completed ones are undone, last first
     timer "retry"            → a ticket whose last attempt went wrong waits for an agent again
     timer "timeout"          → a ticket whose agent is silent has timed out
+    timer "patience"         → a ticket that waits long for a slot of one agent is looked at again
     timer "wait"             → a workflow that waits for agents is looked at again
     timer "deadline"         → what is unfinished is cancelled, and the workflow has failed
     orchestration.commands   → a workflow is stopped, paused, resumed; a ticket is tried again or completed
@@ -28,6 +29,7 @@ from neural_hive.aggregates.decision import TASKS_MAX, DecisionConsolidated
 from neural_hive.aggregates.fairness import place
 from neural_hive.aggregates.incident import INCIDENT, TICKETS_MAX, Kind
 from neural_hive.aggregates.ticket import (
+    PATIENCE_TIMER,
     RETRY_TIMER,
     TICKET,
     TIMEOUT_TIMER,
@@ -69,7 +71,7 @@ from neural_hive.streams.orchestrator_course import (
     ready_tickets,
     tell,
 )
-from neural_hive.streams.orchestrator_dispatch import do_without, use_slots
+from neural_hive.streams.orchestrator_dispatch import do_without, give_up_place, use_slots
 from neural_hive.streams.orchestrator_flow import Flow
 from neural_hive.streams.orchestrator_messages import (
     AdjustQos,
@@ -201,6 +203,10 @@ def build() -> System:
     @on_timer(TICKET, TIMEOUT_TIMER)
     def time_out(flow: Flow, ticket_id: str) -> None:
         go_on(flow, ticket_id, flow.on_ticket(ticket_id, TimeOutTicket(flow.now)))
+
+    @on_timer(TICKET, PATIENCE_TIMER)
+    def look_elsewhere(flow: Flow, ticket_id: str) -> None:
+        give_up_place(flow, ticket_id)
 
     @on_timer(WORKFLOW, WAIT_TIMER)
     def look_again(flow: Flow, workflow_id: str) -> None:

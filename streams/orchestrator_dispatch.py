@@ -52,6 +52,16 @@ def do_without(flow: Flow, denied: SlotsDenied) -> None:
             flow.on_ticket(ref.ticket_id, UnallocateTicket(*asked, denied.reason, flow.now), denied=True)
 
 
+def give_up_place(flow: Flow, ticket_id: str) -> None:
+    """Gives back the place in one agent's queue: another agent may be idle by now."""
+    ticket = flow.ticket(ticket_id)
+    if ticket.slot is not None:
+        slot, waited_s = ticket.slot, (flow.now - ticket.asked_at) // 1_000_000
+        asked = (slot.agent_id, slot.attempt, slot.allocation)
+        reason = f"no slot of {slot.agent_id} was free for {waited_s} s"
+        flow.on_ticket(ticket_id, UnallocateTicket(*asked, reason, flow.now))
+
+
 def _dispatch(flow: Flow, ticket: Ticket, slot: Slot, bytes_left: int) -> int:
     """Gives a ticket to the agent, with what it takes from others; how many bytes that is."""
     created, task = ticket.created, ticket.created.task

@@ -61,6 +61,7 @@ from neural_hive.aggregates.ticket.events import (
 )
 from neural_hive.aggregates.ticket.state import (
     GRACE_MS,
+    PATIENCE_TIMER,
     RETRY_TIMER,
     START_WITHIN_MS,
     TIMEOUT_TIMER,
@@ -86,6 +87,7 @@ TICKET = Aggregate(
 
 __all__ = [
     "GRACE_MS",
+    "PATIENCE_TIMER",
     "RETRY_TIMER",
     "START_WITHIN_MS",
     "TICKET",

@@ -33,6 +33,10 @@ from neural_hive.aggregates.vocabulary import DeliveryMode
 
 RETRY_TIMER: Final = "retry"
 TIMEOUT_TIMER: Final = "timeout"
+PATIENCE_TIMER: Final = "patience"
+# How long a ticket waits in one agent's queue before others are looked at again; doubled each time, up to 16 minutes.
+PATIENCE_MS: Final = 30_000
+PATIENCE_DOUBLED_MAX: Final = 5
 # The agent ends an attempt at its time limit by itself. This is how much later it is no longer waited for: time enough
 # for a killed agent to be back and to say so.
 GRACE_MS: Final = 60_000
@@ -109,7 +113,9 @@ class Ticket(msgspec.Struct, frozen=True):
     place: int = 0  # in the queue for agents; 0: in none
     slot: Slot | None = None
     allocations: int = 0  # so far
+    asked_at: int = 0  # when the slot was asked for
     turned_away_at: int = 0  # when an agent last did not take it
+    turned_away: int = 0  # how often, since it became ready
     start_by: int = 0  # of the attempt that is assigned; 0: no limit
 
     @property
@@ -164,16 +170,16 @@ def evolve(ticket: Ticket | None, event: TicketEvent) -> Ticket:
         case TicketReady():
             deadline_at = event.expires_at or ticket.deadline_at
             ready = change(ticket, status=Status.READY, retry_at=None, deadline_at=deadline_at)
-            return change(
-                ready, ready_at=event.ready_at, place=event.place, compensates=event.compensates, start_by=0
-            )
+            ready = change(ready, ready_at=event.ready_at, place=event.place, turned_away=0)
+            return change(ready, compensates=event.compensates, start_by=0)
         case TicketRequeued():
             return change(ticket, place=event.place)
         case TicketAllocated():
             slot = Slot(event.agent_id, event.attempt, event.allocation)
-            return change(ticket, slot=slot, allocations=event.allocation)
+            return change(ticket, slot=slot, allocations=event.allocation, asked_at=event.allocated_at)
         case TicketUnallocated():
-            return change(ticket, slot=None, turned_away_at=event.unallocated_at)
+            turned_away = {"turned_away_at": event.unallocated_at, "turned_away": ticket.turned_away + 1}
+            return change(ticket, slot=None, **turned_away)
         case TicketDispatched():
             agent_id = event.allocated_agent_id
             given = change(ticket, status=Status.ASSIGNED, attempt=event.attempt, agent_id=agent_id)
@@ -223,16 +229,23 @@ def _over(ticket: Ticket, status: Status, at: int) -> Ticket:
 
 
 def timers(ticket: Ticket) -> Mapping[str, int]:
-    """When the ticket must be looked at again (µs): `retry`, its next attempt; `timeout`, the end of patience."""
+    """When the ticket must be looked at again (µs).
+
+    `retry`: its next attempt; `timeout`: nobody waits for an attempt any longer; `patience`: for a slot of one agent.
+    """
     if ticket.status is Status.RUNNING and ticket.expires_at:
         return {TIMEOUT_TIMER: ticket.expires_at}
     if ticket.status is Status.ASSIGNED and ticket.start_by:
         return {TIMEOUT_TIMER: ticket.start_by + GRACE_MS * 1_000}
+    found = {}
+    if ticket.status is Status.READY and ticket.slot is not None:
+        doubled = min(ticket.turned_away, PATIENCE_DOUBLED_MAX)
+        found[PATIENCE_TIMER] = ticket.asked_at + (PATIENCE_MS << doubled) * 1_000
     if ticket.compensates and ticket.status in (Status.READY, Status.ASSIGNED):
-        return {TIMEOUT_TIMER: ticket.deadline_at}  # no deadline of the workflow bounds it any more
-    if ticket.retry_at is not None:
-        return {RETRY_TIMER: ticket.retry_at}
-    return {}
+        found[TIMEOUT_TIMER] = ticket.deadline_at  # no deadline of the workflow bounds it any more
+    elif ticket.retry_at is not None:
+        found[RETRY_TIMER] = ticket.retry_at
+    return found
 
 
 def counters(event: TicketEvent, before: Ticket | None, after: Ticket) -> Iterable[tuple[str, int]]:

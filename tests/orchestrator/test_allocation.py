@@ -412,3 +412,38 @@ def test_a_repeated_answer_changes_nothing() -> None:
     run.unit.receive(msgspec.structs.replace(granted, message_id="again"))
     assert len(run.unit.log) == before
     assert run.unit.sent == []
+
+
+def test_a_ticket_that_waits_long_for_one_agent_goes_to_an_idle_one() -> None:
+    crowd = Crowd(("agent-1", 1))
+    crowd.publish(plan("d-1", 2))
+    (running,) = crowd.waiting
+    crowd.start(running)
+    [asked] = events_of(crowd.unit, TicketAllocated)[1:]
+    crowd.pair.register("agent-2", 1)
+    while len(crowd.order) == 1:
+        timer = crowd.unit.timers()[0]
+        assert timer.due < asked.allocated_at + 35_000_000
+        crowd.unit.fire(timer)
+        crowd.pair.pump()
+        crowd.note()
+    assert (crowd.order[1].allocated_agent_id, crowd.order[1].attempt) == ("agent-2", 1)
+    [turned_away] = events_of(crowd.unit, TicketUnallocated)
+    assert turned_away.reason == "no slot of agent-1 was free for 30 s"
+    crowd.end()
+    settled(crowd.pair, "agent-1", "agent-2")
+
+
+def test_a_ticket_that_waits_for_the_only_agent_asks_again_less_and_less() -> None:
+    crowd = Crowd(("agent-1", 1))
+    long = (task(f"t{number}", timeout_ms=3_600_000) for number in range(2))
+    crowd.publish(decision(*long, decision_id="d-1"))
+    crowd.start(crowd.waiting[0])
+    while len(events_of(crowd.unit, TicketUnallocated)) < 4:
+        crowd.unit.fire(crowd.unit.timers()[0])
+        crowd.pair.pump()
+        crowd.note()
+    waits_s = [int(event.reason.split()[-2]) for event in events_of(crowd.unit, TicketUnallocated)]
+    assert waits_s == [30, 60, 120, 240]
+    crowd.end()
+    settled(crowd.pair, "agent-1")
