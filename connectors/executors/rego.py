@@ -3,6 +3,9 @@
 The engine (rego-cpp, tried with regopy 1.5.2) lets things pass that Open Policy Agent refuses, and each would make a
 rule silently not apply. So a policy's compiled plan is looked at before it is evaluated: variables that nothing sets,
 functions that are not there, texts that the engine would judge wrongly.
+
+Never import this where RocksDB is loaded: the two C++ libraries take each other's memory functions, and the process
+dies. The executor runs in a process of its own.
 """
 
 import json

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from neural_hive.connectors.executors.documents import CannotJudge, read_json
-from neural_hive.connectors.executors.rego import Policy
 from tests.worker.executing import Bench, write
+from tests.worker.judging import Judge, judging
 
 REPLICAS = """\
 package main
@@ -24,8 +24,10 @@ small if input.replicas < 10
 """
 
 
-def judge(source: str, given: Any, reference: str = "data.main.deny", **data: Any) -> Any:
-    return Policy({"policy.rego": f"package main\nimport rego.v1\n{source}"}, given, data).value(reference)
+@pytest.fixture(scope="module")
+def judge() -> Iterator[Judge]:
+    with judging() as judge:
+        yield judge
 
 
 @pytest.fixture
@@ -139,14 +141,14 @@ def test_a_policy_that_is_broken_has_failed(bench: Bench) -> None:
         ("deny := input.nothing", "data.main.deny is undefined"),
     ],
 )
-def test_what_the_engine_would_let_pass_is_refused(source: str, told: str) -> None:
+def test_what_the_engine_would_let_pass_is_refused(judge: Judge, source: str, told: str) -> None:
     with pytest.raises(CannotJudge) as refused:
         judge(source, {"a": "b", "replicas": 1})
     assert told in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["two\nlines", 'a "word"', "C:\\", "\x01"])
-def test_texts_that_the_engine_keeps_escaped(text: str) -> None:
+def test_texts_that_the_engine_keeps_escaped(judge: Judge, text: str) -> None:
     given = {"deep": [{"text": text}], "list": [1, 2, 3]}
     same = f"deny contains input.deep[0].text if input.deep[0].text == {json.dumps(text)}"
     assert judge(same, given) == [text]
@@ -159,14 +161,14 @@ def test_texts_that_the_engine_keeps_escaped(text: str) -> None:
 @pytest.mark.parametrize(
     "value", [2**70, -(2**70), 2**63, 9007199254740993, 0.1, 1.5, "ä😀", "raw", None, True, [], {}]
 )
-def test_values_come_back_as_they_went_in(value: Any) -> None:
+def test_values_come_back_as_they_went_in(judge: Judge, value: Any) -> None:
     assert judge("deny contains input.a", {"a": value}) == [value]
     assert judge("deny contains 1 if input.a == data.a", {"a": value}, a=value) == [1]
     if isinstance(value, int) and not isinstance(value, bool):
         assert judge("deny contains 1 if input.a > 100", {"a": value}) == ([1] if value > 100 else [])
 
 
-def test_a_text_between_backquotes_is_the_same_text() -> None:
+def test_a_text_between_backquotes_is_the_same_text(judge: Judge) -> None:
     assert judge("deny contains 1 if input.a == `raw`", {"a": "raw"}) == [1]
     assert judge("deny contains 1 if regex.match(`^\\w+$`, input.a)", {"a": "raw"}) == [1]
 
