@@ -1,5 +1,6 @@
 """The real embedded ClickHouse process for tests: `clickhouse` and, to be killed, `clickhouse_server`."""
 
+import os
 import shutil
 import signal
 import socket
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from neural_hive.connectors import tied_exec
 from neural_hive.connectors.clickhouse import ClickHouse
 
 START_TIMEOUT_S = 60
@@ -55,7 +57,10 @@ class ClickHouseServer:
         module = "neural_hive.connectors.clickhouse_embedded"
         options = ["--data", str(self.data), "--port", str(self.port), "--ready", str(ready)]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen([sys.executable, "-m", module, *options], stdout=log, stderr=log)
+            # Tied to this process: a test run that dies leaves no server behind.
+            tied = [sys.executable, "-I", "-S", tied_exec.__file__, str(os.getpid())]
+            command = [*tied, sys.executable, "-m", module, *options]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
         deadline = time.monotonic() + START_TIMEOUT_S
         while not ready.exists():
             if self._process.poll() is not None or time.monotonic() > deadline:
