@@ -6,13 +6,17 @@ BIN := $(VENV)/bin
 WORKERS ?= 3
 SEEDS ?= 10000
 FIRST ?= 0
+KILLS ?= 100
+SEED ?= 1
+EVENTS ?= 100000
 
-.PHONY: help demo test simulate bench check format lock clean
+.PHONY: help demo test simulate chaos bench check format lock clean
 
 help:
 	@echo "make demo     set up, start the system, run a real plan to the end and check the outcome"
 	@echo "make test     run the tests against the real broker and engine"
 	@echo "make simulate run the kernel in SEEDS=10000 simulated worlds full of faults"
+	@echo "make chaos    kill processes of a whole system at random while it works: KILLS=100 SEED=1 EVENTS=100000"
 	@echo "make bench    measure the kernel's rate"
 	@echo "make check    format, lint, types, layers, schemas"
 	@echo "make format   apply the formatter and the safe lint fixes"
@@ -34,6 +38,9 @@ test: $(VENV)/.installed
 
 simulate: $(VENV)/.installed
 	$(BIN)/python -m tests.simulation.run $(SEEDS) $(FIRST)
+
+chaos: $(VENV)/.installed
+	$(BIN)/python -m tests.chaos.run --kills $(KILLS) --seed $(SEED) --events $(EVENTS) $(ARGS)
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench.kernel

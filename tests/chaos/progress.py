@@ -1,0 +1,153 @@
+"""How far each part of the system has come, and how long it takes to go on after it was killed."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from confluent_kafka import Consumer, TopicPartition
+
+from neural_hive.connectors.clickhouse import ClickHouse, ClickHouseError
+from neural_hive.connectors.kafka_log import end_offsets
+from neural_hive.settings import Settings
+from neural_hive.streams.systems import SYSTEMS
+from tests.chaos.cluster import AGENTS, REAL_WORKER
+
+LOOK_EVERY_S: Final = 0.2
+CALL_TIMEOUT_S: Final = 5.0
+
+
+class Place(msgspec.Struct, frozen=True):
+    """One partition of an input: how far it is done, and where it ends."""
+
+    done: int
+    end: int
+
+
+Places = dict[tuple[str, str, int], Place]
+Look = Callable[[], Places]
+
+
+class Unknown(RuntimeError):
+    """Who could say how far it is does not answer now."""
+
+
+class Group:
+    """A consumer group, looked at from outside."""
+
+    def __init__(self, settings: Settings, group: str, topics: list[str]) -> None:
+        self._group, self._kafka = group, {**settings.kafka_config(), "log_level": 2}
+        self._places = [(topic, n) for topic in topics for n in range(settings.partitions)]
+        self._consumer = Consumer({**self._kafka, "group.id": group, "enable.auto.commit": False})
+
+    def __call__(self) -> Places:
+        """Raises Unknown."""
+        try:
+            wanted = [TopicPartition(topic, number) for topic, number in self._places]
+            done = {
+                (at.topic, at.partition): max(at.offset, 0)
+                for at in self._consumer.committed(wanted, CALL_TIMEOUT_S)
+            }
+            ends = end_offsets(self._kafka, self._places)
+        except Exception as error:
+            raise Unknown(str(error)) from error
+        return {(self._group, *place): Place(done[place], ends[place]) for place in self._places}
+
+    def close(self) -> None:
+        """Lets the brokers go."""
+        self._consumer.close()
+
+
+class Rows:
+    """What has arrived in ClickHouse's archive; where it ends is not asked: something is always on its way."""
+
+    def __init__(self, settings: Settings) -> None:
+        password = settings.password_of(settings.clickhouse_user)
+        self._clickhouse = ClickHouse.of(settings, password, timeout_s=CALL_TIMEOUT_S, retry_s=0)
+
+    def __call__(self) -> Places:
+        """Raises Unknown."""
+        try:
+            ((rows,),) = self._clickhouse.rows("SELECT count() FROM events")
+        except ClickHouseError as error:
+            raise Unknown(str(error)) from error
+        return {("archive", "events", 0): Place(int(rows), int(rows) + 1)}
+
+    def close(self) -> None:
+        """Lets the server go."""
+        self._clickhouse.close()
+
+
+class Progress:
+    """All parts of one system. Not for several threads: each takes one of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._systems = {
+            name: Group(settings, name, list(build(settings).topics)) for name, build in SYSTEMS.items()
+        }
+        self._agents = {
+            name: Group(settings, f"worker.{name}", ["execution.tickets"]) for name in (*AGENTS, REAL_WORKER)
+        }
+        self._rows = Rows(settings)
+
+    def look(self, kind: str, name: str) -> Places:
+        """What must go on when a process of a kind was killed. Raises Unknown."""
+        if kind in self._systems:
+            return self._systems[kind]()
+        if name in self._agents:
+            return self._agents[name]()
+        if kind in ("projector", "clickhouse"):
+            return self._rows()
+        return {place: at for group in self._systems.values() for place, at in group().items()}
+
+    def inputs(self) -> int:
+        """How many records (and transaction markers) stand in the inputs of all systems. Raises Unknown."""
+        places = self.look("broker", "")
+        return sum({place[1:]: at.end for place, at in places.items()}.values())
+
+    def behind(self) -> int:
+        """How many of them no processor has committed yet. Raises Unknown."""
+        return sum(at.end - at.done for at in self.look("broker", "").values())
+
+    def close(self) -> None:
+        """Lets brokers and server go."""
+        for group in (*self._systems.values(), *self._agents.values()):
+            group.close()
+        self._rows.close()
+
+
+def recovery_s(look: Look, since: float, before: Places, give_up_s: float) -> float | None:
+    """How long after `since` every partition had done something again; None: not in time.
+
+    The load goes on, so every partition has something to do; waiting for it counts.
+    """
+    then = _done(before)
+    while time.monotonic() - since < give_up_s:
+        try:
+            now = _done(look())
+        except Unknown:
+            now = then
+        if all(now[partition] > done for partition, done in then.items()):
+            return time.monotonic() - since
+        time.sleep(LOOK_EVERY_S)
+    return None
+
+
+def _done(places: Places) -> dict[tuple[str, int], int]:
+    """By group and partition, over its topics."""
+    done: dict[tuple[str, int], int] = defaultdict(int)
+    for (group, _, partition), place in places.items():
+        done[group, partition] += place.done
+    return done
+
+
+def known(look: Look, give_up_s: float) -> Places | None:
+    """How far everything is, as soon as somebody says; None: nobody does."""
+    until = time.monotonic() + give_up_s
+    while time.monotonic() < until:
+        try:
+            return look()
+        except Unknown:
+            time.sleep(LOOK_EVERY_S)
+    return None
