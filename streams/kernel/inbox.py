@@ -10,7 +10,7 @@ from neural_hive.aggregates.identity import derived_id
 from neural_hive.schemas.catalogue import UnknownSchema
 from neural_hive.schemas.codec import BadRecord, Decoded, encode_message
 from neural_hive.schemas.envelope import Header
-from neural_hive.schemas.topics import partition_of
+from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, partition_of
 from neural_hive.streams.kernel.fold import Route
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.unit import ORIGIN_HEADER, Cause, Output, cause_digest
@@ -18,6 +18,9 @@ from neural_hive.streams.kernel.unit import ORIGIN_HEADER, Cause, Output, cause_
 DEAD_LETTERS = "dead.letters"
 ID_CHARACTERS_MAX = 200
 REASON_CHARACTERS_MAX = 2_000
+KEY_BYTES_MAX = 64 * 1024  # of a dead letter, and what its headers may take: its topic has room for no more
+HEADERS_MAX = 1_000
+FORWARDED_HEADERS_BYTES_MAX = 32 * 1024  # a topic's limit leaves 64 KB around the largest value
 _TRACE_DIGITS = 32
 _HEX_DIGITS = frozenset("0123456789abcdef")
 _cached_partition_of = lru_cache(maxsize=100_000)(partition_of)
@@ -56,7 +59,7 @@ def open_mail(
     decoded = read(record.value or b"")
     header = decoded.head
     assert isinstance(header, Header)
-    _check_header(header)
+    check_header(header)
     _check_route(system, record, header.routing_id, partition, partitions_of)
     known = system.handler_of(record.topic, header.message_type)
     if known is None:
@@ -65,9 +68,9 @@ def open_mail(
         message = msgspec.convert(decoded.payload, known.message)
     except msgspec.ValidationError as error:
         raise BadRecord(f"{header.message_type}: {error}") from error
-    if getattr(message, known.route) != header.routing_id:
+    if (route_id := getattr(message, known.route)) != header.routing_id:
         raise BadRecord(
-            f"the routing id must be the {known.route} of {header.message_type}, {getattr(message, known.route)!r}, "
+            f"the routing id must be the {known.route} of {header.message_type}, {route_id[:ID_CHARACTERS_MAX]!r}, "
             f"and is {header.routing_id!r}"
         )
     digest = cause_digest(header.message_id)
@@ -98,7 +101,8 @@ def _open_raw(record: Any, handler: Callable[[Any, Any], None]) -> Mail:
     return Mail(cause, record, handler)
 
 
-def _check_header(header: Header) -> None:
+def check_header(header: Header) -> None:
+    """Raises BadRecord: ids that could not be kept."""
     for name in ("message_id", "routing_id"):
         value = getattr(header, name)
         if not value or len(value) > ID_CHARACTERS_MAX:
@@ -121,42 +125,79 @@ def _check_route(
         raise BadRecord(
             f"routing id {routing_id} belongs to partition {right}, not {partition}: partition by murmur2 of it"
         )
+    check_forwarding(record)
     raise Misrouted(system.repartition, routing_id)
+
+
+def check_forwarding(record: Any) -> None:
+    """Raises BadRecord: the topic that a record is forwarded to has no room for its headers."""
+    headers_bytes = sum(len(name.encode()) + len(value or b"") for name, value in record.headers)
+    if headers_bytes > FORWARDED_HEADERS_BYTES_MAX:
+        raise BadRecord(
+            f"it came to the wrong partition and cannot be forwarded: its headers take {headers_bytes:,} bytes, more "
+            f"than {FORWARDED_HEADERS_BYTES_MAX:,}"
+        )
 
 
 def dead_letter(
     record: Any, error: Exception, processor: str, partitions_of: dict[str, int], mail: Mail | None
 ) -> Output:
-    """The record with its bytes, its place and the reason, for people to look at and to send again."""
+    """The record with its bytes, its place and the reason, for people to look at and to send again.
+
+    A record may be larger than any topic allows, for the broker weighs it as it was compressed: then it is cut, and
+    the reason says so. It must never fail, or the record could not be passed.
+    """
     place = f"{record.topic}:{record.partition}:{record.offset}"
     message_id = derived_id(place, processor, "dead-letter")
-    routing_id = mail.cause.route.routing_id if mail else (record.key or b"").decode(errors="replace")
+    key, headers, cut = _kept(record)
+    routing_id = mail.cause.route.routing_id if mail else (key or b"").decode(errors="replace")
     header = Header(
         message_id=message_id,
         message_type="DeadLetter",
         occurred_at=record.timestamp * 1000,
-        routing_id=routing_id,
-        correlation_id=mail.cause.route.correlation_id if mail else "",
+        routing_id=routing_id[:ID_CHARACTERS_MAX],
+        correlation_id=mail.cause.route.correlation_id[:ID_CHARACTERS_MAX] if mail else "",
         causation_id=mail.cause.message_id if mail else "",
         trace_id=mail.cause.route.trace_id if mail else cause_digest(message_id).hex(),
         span_id=message_id.replace("-", "")[:16],
         producer=processor,
     )
+    reason = str(error)[:REASON_CHARACTERS_MAX].encode(errors="replace").decode()
     payload = {
         "source_topic": record.topic,
         "source_partition": record.partition,
         "source_offset": record.offset,
         "source_timestamp_ms": record.timestamp,
-        "key": record.key,
-        "value": record.value or b"",
-        "headers": [{"name": name, "value": value or b""} for name, value in record.headers],
-        "reason": str(error)[:REASON_CHARACTERS_MAX],
+        "key": key,
+        "value": (record.value or b"")[:MESSAGE_BYTES_MAX],
+        "headers": headers,
+        "reason": reason + cut,
         "error_type": type(error).__name__,
         "processor": processor,
         "aggregate_id": "",
     }
     partition = record.partition % partitions_of[DEAD_LETTERS]
-    return Output(DEAD_LETTERS, partition, record.key or b"", encode_message(header, payload), [], None)
+    return Output(DEAD_LETTERS, partition, key or b"", encode_message(header, payload), [], None)
+
+
+def _kept(record: Any) -> tuple[bytes | None, list[dict[str, Any]], str]:
+    """What a dead letter has room for: the key, the headers, and words about what is cut, if anything is."""
+    cuts: list[str] = []
+    headers: list[dict[str, Any]] = []
+    key, room = record.key, KEY_BYTES_MAX
+    if len(key or b"") > KEY_BYTES_MAX:
+        cuts.append(f"of {len(key):,} bytes of key {KEY_BYTES_MAX:,}")
+        key = key[:KEY_BYTES_MAX]
+    for name, value in record.headers:
+        room -= len(name.encode()) + len(value or b"")
+        if room < 0 or len(headers) == HEADERS_MAX:
+            break
+        headers.append({"name": name, "value": value or b""})
+    if len(headers) < len(record.headers):
+        cuts.append(f"of {len(record.headers):,} headers {len(headers):,}")
+    if len(record.value or b"") > MESSAGE_BYTES_MAX:
+        cuts.append(f"of {len(record.value):,} bytes {MESSAGE_BYTES_MAX:,}")
+    return key, headers, f" (kept here: {', '.join(cuts)})" if cuts else ""
 
 
 def _is_trace(trace_id: str) -> bool:

@@ -25,7 +25,7 @@ from neural_hive.streams.kernel.partition_log import Fenced, Indefinite, KafkaPa
 from neural_hive.streams.kernel.reading import RegistryAway
 from neural_hive.streams.kernel.recovery import BrokenLog, Recovered, last_acceptance, recover
 from neural_hive.streams.kernel.standing import StateView
-from neural_hive.streams.kernel.state import Store, Timer, TopicPosition
+from neural_hive.streams.kernel.state import Store, Timer, TopicPosition, row_key
 from neural_hive.streams.kernel.system import Committed, System
 from neural_hive.streams.kernel.transport import Batch
 from neural_hive.streams.kernel.unit import Cause, Work, cause_digest
@@ -357,7 +357,11 @@ class Partition:
     def _fire(self, work: Work, timer: Timer) -> None:
         if not self.fold.is_set(timer):
             return  # an earlier timer of this batch changed the aggregate
-        message_id = derived_id(timer.aggregate_id, timer.name, str(timer.due))
+        # After an outage timers that came due meanwhile fire in turn, each at its own time: an aggregate may come to wait
+        # for a time at which it was woken before. With its version this is another message, and no repeat.
+        row = self.fold.row(self.fold.aggregates[timer.aggregate], row_key(timer.aggregate, timer.aggregate_id))
+        version = row.version if row is not None else 0
+        message_id = derived_id(timer.aggregate_id, timer.name, str(timer.due), str(version))
         route = Route(timer.routing_id, timer.correlation_id, timer.trace_id)
         work.begin(Cause(message_id, cause_digest(message_id), route, timer.due, "", self.number, 0))
         try:

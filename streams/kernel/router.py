@@ -8,6 +8,7 @@ from typing import Any
 
 from neural_hive.schemas.codec import decode
 from neural_hive.schemas.envelope import Header
+from neural_hive.streams.kernel.inbox import check_forwarding, check_header
 from neural_hive.streams.kernel.system import System
 
 
@@ -22,6 +23,8 @@ def router_of(system: System, topic: str) -> System:
     def hand_on(unit: Any, record: Any) -> None:
         header = decode(record.value or b"", "message").head
         assert isinstance(header, Header)
+        check_header(header)
+        check_forwarding(record)
         unit.forward(target, record, header.routing_id)
 
     return router

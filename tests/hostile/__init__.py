@@ -1,0 +1,1 @@
+"""What arrives from outside, as bad as it can be made."""
