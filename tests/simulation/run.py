@@ -1,4 +1,4 @@
-"""Runs many simulated worlds, of the kernel and of the sink. A seed that fails is printed.
+"""Runs many simulated worlds: of the kernel, of the sink, of the real systems. A seed that fails is printed.
 
 python -m tests.simulation.run [SEEDS [FIRST]]
 """
@@ -10,12 +10,15 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from neural_hive.schemas import catalogue
 from tests.toy.harness import SCHEMAS
+
+if TYPE_CHECKING:
+    from tests.simulation.scenario import Scenario
 
 STEPS: Final = 150
 SHOWN_MAX: Final = 3
@@ -28,12 +31,25 @@ class Failed(AssertionError):
 
 def try_kernel(seed: int, **mutation: Any) -> Counter[str]:
     """Runs one world of the kernel and checks it; how many events of each type it made. Raises Failed."""
+    from tests.simulation.toy_scenario import Toy
+
+    return _try("kernel", seed, Toy, mutation)
+
+
+def try_hive(seed: int, **mutation: Any) -> Counter[str]:
+    """Runs one world of orchestrator and registry; the same."""
+    from tests.simulation.hive_scenario import Hive
+
+    return _try("hive", seed, Hive, mutation)
+
+
+def _try(what: str, seed: int, scenario: "type[Scenario]", mutation: dict[str, Any]) -> Counter[str]:
     from tests.simulation.oracle import check
     from tests.simulation.world import World
 
-    with _named("kernel", seed):
-        world = World(seed, **mutation)
-        world.run(STEPS)
+    with _named(what, seed):
+        world = World(seed, scenario, **mutation)
+        world.run(scenario.steps)
         return check(world)
 
 
@@ -75,7 +91,7 @@ def main(seeds: int = 10_000, first: int = 0) -> int:
     with silent_kernel():
         for seed in range(first, first + seeds):
             try:
-                kinds += try_kernel(seed) + try_sink(seed)
+                kinds += try_kernel(seed) + try_sink(seed) + try_hive(seed)
             except Failed as error:
                 failed.append(seed)
                 if len(failed) <= SHOWN_MAX:

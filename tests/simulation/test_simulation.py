@@ -1,18 +1,21 @@
-"""A thousand worlds in which everything goes wrong that can: kernel and sink lose and double nothing in any of them.
+"""Worlds in which everything goes wrong that can: kernel, sink and the real systems lose and double nothing in any.
 
 And one that is broken in a known way is found out.
 """
 
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
 from tests.simulation.mutants import MUTANTS
-from tests.simulation.run import Failed, try_kernel, try_sink
+from tests.simulation.run import Failed, try_hive, try_kernel, try_sink
 from tests.simulation.sink_world import SINK_MUTANTS
 
 SEEDS = 1_000
 AT_ONCE = 100
+HIVE_SEEDS = 200
+HIVE_AT_ONCE = 50
 SEEDS_UNTIL_CAUGHT = 60
 
 
@@ -51,6 +54,27 @@ def test_a_broken_sink_is_caught(name: str) -> None:
     raise AssertionError(f"{SEEDS_UNTIL_CAUGHT} worlds did not notice: {name}")
 
 
-@pytest.mark.parametrize("run", [try_kernel, try_sink])
+@pytest.mark.parametrize("first", range(0, HIVE_SEEDS, HIVE_AT_ONCE))
+def test_the_real_systems_end_all_that_they_accept(first: int) -> None:
+    kinds: Counter[str] = Counter()
+    for seed in range(first, first + HIVE_AT_ONCE):
+        kinds += try_hive(seed)
+    assert kinds["WorkflowStarted"] > 4 * HIVE_AT_ONCE
+    assert kinds["TicketDispatched"] > 5 * HIVE_AT_ONCE
+    rare = {"TicketCompensated", "TicketRetryScheduled", "SlotDenied", "WorkflowCompleted", "TicketTimedOut"}
+    assert rare <= kinds.keys()
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_real_systems_on_a_broken_kernel_are_caught(name: str) -> None:
+    for seed in range(SEEDS_UNTIL_CAUGHT):
+        try:
+            try_hive(seed, **MUTANTS[name])
+        except Failed:
+            return
+    raise AssertionError(f"{SEEDS_UNTIL_CAUGHT} worlds did not notice: {name}")
+
+
+@pytest.mark.parametrize("run", [try_kernel, try_sink, try_hive])
 def test_a_seed_gives_the_same_world_again(run: Callable[[int], object]) -> None:
     assert run(7) == run(7)

@@ -4,6 +4,8 @@ Everything happens in one thread, so a seed reproduces a run exactly. What is re
 units of work, transactions as the partition uses them, recovery, timers, the inbox. What is not: Kafka (broker.py),
 RocksDB (state.py), Faust and the network, whose faults the world makes itself: batches that come twice, late, or
 after their partition has moved; processes that are killed between any two steps, or wake up after they were replaced.
+
+Which systems run, what is said to them and by whom, a scenario says (scenario.py).
 """
 
 import random
@@ -15,23 +17,22 @@ from typing import Any, Final
 from neural_hive.schemas.codec import decode, encode_message
 from neural_hive.schemas.envelope import Header
 from neural_hive.schemas.topics import partition_of
-from neural_hive.streams.kernel.broadcast import Snapshot
 from neural_hive.streams.kernel.inbox import DEAD_LETTERS
 from neural_hive.streams.kernel.partition import Partition, Place
 from neural_hive.streams.kernel.partition_log import Fenced, PartitionLog
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.transport import Batch
 from tests.simulation.broker import Broker, SimulatedLog, Unanswered
+from tests.simulation.scenario import Act, Scenario
 from tests.simulation.state import Disk, MemoryStore
-from tests.toy.system import build
+from tests.simulation.view import SimulatedView
 
 PARTITIONS: Final = 2
-KEYS: Final = 5
 HOUR_US: Final = 3_600_000_000
 FAULTS: Final = ("crash", "crash", "crash", "unanswered", "replaced", "time passes")
 FIRST_FAULT_MAX: Final = 40  # steps until an armed fault happens
-SETTLING_ROUNDS: Final = 400
-COMMANDS, RESULTS = "toy.commands", "toy.results"
+SETTLING_ROUNDS: Final = 2_000
+Seat = tuple[str, int]  # a system's name, and one of its partitions
 
 
 class Crash(BaseException):
@@ -57,24 +58,17 @@ class Clock:
         self._broker.pass_time(max(int(seconds * 1e3), 1) * 1_000)
 
 
-class View:
-    """A broadcast view that never changes."""
-
-    def snapshot(self) -> Snapshot[frozenset[str]]:
-        """See Broadcast.snapshot."""
-        return Snapshot(frozenset(), {}, 0.0)
-
-
 class Process:
     """A worker: its disk outlives it, its partitions and what it has fetched do not."""
 
     def __init__(self, name: str, broker: Broker) -> None:
         self.name, self.clock = name, Clock(broker)
         self.disk: Disk = {}
-        self.partitions: dict[int, Partition] = {}
-        self.opening: set[int] = set()
-        self.fetched: dict[int, list[Batch]] = {}
+        self.partitions: dict[Seat, Partition] = {}
+        self.opening: set[Seat] = set()
+        self.fetched: dict[Seat, list[Batch]] = {}
         self.following: dict[tuple[str, int], int] = {}  # where the consumer reads next
+        self.views: dict[str, SimulatedView] = {}
 
     def die(self) -> None:
         """Killed: only the disk is left."""
@@ -82,6 +76,8 @@ class Process:
         self.opening.clear()
         self.fetched.clear()
         self.following.clear()
+        for view in self.views.values():
+            view.forget()
 
 
 class World:
@@ -90,28 +86,39 @@ class World:
     def __init__(
         self,
         seed: int,
+        scenario: type[Scenario],
         log_of: type[SimulatedLog] = SimulatedLog,
         partition_class: type[Partition] = Partition,
     ) -> None:
         self.chance = random.Random(seed)
         self.broker = Broker()
-        self.system: System = build()
-        self.processes = [Process(f"process-{n}", self.broker) for n in range(3)]
-        self.sent: dict[str, str] = {}  # message id → counter it raises, or ""
+        self.scenario = scenario(self)
+        self.systems: dict[str, System] = {system.name: system for system in self.scenario.systems}
+        self.seats: list[Seat] = [(name, n) for n in range(PARTITIONS) for name in self.systems]
+        self.processes = [self._process(f"process-{n}") for n in range(3)]
+        self.sent: dict[str, str] = {}  # message id → its routing id
         self.clocks_agree = self.chance.random() < 0.5
         self._log_of, self._partition_class = log_of, partition_class
         self._armed: tuple[int, str] | None = None
-        self._counts = dict.fromkeys((*self.system.topics, *self.system.event_topics), PARTITIONS)
-        self._counts |= {DEAD_LETTERS: PARTITIONS}
-        self._views: dict[str, Any] = {"blocks": View()}
+        topics = (t for system in self.systems.values() for t in (*system.topics, *system.event_topics))
+        self._counts = dict.fromkeys((*topics, DEAD_LETTERS), PARTITIONS)
+
+    def _process(self, name: str) -> Process:
+        process = Process(name, self.broker)
+        process.views = {
+            of: SimulatedView(view, self.broker, PARTITIONS, self.chance)
+            for system in self.systems.values()
+            for of, view in system.views.items()
+        }
+        return process
 
     def run(self, steps: int) -> None:
         """Lets things happen, then lets everything come to rest."""
-        for number in range(PARTITIONS):
-            self._guarded(self.processes[0], partial(self._open, self.processes[0], number))
-        acts: list[tuple[Callable[[], None], int]] = [
-            (self._publish, 30),
-            (self._work, 60),
+        for seat in self.seats:
+            self._guarded(self.processes[0], partial(self._open, self.processes[0], seat))
+        acts: list[tuple[Act, int]] = [
+            *self.scenario.acts(),
+            (self._work, 30 * (1 + len(self.systems))),
             (self._arm, 8),
             (self._kill, 2),
             (self._move, 4),
@@ -126,46 +133,24 @@ class World:
             act()
         self._come_to_rest()
 
-    # What may happen
-
-    def _publish(self) -> None:
-        for _ in range(self.chance.randint(1, 4)):
-            topic = self.chance.choice((COMMANDS, RESULTS))
-            match self.chance.choices(
-                ("add", "twice", "astray", "count down", "bad", "refused"), (20, 3, 2, 2, 1, 1)
-            )[0]:
-                case "add":
-                    self._send(topic, "AddToCounter", self._key(), amount=self.chance.randint(1, 2))
-                case "twice":
-                    key, amount = self._key(), self.chance.randint(1, 2)
-                    message_id = self._send(topic, "AddToCounter", key, amount=amount)
-                    self._send(topic, "AddToCounter", key, message_id, amount=amount)
-                case "astray":
-                    key = self._key()
-                    self._send(topic, "AddToCounter", key, at=1 - partition_of(key.encode(), 2), amount=1)
-                case "count down":
-                    key, delay_ms = f"closing-{self.chance.randrange(3)}", self.chance.randint(0, 20_000)
-                    self._send(COMMANDS, "StartCountdown", key, delay_ms=delay_ms)
-                    self._send(topic, "AddToCounter", key, amount=1)
-                case "bad":
-                    place = (topic, self.chance.randrange(PARTITIONS))
-                    self.broker.append(place, b"k", self.chance.randbytes(9))
-                case _:
-                    self._send(topic, "AddToCounter", self._key(), amount=self.chance.choice((-1, 666)))
-
-    def _key(self) -> str:
-        return f"counter-{self.chance.randrange(KEYS)}"
-
-    def _send(
-        self, topic: str, kind: str, key: str, message_id: str = "", at: int | None = None, **payload: int
+    def send(
+        self,
+        topic: str,
+        kind: str,
+        key: str,
+        payload: dict[str, Any],
+        message_id: str = "",
+        at: int | None = None,
     ) -> str:
+        """Writes a message to an input, to its key's partition or another; gives its id."""
         message_id = message_id or f"message-{len(self.sent)}"
         self.sent[message_id] = key
         header = Header(message_id, kind, self.broker.now, key, "", "", "", "", "test")
-        value = encode_message(header, {"counter_id": key, **payload})
         number = partition_of(key.encode(), PARTITIONS) if at is None else at
-        self.broker.append((topic, number), key.encode(), value)
+        self.broker.append((topic, number), key.encode(), encode_message(header, payload))
         return message_id
+
+    # What may happen
 
     def _work(self) -> None:
         """A process fetches, or takes a step with what it has fetched."""
@@ -174,23 +159,26 @@ class World:
             self._move()
             return
         process = self.chance.choice(owners)
-        number = self.chance.choice(list(process.partitions))
+        seat = self.chance.choice(list(process.partitions))
         if self.chance.random() < 0.5:
-            self._fetch(process, number)
+            self._fetch(process, seat)
         else:
             count = self.chance.randint(0, 3)
-            batches = process.fetched.get(number, [])[:count]
-            process.fetched[number] = process.fetched.get(number, [])[count:]
-            self._guarded(process, partial(process.partitions[number].step, batches))
+            batches = process.fetched.get(seat, [])[:count]
+            process.fetched[seat] = process.fetched.get(seat, [])[count:]
+            self._guarded(process, partial(process.partitions[seat].step, batches))
 
-    def _fetch(self, process: Process, number: int) -> None:
-        for topic in self.system.topics:
-            place = (topic, number)
-            at = process.following.setdefault(place, process.partitions[number].next[topic])
+    def _fetch(self, process: Process, seat: Seat) -> bool:
+        found = False
+        for topic in self.systems[seat[0]].topics:
+            place = (topic, seat[1])
+            at = process.following.setdefault(place, process.partitions[seat].next[topic])
             batch = self.broker.fetch(place, at, self.chance.randint(1, 10))
             if batch is not None:
-                process.fetched.setdefault(number, []).append(batch)
+                process.fetched.setdefault(seat, []).append(batch)
                 process.following[place] = batch.next
+                found = True
+        return found
 
     def _arm(self) -> None:
         """Something will go wrong at one of the next steps of a call."""
@@ -201,25 +189,25 @@ class World:
 
     def _move(self) -> None:
         """The group gives a partition to another process; its old owner may not hear of it."""
-        self._replace(self.chance.randrange(PARTITIONS), self.chance.random() < 0.5)
+        self._replace(self.chance.choice(self.seats), self.chance.random() < 0.5)
 
-    def _replace(self, number: int, told: bool) -> None:
-        owners = [process for process in self.processes if number in process.partitions]
-        others = [p for p in self.processes if p not in owners and number not in p.opening]
+    def _replace(self, seat: Seat, told: bool) -> None:
+        owners = [process for process in self.processes if seat in process.partitions]
+        others = [p for p in self.processes if p not in owners and seat not in p.opening]
         if not others:
             return
         if told:
             for process in owners:
-                process.partitions.pop(number).close()
-                process.fetched.pop(number, None)
+                process.partitions.pop(seat).close()
+                process.fetched.pop(seat, None)
         process = self.chance.choice(others)
-        self._guarded(process, partial(self._open, process, number))
+        self._guarded(process, partial(self._open, process, seat))
 
     def _deliver_again(self) -> None:
         """After a rebalance the consumer stands at the committed offset again, and what was buffered comes too."""
         for process in self.processes:
-            for number, partition in process.partitions.items():
-                for topic in self.system.topics:
+            for (name, number), partition in process.partitions.items():
+                for topic in self.systems[name].topics:
                     if self.chance.random() < 0.3:
                         process.following[topic, number] = self.chance.randint(0, partition.next[topic])
 
@@ -229,7 +217,8 @@ class World:
     def _hang(self) -> None:
         """A foreign transaction holds the end of a topic, until it is aborted."""
         foreign = f"foreign-{self.chance.randrange(1 << 30)}"
-        topic = self.chance.choice((*self.system.event_topics, COMMANDS))
+        system = self.chance.choice(list(self.systems.values()))
+        topic = self.chance.choice((*system.event_topics, system.topics[0]))
         place = (topic, self.chance.randrange(PARTITIONS))
         self.broker.append(place, b"k", b"aborted", transaction=self.broker.begin(foreign))
 
@@ -249,12 +238,14 @@ class World:
 
     # How it is carried out
 
-    def _open(self, process: Process, number: int) -> None:
+    def _open(self, process: Process, seat: Seat) -> None:
         open_log: Any = partial(self._log, process)
+        name, number = seat
+        system = self.systems[name]
         place = Place(
             {},
-            Path("state") / str(number),
-            {topic: f"id-{topic}" for topic in self.system.event_topics},
+            Path("state") / name / str(number),
+            {topic: f"id-{topic}" for topic in system.event_topics},
             self._counts,
             "logic",
             "state",
@@ -264,14 +255,13 @@ class World:
             lambda folder: MemoryStore(process.disk, folder, partial(self._reached, process, "")),  # type: ignore[arg-type, return-value]
             open_log,
         )
-        partition = self._partition_class(self.system, number, place, self._views)
-        process.opening.add(number)
+        views: Any = process.views
+        partition = self._partition_class(system, number, place, views)
+        process.opening.add(seat)
         partition.open()
-        process.opening.discard(number)
-        process.partitions[number] = partition
-        for (
-            topic
-        ) in self.system.topics:  # Faust seeks to the committed offsets, and may have batches buffered
+        process.opening.discard(seat)
+        process.partitions[seat] = partition
+        for topic in system.topics:  # Faust seeks to the committed offsets, and may have batches buffered
             process.following[topic, number] = partition.next[topic]
 
     def _log(self, process: Process, group: str, transactional_id: str, number: int) -> PartitionLog:
@@ -291,7 +281,8 @@ class World:
             case "unanswered" if transactional_id:
                 raise Unanswered(f"no answer at {step}")
             case "replaced" if transactional_id:
-                self._replace(int(transactional_id.rpartition(".")[2]), told=False)
+                name, _, number = transactional_id.rpartition(".")
+                self._replace((name, int(number)), told=False)
             case "time passes":
                 self.broker.pass_time(12_000_000)
             case _:
@@ -313,25 +304,29 @@ class World:
             self._work()
         for process in self.processes:
             process.die()
-        for number in range(PARTITIONS):
-            self._open(self.processes[number], number)
+        for seat in self.seats:
+            self._open(self.owner(seat), seat)
         for _ in range(SETTLING_ROUNDS):
-            self.broker.pass_time(60_000_000)
-            for number in range(PARTITIONS):
-                process = self.processes[number]
-                self._fetch(process, number)
-                process.partitions[number].step(process.fetched.pop(number, []))
+            self.broker.pass_time(self.scenario.rest())
+            for seat in self.seats:
+                process = self.owner(seat)
+                self._fetch(process, seat)
+                process.partitions[seat].step(process.fetched.pop(seat, []))
             if self._is_at_rest():
                 return
         raise AssertionError("the world does not come to rest")
 
+    def owner(self, seat: Seat) -> Process:
+        """Who has a partition at the end."""
+        return self.processes[seat[1]]
+
     def _is_at_rest(self) -> bool:
-        for number in range(PARTITIONS):
-            partition = self.processes[number].partitions[number]
+        for seat in self.seats:
+            (name, number), partition = seat, self.owner(seat).partitions[seat]
             if partition.fold.next_due < self.broker.now + HOUR_US:
                 return False
-            for topic in self.system.topics:
+            for topic in self.systems[name].topics:
                 end = len(self.broker.logs.get((topic, number), []))
-                if self.broker.groups.get((self.system.name, topic, number), 0) < end:
+                if self.broker.groups.get((name, topic, number), 0) < end:
                     return False
-        return not self.broker.open
+        return not self.broker.open and self.scenario.is_over()

@@ -1,0 +1,80 @@
+"""The toy system: counters that are raised, count down, are told nonsense and refuse it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from neural_hive.schemas.topics import partition_of
+from tests.simulation.history import History
+from tests.simulation.scenario import Act, Scenario
+from tests.toy.system import build
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+KEYS: Final = 5
+COMMANDS, RESULTS = "toy.commands", "toy.results"
+
+
+class Toy(Scenario):
+    """See above."""
+
+    steps: ClassVar = 150
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.systems = (build(),)
+
+    def acts(self) -> list[tuple[Act, int]]:
+        """See Scenario.acts."""
+        return [(self._publish, 30)]
+
+    def rest(self) -> int:
+        """See Scenario.rest."""
+        return 60_000_000
+
+    def check(self, history: History) -> None:
+        """Each input is answered, once: by one event of each aggregate that it speaks of, or by a dead letter."""
+        answered = set(history.refused)
+        seen = set()
+        for written in history.events:
+            head = written.envelope
+            cause = head.aggregate_type, head.aggregate_id, head.causation_id
+            assert cause not in seen, f"answered twice: {cause}"
+            seen.add(cause)
+            answered.add(head.causation_id)
+        lost = self.world.sent.keys() - answered
+        assert not lost, f"{len(lost)} of {len(self.world.sent)} lost: {sorted(lost)[:3]}"
+
+    def _publish(self) -> None:
+        chance = self.world.chance
+        for _ in range(chance.randint(1, 4)):
+            topic = chance.choice((COMMANDS, RESULTS))
+            match chance.choices(
+                ("add", "twice", "astray", "count down", "bad", "refused"), (20, 3, 2, 2, 1, 1)
+            )[0]:
+                case "add":
+                    self._send(topic, "AddToCounter", self._key(), amount=chance.randint(1, 2))
+                case "twice":
+                    key, amount = self._key(), chance.randint(1, 2)
+                    message_id = self._send(topic, "AddToCounter", key, amount=amount)
+                    self._send(topic, "AddToCounter", key, message_id, amount=amount)
+                case "astray":
+                    key = self._key()
+                    self._send(topic, "AddToCounter", key, at=1 - partition_of(key.encode(), 2), amount=1)
+                case "count down":
+                    key, delay_ms = f"closing-{chance.randrange(3)}", chance.randint(0, 20_000)
+                    self._send(COMMANDS, "StartCountdown", key, delay_ms=delay_ms)
+                    self._send(topic, "AddToCounter", key, amount=1)
+                case "bad":
+                    self.world.broker.append((topic, chance.randrange(2)), b"k", chance.randbytes(9))
+                case _:
+                    self._send(topic, "AddToCounter", self._key(), amount=chance.choice((-1, 666)))
+
+    def _key(self) -> str:
+        return f"counter-{self.world.chance.randrange(KEYS)}"
+
+    def _send(
+        self, topic: str, kind: str, key: str, message_id: str = "", at: int | None = None, **payload: int
+    ) -> str:
+        return self.world.send(topic, kind, key, {"counter_id": key, **payload}, message_id, at)
