@@ -357,8 +357,8 @@ class Partition:
     def _fire(self, work: Work, timer: Timer) -> None:
         if not self.fold.is_set(timer):
             return  # an earlier timer of this batch changed the aggregate
-        # After an outage timers that came due meanwhile fire in turn, each at its own time: an aggregate may come to wait
-        # for a time at which it was woken before. With its version this is another message, and no repeat.
+        # After an outage timers that came due meanwhile fire in turn, each at its own time: an aggregate may come to
+        # wait for a time at which it was woken before. With its version this is another message, and no repeat.
         row = self.fold.row(self.fold.aggregates[timer.aggregate], row_key(timer.aggregate, timer.aggregate_id))
         version = row.version if row is not None else 0
         message_id = derived_id(timer.aggregate_id, timer.name, str(timer.due), str(version))
