@@ -23,6 +23,9 @@ _PASSING: Final = (  # a leader is being elected, or has not heard of its topic 
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
 )
+# A question to a leader that was killed is never asked of the next one: librdkafka keeps at it until the time is over,
+# with all of a core. So the first try is short, and the next one is made by a client that asks who leads now.
+_FIRST_TRY_S: Final = 2.0
 _NO_GROUP: Final = "neural-hive.reader"  # confluent-kafka wants a name; nothing is ever joined or committed
 
 
@@ -203,12 +206,12 @@ def end_offsets(
 
     Of all records (read_uncommitted), or of those before the first open transaction (read_committed).
     """
-    return _offsets(_new_admin(config), partitions, OffsetSpec.latest(), isolation)
+    return _offsets(config, partitions, OffsetSpec.latest(), isolation)
 
 
 def begin_offsets(config: Config, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
     """The first offset that the log still has."""
-    return _offsets(_new_admin(config), partitions, OffsetSpec.earliest(), "read_uncommitted")
+    return _offsets(config, partitions, OffsetSpec.earliest(), "read_uncommitted")
 
 
 class Ranges:
@@ -258,7 +261,7 @@ def _new_admin(config: Config) -> AdminClient:
 
 
 def _offsets(
-    admin: AdminClient, partitions: Iterable[tuple[str, int]], spec: OffsetSpec, isolation: Isolation
+    config: Config, partitions: Iterable[tuple[str, int]], spec: OffsetSpec, isolation: Isolation
 ) -> dict[tuple[str, int], int]:
     wanted = {TopicPartition(topic, partition): spec for topic, partition in partitions}
     if not wanted:
@@ -267,15 +270,18 @@ def _offsets(
         IsolationLevel.READ_COMMITTED if isolation == "read_committed" else IsolationLevel.READ_UNCOMMITTED
     )
     deadline = time.monotonic() + CALL_TIMEOUT_S
+    admin, try_s = _new_admin(config), _FIRST_TRY_S
     while True:
-        answers = admin.list_offsets(wanted, isolation_level=level, request_timeout=CALL_TIMEOUT_S)
+        answers = admin.list_offsets(wanted, isolation_level=level, request_timeout=try_s)
         found: dict[tuple[str, int], int] = {}
         try:
             for asked, answer in answers.items():
-                found[asked.topic, asked.partition] = answer.result(CALL_TIMEOUT_S + 1).offset
+                found[asked.topic, asked.partition] = answer.result(try_s + 1).offset
             return found
         except KafkaException as error:
             reason = error.args[0]
-            if reason.code() not in _PASSING or time.monotonic() > deadline:
+            if reason.code() not in (*_PASSING, KafkaError._TIMED_OUT) or time.monotonic() > deadline:
                 raise UnreadableLog(f"{asked.topic}:{asked.partition}: {reason.str()}") from error
+            if reason.code() == KafkaError._TIMED_OUT:
+                admin, try_s = _new_admin(config), try_s * 1.5
         time.sleep(_POLL_S)

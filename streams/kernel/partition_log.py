@@ -66,12 +66,20 @@ class KafkaPartitionLog:
     ) -> None:
         self._config, self._transactional_id = dict(config), transactional_id
         self.partition, self._stall_s = partition, stall_s
-        self._group = Consumer(
-            {**_SILENT, **config, "group.id": group, "isolation.level": "read_uncommitted"}
-        )
-        self._ranges = Ranges(config, self._group)
+        self._group_settings = {
+            **_SILENT,
+            **config,
+            "group.id": group,
+            "isolation.level": "read_uncommitted",
+        }
+        self._ask_anew()
         self._producer: Producer | None = None
         self._abandoned = 0
+
+    def _ask_anew(self) -> None:
+        """Another client: one that saw a broker die may call a partition unknown for ever, where others read it."""
+        self._group = Consumer(self._group_settings)
+        self._ranges = Ranges(self._config, self._group)
 
     def take_over(self) -> None:
         """See PartitionLog.take_over."""
@@ -103,6 +111,7 @@ class KafkaPartitionLog:
         try:
             return {tp.topic: max(tp.offset, -1) for tp in self._group.committed(asked, CALL_TIMEOUT_S)}
         except KafkaException as error:
+            self._ask_anew()
             raise self._explained(error) from error
 
     def range(self, topic: str) -> tuple[int, int]:
@@ -110,6 +119,7 @@ class KafkaPartitionLog:
         try:
             return self._ranges.of_partition(topic, self.partition)
         except UnreadableLog as error:
+            self._ask_anew()
             raise Indefinite(str(error)) from error
 
     def read(self, topic: str, first: int, end: int) -> Iterator[Record]:
