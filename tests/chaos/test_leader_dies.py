@@ -39,7 +39,7 @@ class LostItsWay:
 def test_a_client_that_knows_a_partition_no_more_is_replaced(three: EmbeddedKafka) -> None:
     kafka = {"bootstrap.servers": three.bootstrap}
     log: Any = KafkaPartitionLog(kafka, "toy", "toy.0", 0, 1.0)
-    log._ranges = Ranges(kafka, LostItsWay())  # type: ignore[arg-type]
+    log._ranges = Ranges(kafka, LostItsWay())
     with pytest.raises(Indefinite, match="Unknown partition"):
         log.range("spread")
     assert log.range("spread") == (0, 0)
