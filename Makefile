@@ -9,14 +9,16 @@ FIRST ?= 0
 KILLS ?= 100
 SEED ?= 1
 EVENTS ?= 100000
+INPUTS ?= 1000000
 
-.PHONY: help demo test simulate chaos bench check format lock clean
+.PHONY: help demo test simulate chaos fuzz bench check format lock clean
 
 help:
 	@echo "make demo     set up, start the system, run a real plan to the end and check the outcome"
 	@echo "make test     run the tests against the real broker and engine"
 	@echo "make simulate run the kernel in SEEDS=10000 simulated worlds full of faults"
 	@echo "make chaos    kill processes of a whole system at random while it works: KILLS=100 SEED=1 EVENTS=100000"
+	@echo "make fuzz     send INPUTS=1000000 hostile bytes, messages and plan files"
 	@echo "make bench    measure the kernel's rate"
 	@echo "make check    format, lint, types, layers, schemas"
 	@echo "make format   apply the formatter and the safe lint fixes"
@@ -41,6 +43,9 @@ simulate: $(VENV)/.installed
 
 chaos: $(VENV)/.installed
 	$(BIN)/python -m tests.chaos.run --kills $(KILLS) --seed $(SEED) --events $(EVENTS) $(ARGS)
+
+fuzz: $(VENV)/.installed
+	$(BIN)/python -m tests.hostile.run $(INPUTS) $(FIRST)
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench.kernel

@@ -16,7 +16,7 @@ import yaml
 DEPTH_MAX: Final = 32
 _NULLS: Final = ("", "~", "null", "Null", "NULL")
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}:,]|[^\s\[\]{}:,"]+')
-_NO_KEY: Final = "\0"  # stands in a path until the key is read
+_NO_KEY: Final[Any] = object()  # stands in a path until the key is read; no key is equal to it
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 DocumentPath = tuple[str | int, ...]
@@ -177,7 +177,7 @@ def _json_places(text: str) -> Iterator[tuple[DocumentPath, Place]]:
             path[-1] = path[-1] + 1 if isinstance(path[-1], int) else _NO_KEY
         elif word in "]}":
             path.pop()
-        elif path and path[-1] == _NO_KEY:
+        elif path and path[-1] is _NO_KEY:
             key = word
         else:
             yield tuple(path), Place(line, token.start() - line_start + 1)

@@ -35,6 +35,7 @@ from neural_hive.documents import BadDocument, Document, DocumentPath, read_docu
 
 FILE_BYTES_MAX: Final = 32 * 1024 * 1024  # a plan in the log has at most 8 MB; a file has indentation too
 ERRORS_MAX: Final = 20
+FIELD_CHARS_MAX: Final = 200  # of a field's name in an error
 TEN_MINUTES_MS: Final = 600_000
 
 
@@ -134,9 +135,15 @@ def _decision(document: Document, where: str, name: str, check: bool) -> Decisio
         raise BadPlan([f"{where}: a plan must be a mapping with `tasks`"])
     try:
         decision = Plan.model_validate(document.value).decision(name)
+        msgspec.json.encode(decision)  # whether all its texts are texts
+        errors = report.of_rules(decision) if check else []
     except ValidationError as error:
         raise BadPlan(report.of_types(error)) from None
-    errors = report.of_rules(decision) if check else []
+    except UnicodeEncodeError as error:
+        half = error.object[error.start : error.start + 1]
+        raise BadPlan(
+            [f"{where}: a text holds {half!a}, half a character: nobody could write it down"]
+        ) from None
     if errors:
         raise BadPlan(errors)
     return decision
@@ -209,8 +216,9 @@ def _words(problem: Any) -> str:
 
 
 def _field(path: DocumentPath) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return text.lstrip(".") or "plan"
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+    readable = text.encode(errors="backslashreplace").decode()
+    return (readable if len(readable) <= FIELD_CHARS_MAX else readable[: FIELD_CHARS_MAX - 1] + "…") or "plan"
 
 
 def plan_document(decision: DecisionConsolidated) -> dict[str, Any]:

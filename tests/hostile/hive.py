@@ -200,9 +200,8 @@ def _registration(agent_id: str) -> dict[str, Any]:
 
 def _plan(chance: Random, decision_id: str) -> dict[str, Any]:
     """A plan that would be carried out."""
-    shape: dict[str, list[str]] = chance.choice(
-        ({"a": []}, {"a": [], "b": ["a"]}, {"a": [], "b": ["a"], "c": ["a", "b"]})
-    )
+    whole_shape: dict[str, list[str]] = {"a": [], "b": ["a"], "c": ["a", "b"]}
+    shape = {name: whole_shape[name] for name in TASKS[: chance.randint(1, 3)]}
     schema = catalogue.schema_of(catalogue.current("DecisionConsolidated").id)
     whole: dict[str, Any] = samples.fixed(schema)["payload"]
     task = whole["tasks"][0]
