@@ -22,7 +22,7 @@ NAMES: Final = ("agent-0", "agent-1", "agent-2")
 ABLE: Final = "agent-able"  # who does all there is at the end
 ABILITIES: Final = ((), ("a",), ("a", "b"))
 OUTCOMES: Final = (
-    *[Outcome.COMPLETED] * 6,
+    *[Outcome.COMPLETED] * 12,
     Outcome.FAILED,
     Outcome.FAILED,
     Outcome.TIMED_OUT,
@@ -66,7 +66,7 @@ class Agents:
                 pass
 
     def work(self) -> None:
-        """One of them reads what it was given, or says how far it has come."""
+        """One of them reads what it was given, and says how far it has come."""
         self._read_on()
         if not self._jobs:
             return

@@ -24,6 +24,15 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 ENDS = ("WorkflowCompleted", "WorkflowFailed", "WorkflowCancelled")
+UNDONE_BY_NOBODY = "TicketCompensationFailed"  # also if no agent took it in time
+ATTEMPT_ENDS = (
+    "TicketCompleted",
+    "TicketFailed",
+    "TicketTimedOut",
+    "TicketCancelled",
+    "TicketCompensated",
+    UNDONE_BY_NOBODY,
+)
 REFUSALS = ("BadRecord", "UnknownSchema", "Rejected")
 Claim = tuple[str, str, int, int]  # agent, ticket, attempt, allocation
 
@@ -40,6 +49,7 @@ def check(world: World, history: History) -> None:
     _check_plans(history)
     _check_workflows(world, history)
     _check_dispatches(history)
+    _check_attempts(history)
     _check_results(world, history)
     _check_slots(world, history)
     _check_talk(history)
@@ -123,6 +133,21 @@ def _check_dispatches(history: History) -> None:
         attempts.add(attempt)
 
 
+def _check_attempts(history: History) -> None:
+    """An attempt ends once, at the agent that it was given to, and before the next one begins."""
+    working: dict[str, tuple[int, str]] = {}  # ticket → attempt and agent
+    for written in _of(history, "TicketDispatched", *ATTEMPT_ENDS):
+        told = written.payload
+        ticket_id = told["ticket_id"]
+        if written.kind == "TicketDispatched":
+            assert ticket_id not in working, f"two attempts at once: {told}"
+            working[ticket_id] = told["attempt"], told["allocated_agent_id"]
+        elif told["agent_id"] and (ticket_id in working or written.kind != UNDONE_BY_NOBODY):
+            by = told["attempt"], told["agent_id"]
+            assert working.pop(ticket_id, None) == by, f"{written.kind} of nobody's attempt: {told}"
+    assert not working, f"attempts that never ended: {working}"
+
+
 def _check_results(world: World, history: History) -> None:
     """The first report that can be true ends its attempt, unless something else ended it before."""
     given = {
@@ -185,10 +210,11 @@ def _check_talk(history: History) -> None:
     granted = Counter(_claims(history, ANSWERS, "SlotsGranted", "slots"))
     denied = Counter(_claims(history, ANSWERS, "SlotsDenied", "slots"))
     assert asked == Counter(map(_claim, _of(history, "TicketAllocated"))), "claims and requests differ"
+    reserving = {message.header.message_id for message in history.messages(COMMANDS, "ReserveSlots")}
     heard = Counter(
         _claim(w)
         for w in _of(history, "SlotRequested", "SlotGranted", "SlotDenied")
-        if w.envelope.source_topic == COMMANDS and w.envelope.causation_id in _reserving(history)
+        if w.envelope.source_topic == COMMANDS and w.envelope.causation_id in reserving
     )
     assert heard == asked, f"requests were lost or doubled: {asked - heard} {heard - asked}"
     assert granted == Counter(map(_claim, _of(history, "SlotGranted"))), "grants and their messages differ"
@@ -200,10 +226,6 @@ def _check_talk(history: History) -> None:
     assert not open_claims, f"nobody gave back {sorted(open_claims)[:3]}"
     tried = [w for w in _of(history, "SlotReturned") if w.payload["domain"] and w.payload["outcome"] in TRIED]
     assert len(tried) == sum(1 for _ in _of(history, "TrailReinforced")), "outcomes and trails differ"
-
-
-def _reserving(history: History) -> set[str]:
-    return {message.header.message_id for message in history.messages(COMMANDS, "ReserveSlots")}
 
 
 def _claim(written: Written) -> Claim:

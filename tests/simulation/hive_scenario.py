@@ -36,14 +36,15 @@ if TYPE_CHECKING:
 
 PLANS, COMMANDS = "plans.consensus", "orchestration.commands"
 WORKFLOWS_MAX: Final = 6
-ABANDONED: Final = 0.2  # how often no agent lives at the end
+ABANDONED: Final = 0.1  # how often no agent lives at the end
 TALKING_US, BUSY_US, IDLE_US, OVER_US = 100_000, 3_000_000, 20_000_000, 60_000_000
 
 
 class Hive(Scenario):
     """See above."""
 
-    steps: ClassVar = 300
+    steps: ClassVar = 600
+    clock_shifts: ClassVar = 1  # an hour later every deadline has passed
 
     def __init__(self, world: World) -> None:
         super().__init__(world)

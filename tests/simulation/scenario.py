@@ -18,6 +18,7 @@ class Scenario:
     """A world makes one of these for itself."""
 
     steps: ClassVar[int]  # of a run
+    clock_shifts: ClassVar[int] = 3  # how often clocks jump, beside the rest
     systems: tuple[System, ...]
 
     def __init__(self, world: World) -> None:

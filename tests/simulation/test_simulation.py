@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.simulation.hive_mutants import HIVE_MUTANTS, broken
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.run import Failed, try_hive, try_kernel, try_sink
 from tests.simulation.sink_world import SINK_MUTANTS
@@ -70,6 +71,17 @@ def test_the_real_systems_on_a_broken_kernel_are_caught(name: str) -> None:
     for seed in range(SEEDS_UNTIL_CAUGHT):
         try:
             try_hive(seed, **MUTANTS[name])
+        except Failed:
+            return
+    raise AssertionError(f"{SEEDS_UNTIL_CAUGHT} worlds did not notice: {name}")
+
+
+@pytest.mark.parametrize("name", HIVE_MUTANTS)
+def test_a_broken_system_is_caught(name: str) -> None:
+    for seed in range(SEEDS_UNTIL_CAUGHT):
+        try:
+            with broken(name):
+                try_hive(seed)
         except Failed:
             return
     raise AssertionError(f"{SEEDS_UNTIL_CAUGHT} worlds did not notice: {name}")

@@ -128,7 +128,7 @@ class World:
             (self._lose_disk, 1),
         ]
         if not self.clocks_agree:
-            acts.append((self._shift_clocks, 3))
+            acts.append((self._shift_clocks, self.scenario.clock_shifts))
         for act in self.chance.choices([a for a, _ in acts], [w for _, w in acts], k=steps):
             act()
         self._come_to_rest()

@@ -1,0 +1,92 @@
+"""Systems that are broken on purpose, to see whether the oracle of the real ones notices."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import msgspec
+
+from neural_hive.aggregates.slot import SlotGranted, SlotOutcome
+from neural_hive.aggregates.ticket import Status, reports
+from neural_hive.streams import registry_slots
+from neural_hive.streams.orchestrator_flow import Flow
+from neural_hive.streams.registry_slots import Answers
+
+Broken = tuple[Any, str, Callable[..., Any]]  # whose, which, and what instead
+
+
+def _one_too_many() -> Broken:
+    """The registry gives away one slot more than there is."""
+    real = registry_slots._room
+
+    def room(*about: Any) -> Any:
+        found = real(*about)
+        return msgspec.structs.replace(found, capacity=found.capacity + 1)
+
+    return registry_slots, "_room", room
+
+
+def _unheard_grants() -> Broken:
+    """Who waited for a slot and gets one is not told."""
+    real = Answers.note
+
+    def note(self: Answers, events: Iterable[Any]) -> None:
+        real(self, (e for e in events if not (isinstance(e, SlotGranted) and e.held > 1)))
+
+    return Answers, "note", note
+
+
+def _kept_slots() -> Broken:
+    """Slots of attempts that never began are not given back."""
+    real = Flow.send
+
+    def send(self: Flow) -> None:
+        for claim, releases in self._releases.items():
+            self._releases[claim] = [r for r in releases if r.outcome is not SlotOutcome.WITHDRAWN]
+        real(self)
+
+    return Flow, "send", send
+
+
+def _repeated_requests() -> Broken:
+    """What the registry is told is told twice."""
+    real = Flow._tell
+
+    def tell(self: Flow, *message: Any) -> None:
+        real(self, *message)
+        real(self, *message)
+
+    return Flow, "_tell", tell
+
+
+def _any_retry() -> Broken:
+    """What must be delivered once at most is tried again."""
+
+    def can_retry(ticket: Any, now: int) -> bool:
+        went_wrong = ticket.status in (Status.FAILED, Status.TIMED_OUT)
+        return went_wrong and 1 <= ticket.attempt <= ticket.created.task.max_retries
+
+    return reports, "can_retry", can_retry
+
+
+def _any_report() -> Broken:
+    """A report counts whatever attempt and agent it speaks of."""
+    return reports, "_stale", lambda ticket, command: "" if ticket.attempt else "never given"
+
+
+HIVE_MUTANTS = {
+    "one slot too many": _one_too_many,
+    "grants that nobody hears of": _unheard_grants,
+    "slots that are kept": _kept_slots,
+    "requests sent twice": _repeated_requests,
+    "AT_MOST_ONCE tried again": _any_retry,
+    "reports of any attempt": _any_report,
+}
+
+
+@contextmanager
+def broken(name: str) -> Iterator[None]:
+    """While it lasts the systems are broken in one way."""
+    with patch.object(*HIVE_MUTANTS[name]()):
+        yield
