@@ -359,7 +359,9 @@ class Partition:
             return  # an earlier timer of this batch changed the aggregate
         # After an outage timers that came due meanwhile fire in turn, each at its own time: an aggregate may come to
         # wait for a time at which it was woken before. With its version this is another message, and no repeat.
-        row = self.fold.row(self.fold.aggregates[timer.aggregate], row_key(timer.aggregate, timer.aggregate_id))
+        row = self.fold.row(
+            self.fold.aggregates[timer.aggregate], row_key(timer.aggregate, timer.aggregate_id)
+        )
         version = row.version if row is not None else 0
         message_id = derived_id(timer.aggregate_id, timer.name, str(timer.due), str(version))
         route = Route(timer.routing_id, timer.correlation_id, timer.trace_id)
