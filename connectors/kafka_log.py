@@ -5,12 +5,21 @@ Recovery and replay read through this one place, so that both see the same recor
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from heapq import merge
 from typing import Any, Final, Literal
 
 import msgspec
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
 Config = Mapping[str, Any]
 Isolation = Literal["read_uncommitted", "read_committed"]
@@ -247,12 +256,27 @@ class Ranges:
                 first, end = self._consumer.get_watermark_offsets(
                     TopicPartition(topic, partition), CALL_TIMEOUT_S
                 )
-                return first, end
+                return _told(first), _told(end)
             except KafkaException as error:
                 reason = error.args[0]
                 if reason.code() not in _PASSING or time.monotonic() > deadline:
                     raise UnreadableLog(f"{topic}:{partition}: {reason.str()}") from error
             time.sleep(_POLL_S)
+
+
+def offset_told(answer: Future[ListOffsetsResultInfo], timeout_s: float) -> int:
+    """The offset in a broker's answer to `list_offsets`. Raises KafkaException: there is none, or not yet."""
+    return _told(answer.result(timeout_s).offset)
+
+
+def _told(offset: int) -> int:
+    """librdkafka answers −1001 and no error where it could not ask the leader: it must not pass for an offset.
+
+    As an end it would say that a log was read to its end; as a beginning it would stand for the group's offset.
+    """
+    if offset == OFFSET_INVALID:
+        raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE, "the leader could not be asked"))
+    return offset
 
 
 def _new_admin(config: Config) -> AdminClient:
@@ -276,7 +300,7 @@ def _offsets(
         found: dict[tuple[str, int], int] = {}
         try:
             for asked, answer in answers.items():
-                found[asked.topic, asked.partition] = answer.result(try_s + 1).offset
+                found[asked.topic, asked.partition] = offset_told(answer, try_s + 1)
             return found
         except KafkaException as error:
             reason = error.args[0]

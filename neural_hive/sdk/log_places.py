@@ -15,6 +15,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from neural_hive.connectors.kafka_log import offset_told
 from neural_hive.connectors.publisher import KAFKA_LOG
 from neural_hive.following import unreachable
 
@@ -102,7 +103,7 @@ class LogPlaces:
             answers = self._admin.list_offsets(
                 asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_CALL_TIMEOUT_S
             )
-            return {(p.topic, p.partition): a.result(_CALL_TIMEOUT_S + 1).offset for p, a in answers.items()}
+            return {(p.topic, p.partition): offset_told(a, _CALL_TIMEOUT_S + 1) for p, a in answers.items()}
         except KafkaException as error:
             raise unreachable(self._kafka, error) from error
 

@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, NewTopic
 
+from neural_hive.connectors import kafka_log
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
-from neural_hive.connectors.kafka_log import Ranges, end_offsets
+from neural_hive.connectors.kafka_log import Ranges, begin_offsets, end_offsets
 from neural_hive.connectors.ports import HOST
 from neural_hive.streams.kernel.partition_log import Indefinite, KafkaPartitionLog
 from tests.conftest import wait_known
@@ -43,6 +45,28 @@ def test_a_client_that_knows_a_partition_no_more_is_replaced(three: EmbeddedKafk
     with pytest.raises(Indefinite, match="Unknown partition"):
         log.range("spread")
     assert log.range("spread") == (0, 0)
+
+
+class KnowsNothing:
+    """A client that could not ask the leader, says no offset, and calls that no error; then one that could."""
+
+    def __init__(self) -> None:
+        self.offsets = [OFFSET_INVALID, 7]
+
+    def list_offsets(self, wanted: Any, **_: Any) -> dict[Any, Future[ListOffsetsResultInfo]]:
+        answer: Future[ListOffsetsResultInfo] = Future()
+        answer.set_result(ListOffsetsResultInfo(self.offsets.pop(0), 0, -1))
+        return dict.fromkeys(wanted, answer)
+
+    def get_watermark_offsets(self, *_: Any) -> tuple[int, int]:
+        return 0, self.offsets.pop(0)
+
+
+def test_no_offset_does_not_pass_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    client: Any = KnowsNothing()
+    assert Ranges({}, client).of_partition("spread", 0) == (0, 7)
+    monkeypatch.setattr(kafka_log, "_new_admin", lambda _: KnowsNothing())
+    assert begin_offsets({}, [("spread", 0)]) == end_offsets({}, [("spread", 0)]) == {("spread", 0): 7}
 
 
 @pytest.mark.slow
