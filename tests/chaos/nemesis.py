@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from neural_hive.streams.systems import SYSTEMS
 from tests.chaos.cluster import AGENTS, BROKERS, REAL_WORKER, WORKERS, Cluster
-from tests.chaos.progress import Places, Progress, known, recovery_s
+from tests.chaos.progress import Places, Progress, known, recovered
 
 GIVE_UP_S: Final = 120.0
 STOPPED_S: Final = (11.0, 15.0)  # longer than the session time-out of processors, 10 s
@@ -46,12 +46,13 @@ class Blow(msgspec.Struct, frozen=True):
 
 
 class Hit(msgspec.Struct, frozen=True):
-    """A blow that was struck, and when all that it concerned went on; None: it did not."""
+    """A blow that was struck, and after what time all that it concerned went on."""
 
     what: str
     name: str
     at_s: float
-    recovery_s: float | None
+    recovery_s: float
+    still: list[str]  # the partitions that did not go on in time
 
 
 def names_of(kind: str) -> tuple[str, ...]:
@@ -127,11 +128,15 @@ class Nemesis:
         waker = threading.Timer(blow.stopped_s, self._cluster.wake, (blow.name, pid))
         if blow.stopped_s:
             waker.start()
-        took_s = recovery_s(look, at, before, GIVE_UP_S)
+        found = recovered(look, at, before, GIVE_UP_S)
         if blow.stopped_s:
             waker.join()
-        self.hits.append(Hit(blow.told, blow.name, round(at - self._began, 1), took_s))
-        went_on = "did not go on" if took_s is None else f"went on after {took_s:.1f} s"
+        self.hits.append(
+            Hit(blow.told, blow.name, round(at - self._began, 1), found.took_s, sorted(found.still))
+        )
+        went_on = f"went on after {found.took_s:.1f} s"
+        if found.still:
+            went_on = f"did not go on in {', '.join(sorted(found.still))}"
         self._tell(f"{len(self.hits)}/{self._kills} {blow.name} {blow.told.split()[-1]}: {went_on}")
 
     def _wait_pid(self, name: str) -> int | None:

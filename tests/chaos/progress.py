@@ -117,21 +117,30 @@ class Progress:
         self._rows.close()
 
 
-def recovery_s(look: Look, since: float, before: Places, give_up_s: float) -> float | None:
-    """How long after `since` every partition had done something again; None: not in time.
+class Recovered(msgspec.Struct, frozen=True):
+    """How long it took until every partition had done something again, and those that had not in time."""
+
+    took_s: float
+    still: list[str]
+
+
+def recovered(look: Look, since: float, before: Places, give_up_s: float) -> Recovered:
+    """Waits until every partition has done something since it was looked at, or until it is given up.
 
     The load goes on, so every partition has something to do; waiting for it counts.
     """
     then = _done(before)
+    still = [f"{group}:{partition}" for group, partition in then]
     while time.monotonic() - since < give_up_s:
         try:
             now = _done(look())
         except Unknown:
             now = then
-        if all(now[partition] > done for partition, done in then.items()):
-            return time.monotonic() - since
+        still = [f"{place[0]}:{place[1]}" for place, done in then.items() if now[place] <= done]
+        if not still:
+            break
         time.sleep(LOOK_EVERY_S)
-    return None
+    return Recovered(round(time.monotonic() - since, 1), still)
 
 
 def _done(places: Places) -> dict[tuple[str, int], int]:

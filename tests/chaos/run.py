@@ -71,7 +71,11 @@ def run(data: Path, kills: int, seed: int, events: int = 0, tell: Tell = lambda 
         finally:
             progress.close()
             ends.close()
-        late = [f"{hit.name} ({hit.what}) did not go on" for hit in nemesis.hits if hit.recovery_s is None]
+        late = [
+            f"{hit.name} ({hit.what}): {', '.join(hit.still)} did not go on"
+            for hit in nemesis.hits
+            if hit.still
+        ]
         return Report(
             seed,
             nemesis.hits,
@@ -122,7 +126,7 @@ def _rest(cluster: Cluster, load: Load, ends: Ends, progress: Progress) -> list[
 def _recoveries(hits: Sequence[Hit]) -> dict[str, Recovery]:
     times: dict[str, list[float]] = defaultdict(list)
     for hit in hits:
-        if hit.recovery_s is not None:
+        if not hit.still:
             times[hit.what].append(hit.recovery_s)
             times["all"].append(hit.recovery_s)
     return {what: _recovery(sorted(found)) for what, found in sorted(times.items())}
