@@ -183,6 +183,7 @@ class Runner:
                 states,
                 STALL_S,
                 self._read,
+                member=slot,
             )
 
         def tell(ready: bool) -> None:

@@ -52,6 +52,7 @@ class Place(msgspec.Struct, frozen=True):
     open_store: Callable[[Path], Store] = Store
     open_log: Callable[[str, str, int], PartitionLog] | None = None
     """Makes the log of a group, a transactional id and a partition; None: Kafka's."""
+    member: str = ""  # the instance id by which the group knows this process
 
 
 class Partition:
@@ -124,7 +125,7 @@ class Partition:
         if self._log is None:
             place, about = self.place, (self.system.name, self.name, self.number)
             made = place.open_log(*about) if place.open_log else None
-            self._log = made or KafkaPartitionLog(place.kafka, *about, place.stall_s)
+            self._log = made or KafkaPartitionLog(place.kafka, *about, place.stall_s, place.member)
         return self._log
 
     def _recover(self) -> tuple[Recovered, AcceptLog | None]:

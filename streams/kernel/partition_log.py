@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from neural_hive.connectors.kafka_log import Ranges, Record, UnreadableLog, read_committed
+from neural_hive.streams.kernel.membership import owner_of
 from neural_hive.streams.kernel.unit import Output
 
 CALL_TIMEOUT_S: Final = 30.0
@@ -62,9 +63,17 @@ class KafkaPartitionLog:
     """See PartitionLog. One transactional producer, made anew whenever the partition is taken over."""
 
     def __init__(
-        self, config: Mapping[str, Any], group: str, transactional_id: str, partition: int, stall_s: float
+        self,
+        config: Mapping[str, Any],
+        group: str,
+        transactional_id: str,
+        partition: int,
+        stall_s: float,
+        member: str = "",
     ) -> None:
+        """`member`: the instance id by which the group knows this process; empty: it is in no group."""
         self._config, self._transactional_id = dict(config), transactional_id
+        self._member, self._group_id = member, group
         self.partition, self._stall_s = partition, stall_s
         self._group_settings = {
             **_SILENT,
@@ -83,11 +92,19 @@ class KafkaPartitionLog:
 
     def take_over(self) -> None:
         """See PartitionLog.take_over."""
-        self._producer = Producer(self._producer_settings())
         try:
+            if self._producer is not None:
+                self._check_owner()
+            self._producer = Producer(self._producer_settings())
             self._producer.init_transactions(CALL_TIMEOUT_S)
         except KafkaException as error:
             raise self._explained(error) from error
+
+    def _check_owner(self) -> None:
+        """Who takes a partition over again may have been away, and must not fence its new owner. Raises Fenced."""
+        owner = owner_of(self._config, self._group_id, self.partition) if self._member else ""
+        if owner not in ("", self._member):
+            raise Fenced(f"{self._transactional_id}: the group has given the partition to {owner}")
 
     def _producer_settings(self) -> dict[str, Any]:
         return {
