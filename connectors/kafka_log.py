@@ -266,7 +266,10 @@ class Ranges:
 
 def offset_told(answer: Future[ListOffsetsResultInfo], timeout_s: float) -> int:
     """The offset in a broker's answer to `list_offsets`. Raises KafkaException: there is none, or not yet."""
-    return _told(answer.result(timeout_s).offset)
+    try:
+        return _told(answer.result(timeout_s).offset)
+    except TimeoutError as error:  # the client's own time-out comes late where it gets no processor time
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from error
 
 
 def _told(offset: int) -> int:
