@@ -132,8 +132,12 @@ class Toy:
 
     def start_sharing(self, workers: int, wait_s: float = WAIT_S) -> list[int]:
         """Starts workers and waits until each has partitions of its own. Returns their indexes."""
-        until = time.monotonic() + wait_s
         self.start(workers)
+        return self.wait_sharing(workers, wait_s)
+
+    def wait_sharing(self, workers: int, wait_s: float = WAIT_S) -> list[int]:
+        """Starts what is missing of so many workers, and waits as `start_sharing` does."""
+        until = time.monotonic() + wait_s
         while True:
             self.keep_alive(workers)
             owners = {index: owned for index in range(len(self.workers)) if (owned := self.owned(index))}
