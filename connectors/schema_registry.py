@@ -19,6 +19,8 @@ from neural_hive.schemas.shape import full_name, unsafe_problems
 
 LEVEL: Final = "FULL_TRANSITIVE"
 _NOT_FOUND: Final = 404
+_NO_SUCH: Final = frozenset({400, 404, 422})  # how registries say that an id is none of theirs
+_ID_MAX: Final = 2**31 - 1
 _SHOWN_MAX: Final = 100
 
 
@@ -141,7 +143,10 @@ def _refuse_taken_id(client: SchemaRegistryClient, row: Registered) -> None:
 
 
 def _name_of(text: str) -> str:
-    schema = orjson.loads(text)
+    try:
+        schema = orjson.loads(text)
+    except orjson.JSONDecodeError:  # Protobuf
+        schema = None
     return full_name(schema) if isinstance(schema, dict) and "name" in schema else text[:_SHOWN_MAX]
 
 
@@ -173,14 +178,28 @@ class ForeignSchemas:
         self.schema = lru_cache(kept_max)(self._fetched)
 
     def _fetched(self, schema_id: int) -> dict[str, Any]:
-        """The whole Avro schema. Raises UnknownSchema: the registry has none, or one that is not safe to read."""
+        """The whole Avro schema. Raises UnknownSchema: the registry has none, or one that cannot be read here.
+
+        SchemaRegistryError and the errors of its HTTP client: the registry was not asked, and may have it.
+        """
+        if not 0 < schema_id <= _ID_MAX:
+            raise UnknownSchema(f"schema id {schema_id} is none that a registry gives")
         try:
             answer = self._client.get_schema(schema_id)
         except SchemaRegistryError as error:
-            if error.http_status_code == _NOT_FOUND:
+            if error.http_status_code in _NO_SUCH:
                 raise UnknownSchema(f"schema id {schema_id} is not in the registry either") from error
             raise
-        schema = orjson.loads(answer.schema_str)
-        if unsafe := unsafe_problems(schema):
-            raise UnknownSchema(f"schema id {schema_id} cannot be read here: {'; '.join(unsafe)}")
-        return dict(schema)
+        if answer.schema_type not in (None, "AVRO"):
+            raise UnknownSchema(f"schema id {schema_id} is of type {answer.schema_type}, not AVRO")
+        return _readable(schema_id, answer.schema_str or "")
+
+
+def _readable(schema_id: int, text: str) -> dict[str, Any]:
+    try:
+        schema = orjson.loads(text)
+    except orjson.JSONDecodeError as error:  # some registries do not tell the type of a schema
+        raise UnknownSchema(f"schema id {schema_id} is no Avro schema: {error}") from error
+    if unsafe := unsafe_problems(schema):
+        raise UnknownSchema(f"schema id {schema_id} cannot be read here: {'; '.join(unsafe)}")
+    return dict(schema)

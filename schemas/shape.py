@@ -55,7 +55,10 @@ def _checked(schema: Any) -> list[Problem]:
         return [Problem(True, f"not an Avro schema: {innermost}")]
     if not isinstance(schema, dict) or schema.get("type") != "record":
         return [Problem(True, "a schema of this system is a record")]
-    return list(_problems(schema, "", {}, ()))
+    try:
+        return list(_problems(schema, "", {}, ()))
+    except (AttributeError, LookupError, TypeError) as error:  # attributes that the library does not look at
+        return [Problem(True, f"not an Avro schema: {type(error).__name__}: {error}")]
 
 
 def _problems(node: Any, path: str, named: dict[str, Any], above: tuple[str, ...]) -> Iterator[Problem]:

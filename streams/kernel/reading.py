@@ -42,16 +42,33 @@ class MessageReader:
         if why and time.monotonic() - at < ASK_AGAIN_S:
             raise UnknownSchema(why)
         try:
-            reader = ForeignReader(fetch(number))
+            reader = _reader_of(number, _looked_up(fetch, number))
         except UnknownSchema as error:
             _make_room(self._refused)
             self._refused[number] = (time.monotonic(), str(error))
             raise
-        except Exception as error:
-            raise RegistryAway(f"schema id {number} cannot be looked up: {error}") from error
         _make_room(self._readers)
         self._readers[number] = reader
         return reader
+
+
+def _looked_up(fetch: Fetch, number: int) -> dict[str, Any]:
+    try:
+        return fetch(number)
+    except UnknownSchema:
+        raise
+    except Exception as error:
+        raise RegistryAway(f"schema id {number} cannot be looked up: {error}") from error
+
+
+def _reader_of(number: int, schema: dict[str, Any]) -> ForeignReader:
+    """Raises UnknownSchema: whatever is wrong with a schema that is there will be wrong with it tomorrow."""
+    try:
+        return ForeignReader(schema)
+    except UnknownSchema:
+        raise
+    except Exception as error:
+        raise UnknownSchema(f"schema id {number} cannot be used: {type(error).__name__}: {error}") from error
 
 
 def _make_room(kept: dict[int, Any]) -> None:
