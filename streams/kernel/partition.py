@@ -222,7 +222,7 @@ class Partition:
             if record.offset < at:
                 continue  # Faust hands over again what it had buffered before a rebalance
             self._handle(work, record)
-            if len(work.outputs) > TRANSACTION_OUTPUTS_MAX or work.output_bytes > TRANSACTION_BYTES_MAX:
+            if _is_full(work):
                 self._commit(work, {batch.topic: record.offset + 1})
                 work = self._new_work()
         if batch.next > self.next[batch.topic]:
@@ -343,11 +343,12 @@ class Partition:
             return
         self._ends = None
         due = [timer for timer in self.fold.due_timers(asked_at) if timer not in self._stuck_timers]
-        for first in range(0, len(due), LATE_TIMERS_MAX):
-            work = self._new_work()
-            for timer in due[first : first + LATE_TIMERS_MAX]:
-                self._fire(work, timer)
-            self._commit(work, {})
+        work = self._new_work()
+        for count, timer in enumerate(due, 1):
+            self._fire(work, timer)
+            if count == len(due) or count % LATE_TIMERS_MAX == 0 or _is_full(work):
+                self._commit(work, {})
+                work = self._new_work()
         self.fold.rescan_timers()
         if self.fold.next_due <= asked_at:
             # Only timers whose handler failed are left behind: look past them.
@@ -379,6 +380,11 @@ class Partition:
 
     def _input_ends(self) -> dict[str, int]:
         return {topic: self.log.range(topic)[1] for topic in self._inputs}
+
+
+def _is_full(work: Work) -> bool:
+    """Whether the transaction shall hold no more."""
+    return len(work.outputs) > TRANSACTION_OUTPUTS_MAX or work.output_bytes > TRANSACTION_BYTES_MAX
 
 
 __all__ = ["Fenced", "Partition", "Place"]
