@@ -10,6 +10,9 @@ KILLS ?= 100
 SEED ?= 1
 EVENTS ?= 100000
 INPUTS ?= 1000000
+BENCH ?=
+ROUNDS ?= 5
+MINUTES ?= 60
 
 .PHONY: help demo test simulate chaos fuzz bench check format lock clean
 
@@ -19,7 +22,7 @@ help:
 	@echo "make simulate run the kernel in SEEDS=10000 simulated worlds full of faults"
 	@echo "make chaos    kill processes of a whole system at random while it works: KILLS=100 SEED=1 EVENTS=100000"
 	@echo "make fuzz     send INPUTS=1000000 hostile bytes, messages and plan files"
-	@echo "make bench    measure the kernel's rate"
+	@echo "make bench    measure beside peers on the same work: BENCH=kernel ROUNDS=5"
 	@echo "make check    format, lint, types, layers, schemas"
 	@echo "make format   apply the formatter and the safe lint fixes"
 	@echo "make clean    remove the virtual environment and caches"
@@ -47,8 +50,14 @@ chaos: $(VENV)/.installed
 fuzz: $(VENV)/.installed
 	$(BIN)/python -m tests.hostile.run $(INPUTS) $(FIRST)
 
-bench: $(VENV)/.installed
-	$(BIN)/python -m bench.kernel
+# Peers have an environment of their own: their pins and ours exclude each other.
+$(VENV)-bench/.installed: bench/peers/requirements.lock
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bench/peers/requirements.lock
+	touch $@
+
+bench: $(VENV)/.installed $(VENV)-bench/.installed
+	$(BIN)/python -m bench.run $(BENCH) --rounds $(ROUNDS) $(ARGS)
 
 check: $(VENV)/.installed
 	$(BIN)/ruff format --check .
@@ -65,6 +74,7 @@ format: $(VENV)/.installed
 lock:
 	$(BIN)/uv pip compile --quiet --custom-compile-command "make lock" --universal --generate-hashes --no-emit-index-url --python-version 3.11 pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --custom-compile-command "make lock" --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --custom-compile-command "make lock" --universal --generate-hashes --no-emit-index-url --python-version 3.11 bench/peers/requirements.in -o bench/peers/requirements.lock
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis

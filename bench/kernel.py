@@ -1,114 +1,110 @@
-"""The kernel's rate: records of 300 bytes in, one event each out, in the normal exactly-once configuration.
+"""The kernel and its peers at the same work: records of 300 bytes in, for each key a chain of Avro events out.
 
-`python -m bench.kernel [RECORDS] [RUNS]` starts a broker, publishes to a topic, runs one worker until all is committed,
-and prints events/s between the first and the last event's append times, for each run and their median.
+Every contender reads the same topic from its beginning in a process of its own. Its rate is that of its committed
+events between the first and the last append time, so nobody's start counts. Neural Hive runs as it always does.
 """
 
-import multiprocessing
-import os
-import statistics
-import sys
 import tempfile
-import time
-import uuid
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import msgspec
-from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+import psutil
 
-from neural_hive.aggregates.aggregate import Aggregate
+from bench.figures import Figures, Goal, Series, in_turn, ratio
+from bench.kernel_contenders import (
+    BYTEWAX,
+    BYTEWAX_RECOVERY,
+    HIVE,
+    HIVE_TWICE,
+    LOOP,
+    QUIX_EXACTLY,
+    Contender,
+    contenders,
+)
+from bench.topics import Stopped, fill, new_topics, wait_for, written
+from neural_hive.connectors.child import Child, tail
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
-from neural_hive.connectors.kafka_log import CommittedLog, end_offsets
-from neural_hive.schemas.catalogue import FOLDERS_VARIABLE
-from neural_hive.streams.kernel.system import System
-from neural_hive.streams.runner import run_system
-from tests.toy.counter import COUNTER, Counter, Raise
-from tests.toy.harness import SCHEMAS
 
-KEYS, PARTITIONS, RECORD_BYTES = 5_000, 4, 300
+RECORDS: Final = 200_000
+KEYS: Final = 5_000
+RECORD_BYTES: Final = 300
+Tell = Callable[[str], None]
 
 
-def build(source: str, events: str, name: str) -> System:
-    """A system that raises a counter for each record of a foreign topic."""
-    counters: Aggregate[Counter] = msgspec.structs.replace(COUNTER, topic=events)
-    system = System(name, (counters,), (__name__,))
+class Run(msgspec.Struct, frozen=True):
+    """What one run of a contender took."""
 
-    @system.on_raw(source)
-    def count(unit: Any, record: Any) -> None:
-        unit.execute(counters, record.key.decode(), Raise(1))
-
-    return system
+    rate: float  # events/s
+    cpu_us: float  # processor time of its own processes for one event, start included
 
 
-def work(bootstrap: str, data: str, source: str, events: str, name: str) -> None:
-    """One worker."""
-    run_system(build(source, events, name), {"bootstrap.servers": bootstrap}, Path(data))
+def measure(rounds: int, tell: Tell, records: int = RECORDS) -> list[Figures]:
+    """All contenders, `rounds` times in alternating order, on one broker."""
+    found: dict[str, list[Run]] = defaultdict(list)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, EmbeddedKafka(Path(folder)) as kafka:
+        sources = {part: _source(kafka.bootstrap, int(records * part)) for part in (1.0, 0.1)}
+        everyone = contenders()
+        for number in range(rounds):
+            for index in in_turn(len(everyone), number):
+                contender = everyone[index]
+                run = _run(kafka.bootstrap, sources[contender.part], contender, int(records * contender.part))
+                found[contender.name].append(run)
+                tell(f"{contender.name}: {run.rate:,.0f} events/s, {run.cpu_us:.1f} µs of CPU an event")
+    return [_rates(found), _costs(found)]
 
 
-def main(records: int, runs: int) -> None:
-    """All runs, on a broker of their own."""
-    os.environ[FOLDERS_VARIABLE] = str(SCHEMAS)
-    with tempfile.TemporaryDirectory() as folder, EmbeddedKafka(Path(folder)) as kafka:
-        rates = []
-        for _ in range(runs):
-            rates.append(measure(kafka.bootstrap, records))
-            print(f"{records} events, {rates[-1]:,.0f} events/s", flush=True)
-    print(f"median {statistics.median(rates):,.0f} events/s")
+def _source(bootstrap: str, records: int) -> str:
+    topics = new_topics(bootstrap)
+    fill(bootstrap, topics.source, records, KEYS, RECORD_BYTES)
+    return topics.source
 
 
-def measure(bootstrap: str, records: int) -> float:
-    """One run: events per second."""
-    suffix = uuid.uuid4().hex[:6]
-    source, events, name = f"bench.source.{suffix}", f"bench.events.{suffix}", f"bench.{suffix}"
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    times = {"message.timestamp.type": "LogAppendTime"}
-    topics = [NewTopic(topic, PARTITIONS, 1, config=times) for topic in (source, events, "dead.letters")]
-    for future in admin.create_topics(topics).values():
+def _run(bootstrap: str, source: str, contender: Contender, records: int) -> Run:
+    topics = new_topics(bootstrap, source)
+    with tempfile.TemporaryDirectory(prefix="bench-run-") as folder:
+        children: list[Child] = []
         try:
-            future.result()
-        except Exception as error:
-            if "exists" not in str(error):
-                raise
-    publish(bootstrap, source, records)
-    with tempfile.TemporaryDirectory() as data:
-        worker = multiprocessing.get_context("spawn").Process(
-            target=work, args=(bootstrap, data, source, events, name)
-        )
-        worker.start()
-        try:
-            first_ms, last_ms, count = wait(bootstrap, events, records)
+            for number in range(contender.processes):
+                own = Path(folder) / str(number)
+                own.mkdir()
+                children.append(contender.start(topics, own))
+            try:
+                wait_for(topics, records)
+            except Stopped as error:
+                raise Stopped(f"{contender.name}: {error}\n{tail(Path(folder) / '0' / 'out.log')}") from error
+            cpu_s = sum(_cpu_s(child.pid) for child in children)
         finally:
-            worker.terminate()
-            worker.join()
-    return count / (last_ms - first_ms) * 1000
+            for child in children:
+                child.kill()
+    found = written(topics)
+    if found.count != records:
+        raise RuntimeError(f"{contender.name} wrote {found.count:,} events for {records:,} records")
+    return Run(found.rate, cpu_s / records * 1e6)
 
 
-def publish(bootstrap: str, topic: str, records: int) -> None:
-    """Fills the source."""
-    producer = Producer(
-        {"bootstrap.servers": bootstrap, "linger.ms": 20, "compression.type": "lz4"}
-        | {"queue.buffering.max.messages": 1_000_000, "partitioner": "murmur2_random"}
-    )
-    value = os.urandom(RECORD_BYTES)
-    for number in range(records):
-        producer.produce(topic, value, f"key-{number % KEYS}".encode())
-        producer.poll(0)
-    producer.flush()
+def _cpu_s(pid: int) -> float:
+    process = psutil.Process(pid)
+    times = [p.cpu_times() for p in (process, *process.children(recursive=True))]
+    return sum(t.user + t.system for t in times)
 
 
-def wait(bootstrap: str, topic: str, records: int) -> tuple[int, int, int]:
-    """Waits for all events; append time of the first and of the last, ms, and how many there are."""
-    config = {"bootstrap.servers": bootstrap}
-    places = [(topic, partition) for partition in range(PARTITIONS)]
-    while sum(end_offsets(config, places, "read_committed").values()) < records:
-        time.sleep(0.2)
-    time.sleep(1)
-    stamps = [r.timestamp_ms for place in places for r in CommittedLog(config, *place, 0)]
-    return min(stamps), max(stamps), len(stamps)
+def _rates(found: dict[str, list[Run]]) -> Figures:
+    series = [Series(name, [run.rate for run in runs]) for name, runs in found.items()]
+    best = max((BYTEWAX, BYTEWAX_RECOVERY), key=lambda name: ratio(series, name, HIVE))
+    goals = [
+        Goal("twice Bytewax's best", 2.0, ratio(series, HIVE, best)),
+        Goal("3.5 × Quix Streams, exactly once", 3.5, ratio(series, HIVE, QUIX_EXACTLY)),
+        Goal("75 % of the loop without a framework", 0.75, ratio(series, HIVE, LOOP)),
+        Goal("two processes make 1.7 × one", 1.7, ratio(series, HIVE_TWICE, HIVE)),
+    ]
+    title = f"Kernel: {RECORD_BYTES}-byte records, {KEYS:,} keys, state, hash chain"
+    return Figures("kernel", title, "events/s", series, goals)
 
 
-if __name__ == "__main__":
-    given = [int(argument) for argument in sys.argv[1:3]]
-    main(*given, *(400_000, 5)[len(given) :])
+def _costs(found: dict[str, list[Run]]) -> Figures:
+    series = [Series(name, [run.cpu_us for run in runs]) for name, runs in found.items()]
+    title = "Kernel: processor time of the contender for one event, its start included"
+    return Figures("kernel-cpu", title, "µs/event", series, [])

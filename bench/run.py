@@ -1,0 +1,77 @@
+"""Runs the benchmarks, Neural Hive and its peers in turn, and writes what was measured.
+
+python -m bench.run [NAME ...] [--rounds N] [--json FILE] [--markdown FILE]
+"""
+
+import argparse
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from bench import kernel
+from bench.figures import Figures, markdown
+from bench.kernel_contenders import NoPeers
+
+Tell = Callable[[str], None]
+ALL: Final[dict[str, Callable[[int, Tell], list[Figures]]]] = {
+    "kernel": kernel.measure,
+}
+
+
+def main() -> int:
+    """The command."""
+    given = _arguments()
+    began = time.monotonic()
+
+    def tell(line: str) -> None:
+        print(f"{time.monotonic() - began:7.1f} {line}", flush=True)
+
+    found: list[Figures] = []
+    try:
+        for name in given.names or ALL:
+            tell(f"— {name}, {given.rounds} rounds, load {os.getloadavg()[0]:.1f}")
+            found += ALL[name](given.rounds, tell)
+    except NoPeers as error:
+        print(error, file=sys.stderr)
+        return 2
+    text = "\n\n".join(f"## {figures.title}\n\n{markdown(figures)}" for figures in found)
+    print(text)
+    if given.markdown:
+        given.markdown.write_text(text + "\n")
+    if given.json:
+        given.json.write_bytes(
+            msgspec.json.format(msgspec.json.encode({"machine": _machine(), "figures": found}))
+        )
+    return 0
+
+
+def _arguments() -> Any:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument(
+        "names", nargs="*", choices=[*ALL, []], metavar="NAME", default=[], help=f"of {', '.join(ALL)}"
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="write the figures as JSON")
+    parser.add_argument("--markdown", type=Path, help="write the tables as Markdown")
+    return parser.parse_args()
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "load_1m": os.getloadavg()[0],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""Topics for one measurement: made, filled, and watched until all is there."""
+
+import os
+import time
+import uuid
+
+import msgspec
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from neural_hive.connectors.kafka_log import CommittedLog, end_offsets
+
+PARTITIONS = 4
+_LOOK_EVERY_S = 0.5
+_STILL_MAX_S = 180.0
+
+
+class Topics(msgspec.Struct, frozen=True):
+    """Where one run reads and writes; `name` is free for its group."""
+
+    bootstrap: str
+    source: str
+    events: str
+    name: str
+
+
+class Stopped(RuntimeError):
+    """Nothing more arrived, and not all is there."""
+
+
+def new_topics(bootstrap: str, source: str = "") -> Topics:
+    """Fresh topics on the broker; `source`: one that is filled already."""
+    suffix = uuid.uuid4().hex[:6]
+    topics = Topics(
+        bootstrap, source or f"bench.source.{suffix}", f"bench.events.{suffix}", f"bench.{suffix}"
+    )
+    _create(bootstrap, {topics.source, topics.events, "dead.letters"})
+    return topics
+
+
+def _create(bootstrap: str, names: set[str]) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    wanted = names - set(admin.list_topics(timeout=30).topics)
+    times = {"message.timestamp.type": "LogAppendTime"}
+    made = admin.create_topics([NewTopic(name, PARTITIONS, 1, config=times) for name in wanted])
+    for future in made.values():
+        future.result(30)
+
+
+def fill(bootstrap: str, topic: str, records: int, keys: int, record_bytes: int) -> None:
+    """Publishes records of random bytes under `keys` keys."""
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "linger.ms": 20,
+            "compression.type": "lz4",
+            "queue.buffering.max.messages": 1_000_000,
+            "partitioner": "murmur2_random",
+        }
+    )
+    value = os.urandom(record_bytes)
+    for number in range(records):
+        producer.produce(topic, value, f"key-{number % keys}".encode())
+        if number % 1_000 == 0:
+            producer.poll(0)
+    producer.flush()
+
+
+def wait_for(topics: Topics, records: int) -> None:
+    """Waits until so many committed records stand in the events' topic. Raises Stopped."""
+    config = {"bootstrap.servers": topics.bootstrap}
+    places = [(topics.events, partition) for partition in range(PARTITIONS)]
+    before, moved_at = -1, time.monotonic()
+    while (found := sum(end_offsets(config, places, "read_committed").values())) < records:
+        if found != before:
+            before, moved_at = found, time.monotonic()
+        elif time.monotonic() - moved_at > _STILL_MAX_S:
+            raise Stopped(f"{found:,} of {records:,} events, and nothing came for {_STILL_MAX_S:g} s")
+        time.sleep(_LOOK_EVERY_S)
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What stands in the events' topic."""
+
+    count: int
+    first_ms: int  # append times
+    last_ms: int
+
+    @property
+    def rate(self) -> float:
+        """Events a second, from the first append to the last."""
+        return self.count / max(self.last_ms - self.first_ms, 1) * 1000
+
+
+def written(topics: Topics) -> Written:
+    """Counts the committed records and their append times."""
+    config = {"bootstrap.servers": topics.bootstrap}
+    stamps = [
+        record.timestamp_ms
+        for partition in range(PARTITIONS)
+        for record in CommittedLog(config, topics.events, partition, 0)
+    ]
+    return Written(len(stamps), min(stamps), max(stamps))
