@@ -116,8 +116,16 @@ class Flow:
             release = _release(before, before.slot, events)
             self._releases.setdefault((before.slot.agent_id, workflow_id), []).append(release)
         if after.slot is not None and after.slot != before.slot:
-            request = _request(after, after.slot)
+            request = _request(after, after.slot, self._deadline_of(after))
             self._requests.setdefault((after.slot.agent_id, workflow_id), []).append(request)
+
+    def _deadline_of(self, ticket: Ticket) -> int:
+        """Until when an attempt may begin: the workflow's deadline can have moved since the ticket was made."""
+        return (
+            ticket.deadline_at
+            if ticket.compensates
+            else self.workflow(ticket.created.workflow_id).deadline_at
+        )
 
     def send(self) -> None:
         """Tells the registry which slots are wanted, and which no more."""
@@ -150,10 +158,10 @@ def _release(before: Ticket, slot: Slot, events: Sequence[Event]) -> SlotRelease
     return SlotRelease(before.created.ticket_id, slot.attempt, outcome, domain, slot.allocation)
 
 
-def _request(ticket: Ticket, slot: Slot) -> SlotRequest:
+def _request(ticket: Ticket, slot: Slot, deadline_at: int) -> SlotRequest:
     """The lease ends when the attempt must have ended if it begins at the last moment: whoever keeps a slot longer has
     lost its ticket.
     """
     after_deadline_ms = START_WITHIN_MS + ticket.created.task.timeout_ms + 2 * GRACE_MS
-    lease_ends_at = ticket.deadline_at + after_deadline_ms * 1_000
+    lease_ends_at = deadline_at + after_deadline_ms * 1_000
     return SlotRequest(ticket.created.ticket_id, slot.attempt, ticket.place, lease_ends_at, slot.allocation)

@@ -286,6 +286,24 @@ def test_another_deadline_moves_the_timer_and_later_dispatches() -> None:
         assert isinstance(refused, WorkflowCommandRefused)
 
 
+HOUR_MS = 3_600_000
+
+
+def prolonged(*tasks: object) -> Run:
+    """A workflow whose first tasks are dispatched, which had an hour, and has ten now; three have passed."""
+    run = started(*tasks, deadline_ms=HOUR_MS)
+    run.ask(AdjustQos("d-1", "it takes longer", deadline_ms=10 * HOUR_MS), "longer")
+    run.unit.now += 3 * HOUR_MS * 1_000
+    return run
+
+
+def test_what_becomes_ready_after_the_first_deadline_is_dispatched_before_the_second() -> None:
+    run = prolonged(task("a"), task("b", "a"))
+    run.answer(run.waiting[0])
+    assert [dispatch.task_id for dispatch in run.waiting] == ["b"]
+    assert run.waiting[0].deadline_at == run.workflow.started_at + 10 * HOUR_MS * 1_000
+
+
 def test_a_request_about_what_is_not_there_is_rejected() -> None:
     run = started(task("a"))
     for message in (
