@@ -1,10 +1,11 @@
-"""Kills by a seed: which process, how, how many at once, how long between."""
+"""Kills by a seed: which process, how, how long between; others recover meanwhile."""
 
 import random
 import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Final
 
 import msgspec
@@ -16,8 +17,8 @@ from tests.chaos.progress import Places, Progress, known, recovered
 
 GIVE_UP_S: Final = 120.0
 STOPPED_S: Final = (11.0, 15.0)  # longer than the session time-out of processors, 10 s
-PAUSE_S: Final = (0.2, 3.0)
-APART_S: Final = 1.5  # the processes of one strike are hit within this time
+PAUSE_S: Final = (0.0, 4.0)  # between two blows
+AT_ONCE: Final = 3  # blows that not all has recovered from
 WEIGHTS: Final = {
     "orchestrator": 5,
     "registry": 4,
@@ -28,7 +29,6 @@ WEIGHTS: Final = {
     "broker": 2,
 }
 ZOMBIES: Final = {"orchestrator": 0.2, "registry": 0.2, "projector": 0.15}  # stopped and woken, not killed
-AT_ONCE: Final = (0.6, 0.3, 0.1)  # one, two, three kinds
 
 
 class Blow(msgspec.Struct, frozen=True):
@@ -36,8 +36,12 @@ class Blow(msgspec.Struct, frozen=True):
 
     kind: str
     name: str
-    after_s: float
     stopped_s: float = 0.0
+
+    @property
+    def target(self) -> str:
+        """What is hit again only when it has recovered: a process, or brokers, of which one at a time may be away."""
+        return self.kind if self.kind == "broker" else self.name
 
     @property
     def told(self) -> str:
@@ -64,21 +68,11 @@ def names_of(kind: str) -> tuple[str, ...]:
     return AGENTS if kind == "agent" else (kind,)
 
 
-def strike(random_: random.Random, left: int) -> list[Blow]:
-    """The next strike: different kinds, at most `left` processes."""
-    count = min(random_.choices((1, 2, 3), AT_ONCE)[0], left)
-    kinds: list[str] = []
-    while len(kinds) < count:
-        kind = random_.choices(tuple(WEIGHTS), tuple(WEIGHTS.values()))[0]
-        if kind not in kinds:
-            kinds.append(kind)
-    return [_blow(random_, kind) for kind in kinds]
-
-
-def _blow(random_: random.Random, kind: str) -> Blow:
-    name, after_s = random_.choice(names_of(kind)), random_.uniform(0, APART_S)
+def next_blow(random_: random.Random) -> Blow:
+    """The next one."""
+    kind = random_.choices(tuple(WEIGHTS), tuple(WEIGHTS.values()))[0]
     stopped_s = random_.uniform(*STOPPED_S) if random_.random() < ZOMBIES.get(kind, 0) else 0.0
-    return Blow(kind, name, after_s, stopped_s)
+    return Blow(kind, random_.choice(names_of(kind)), stopped_s)
 
 
 class Nemesis:
@@ -92,18 +86,24 @@ class Nemesis:
         self._admin = AdminClient({**cluster.settings.kafka_config(), "log_level": 2})
 
     def run(self) -> None:
-        """All strikes; after each, everything that was hit goes on before the next one."""
-        while len(self.hits) < self._kills:
-            blows = strike(self._random, self._kills - len(self.hits))
-            threads = [threading.Thread(target=self._hit, args=(blow,)) for blow in blows]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            time.sleep(self._random.uniform(*PAUSE_S))
+        """All blows; up to AT_ONCE that what they concern has not recovered from."""
+        with ThreadPoolExecutor(AT_ONCE, "blow") as pool:
+            while len(self.hits) < self._kills:
+                under_way: dict[str, Future[None]] = {}
+                for _ in range(self._kills - len(self.hits)):
+                    self._strike(pool, under_way, next_blow(self._random))
+                for blow in under_way.values():
+                    blow.result()
+
+    def _strike(self, pool: ThreadPoolExecutor, under_way: dict[str, Future[None]], blow: Blow) -> None:
+        time.sleep(self._random.uniform(*PAUSE_S))
+        for other in [found for target, found in under_way.items() if target == blow.target]:
+            other.result()
+        while len(busy := [found for found in under_way.values() if not found.done()]) >= AT_ONCE:
+            wait(busy, return_when=FIRST_COMPLETED)
+        under_way[blow.target] = pool.submit(self._hit, blow)
 
     def _hit(self, blow: Blow) -> None:
-        time.sleep(blow.after_s)
         if blow.kind == "broker":
             self._wait_in_sync()
         progress = Progress(self._cluster.settings)

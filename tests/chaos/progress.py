@@ -83,23 +83,25 @@ class Progress:
     """All parts of one system. Not for several threads: each takes one of its own."""
 
     def __init__(self, settings: Settings) -> None:
-        self._systems = {
-            name: Group(settings, name, list(build(settings).topics)) for name, build in SYSTEMS.items()
-        }
-        self._agents = {
-            name: Group(settings, f"worker.{name}", ["execution.tickets"]) for name in (*AGENTS, REAL_WORKER)
-        }
-        self._rows = Rows(settings)
+        self._settings = settings
+        self._groups: dict[str, Group] = {}
+        self._rows: Rows | None = None
+
+    def _group(self, name: str) -> Group:
+        if name not in self._groups:
+            inputs = list(SYSTEMS[name](self._settings).topics) if name in SYSTEMS else ["execution.tickets"]
+            group = name if name in SYSTEMS else f"worker.{name}"
+            self._groups[name] = Group(self._settings, group, inputs)
+        return self._groups[name]
 
     def look(self, kind: str, name: str) -> Places:
         """What must go on when a process of a kind was killed. Raises Unknown."""
-        if kind in self._systems:
-            return self._systems[kind]()
-        if name in self._agents:
-            return self._agents[name]()
+        if kind in SYSTEMS or name in (*AGENTS, REAL_WORKER):
+            return self._group(kind if kind in SYSTEMS else name)()
         if kind in ("projector", "clickhouse"):
+            self._rows = self._rows or Rows(self._settings)
             return self._rows()
-        return {place: at for group in self._systems.values() for place, at in group().items()}
+        return {place: at for system in SYSTEMS for place, at in self._group(system)().items()}
 
     def inputs(self) -> int:
         """How many records (and transaction markers) stand in the inputs of all systems. Raises Unknown."""
@@ -112,9 +114,10 @@ class Progress:
 
     def close(self) -> None:
         """Lets brokers and server go."""
-        for group in (*self._systems.values(), *self._agents.values()):
+        for group in self._groups.values():
             group.close()
-        self._rows.close()
+        if self._rows is not None:
+            self._rows.close()
 
 
 class Recovered(msgspec.Struct, frozen=True):
