@@ -1,6 +1,7 @@
 """What an event changes: the same code live and in recovery, so that the state is always the fold of the log."""
 
 from bisect import bisect_left, insort
+from collections.abc import Container
 from typing import Any
 
 import msgspec
@@ -206,9 +207,9 @@ class Fold:
         self._changed.clear()
         self._undo.clear()
 
-    def rescan_timers(self) -> None:
+    def rescan_timers(self, passed_over: Container[Timer] = ()) -> None:
         """Finds the earliest timer again after some were fired or dropped."""
-        self.next_due = next((timer.due for _, timer in self.store.timers()), NEVER)
+        self.next_due = next((t.due for _, t in self.store.timers() if t not in passed_over), NEVER)
 
     @property
     def changes(self) -> int:

@@ -1,6 +1,7 @@
 """From a record to its handler: decode, check the route, find the handler; and what becomes of what fails."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +13,7 @@ from neural_hive.schemas.codec import BadRecord, Decoded, encode_message
 from neural_hive.schemas.envelope import Header
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, partition_of
 from neural_hive.streams.kernel.fold import Route
+from neural_hive.streams.kernel.state import Timer
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.unit import ORIGIN_HEADER, Cause, Output, cause_digest
 
@@ -22,6 +24,7 @@ KEY_BYTES_MAX = 64 * 1024  # of a dead letter, and what its headers may take: it
 HEADERS_MAX = 1_000
 FORWARDED_HEADERS_BYTES_MAX = 32 * 1024  # a topic's limit leaves 64 KB around the largest value
 _TRACE_DIGITS = 32
+_LAST_US = 253_402_300_799_000_000  # of the year 9999
 _HEX_DIGITS = frozenset("0123456789abcdef")
 _cached_partition_of = lru_cache(maxsize=100_000)(partition_of)
 
@@ -162,7 +165,6 @@ def dead_letter(
         span_id=message_id.replace("-", "")[:16],
         producer=processor,
     )
-    reason = str(error)[:REASON_CHARACTERS_MAX].encode(errors="replace").decode()
     payload = {
         "source_topic": record.topic,
         "source_partition": record.partition,
@@ -171,13 +173,58 @@ def dead_letter(
         "key": key,
         "value": (record.value or b"")[:MESSAGE_BYTES_MAX],
         "headers": headers,
-        "reason": reason + cut,
+        "reason": _reason(error) + cut,
         "error_type": type(error).__name__,
         "processor": processor,
         "aggregate_id": "",
     }
     partition = record.partition % partitions_of[DEAD_LETTERS]
     return Output(DEAD_LETTERS, partition, key or b"", encode_message(header, payload), [], None)
+
+
+def timer_letter(
+    timer: Timer, cause: Cause, error: Exception, processor: str, partitions_of: dict[str, int]
+) -> Output:
+    """What tells of a timer whose handler failed. There is no record: the reason says which timer, and the time is
+    when it was due. Its id is the same whenever the same timer of the same state fails again.
+    """
+    message_id = derived_id(cause.message_id, processor, "dead-letter")
+    route, key = cause.route, cause.route.routing_id.encode()
+    header = Header(
+        message_id=message_id,
+        message_type="DeadLetter",
+        occurred_at=timer.due,
+        routing_id=route.routing_id,
+        correlation_id=route.correlation_id,
+        causation_id=cause.message_id,
+        trace_id=route.trace_id,
+        span_id=message_id.replace("-", "")[:16],
+        producer=processor,
+    )
+    what = f"timer {timer.name} of {timer.aggregate} {timer.aggregate_id}, due {_written(timer.due)}"
+    payload = {
+        "source_topic": "",
+        "source_partition": cause.partition,
+        "source_offset": 0,
+        "source_timestamp_ms": timer.due // 1_000,
+        "key": key,
+        "value": b"",
+        "headers": [],
+        "reason": f"{what}: {_reason(error)}",
+        "error_type": type(error).__name__,
+        "processor": processor,
+        "aggregate_id": timer.aggregate_id,
+    }
+    partition = cause.partition % partitions_of[DEAD_LETTERS]
+    return Output(DEAD_LETTERS, partition, key, encode_message(header, payload), [], None)
+
+
+def _written(us: int) -> str:
+    return datetime.fromtimestamp(min(max(us, 0), _LAST_US) / 1e6, UTC).isoformat(timespec="milliseconds")
+
+
+def _reason(error: Exception) -> str:
+    return str(error)[:REASON_CHARACTERS_MAX].encode(errors="replace").decode()
 
 
 def _kept(record: Any) -> tuple[bytes | None, list[dict[str, Any]], str]:
@@ -204,4 +251,4 @@ def _is_trace(trace_id: str) -> bool:
     return len(trace_id) == _TRACE_DIGITS and _HEX_DIGITS.issuperset(trace_id)
 
 
-__all__ = ["BadRecord", "Mail", "Misrouted", "UnknownSchema", "dead_letter", "open_mail"]
+__all__ = ["BadRecord", "Mail", "Misrouted", "UnknownSchema", "dead_letter", "open_mail", "timer_letter"]

@@ -19,8 +19,9 @@ from neural_hive.streams.kernel import metrics
 from neural_hive.streams.kernel.acceptance import accepted_for, forget_accepted, set_aside
 from neural_hive.streams.kernel.broadcast import Broadcast
 from neural_hive.streams.kernel.clock import Clock, SystemClock
+from neural_hive.streams.kernel.failed_timers import FailedTimers
 from neural_hive.streams.kernel.fold import NEVER, Fold, Route
-from neural_hive.streams.kernel.inbox import Mail, Misrouted, dead_letter, open_mail
+from neural_hive.streams.kernel.inbox import Mail, Misrouted, dead_letter, open_mail, timer_letter
 from neural_hive.streams.kernel.partition_log import Fenced, Indefinite, KafkaPartitionLog, PartitionLog
 from neural_hive.streams.kernel.reading import RegistryAway
 from neural_hive.streams.kernel.recovery import BrokenLog, Recovered, last_acceptance, recover
@@ -77,7 +78,7 @@ class Partition:
         self._is_told = False  # whether those who follow know that it is open
         self._store: Store | None = None
         self._ends: tuple[int, dict[str, int]] | None = None  # when asked (µs), end of each input then
-        self._stuck_timers: set[Timer] = set()
+        self._failed_timers = FailedTimers()
         self._passed_at: float | None = None  # since when the position is ahead of the committed offset
 
     def open(self) -> None:
@@ -270,7 +271,6 @@ class Partition:
             self._refuse(work, record, error, mail)
 
     def _refuse(self, work: Work, record: Any, error: Exception, mail: Mail | None = None) -> None:
-        self.messages.dead_letters.inc()
         expected = isinstance(error, (Rejected, ValueError, LookupError))
         log.warning(
             "dead letter",
@@ -279,7 +279,7 @@ class Partition:
             why=f"{type(error).__name__}: {error}",
             exc_info=None if expected else error,
         )
-        work.outputs.append(dead_letter(record, error, self.name, self.place.partitions_of, mail))
+        work.refuse_with(dead_letter(record, error, self.name, self.place.partitions_of, mail))
 
     def _commit(self, work: Work, offsets: dict[str, int]) -> None:
         """The log first, then the state."""
@@ -295,6 +295,7 @@ class Partition:
         self.messages.transaction_seconds.observe(self.place.clock.elapsed_s() - started)
         self.messages.events.inc(work.events)
         self.messages.repeats.inc(work.repeats)
+        self.messages.dead_letters.inc(work.letters)
         if self.system.observers:
             self._tell(Committed(self.number, tuple(work.observed), tuple(work.measured)))
 
@@ -342,23 +343,27 @@ class Partition:
         if any(self.next[topic] < end for topic, end in ends.items()):
             return
         self._ends = None
-        due = [timer for timer in self.fold.due_timers(asked_at) if timer not in self._stuck_timers]
-        work = self._new_work()
+        self._fire_all(
+            [t for t in self.fold.due_timers(asked_at) if self._failed_timers.may_fire(t, asked_at)]
+        )
+        self._failed_timers.forget_unless(self.fold.is_set)
+        self.fold.rescan_timers(self._failed_timers)
+        self.fold.next_due = min(self.fold.next_due, self._failed_timers.next_at)
+
+    def _fire_all(self, due: list[Timer]) -> None:
+        work, failed = self._new_work(), list[Timer]()
         for count, timer in enumerate(due, 1):
-            self._fire(work, timer)
+            if not self._fire(work, timer):
+                failed.append(timer)
             if count == len(due) or count % LATE_TIMERS_MAX == 0 or _is_full(work):
                 self._commit(work, {})
-                work = self._new_work()
-        self.fold.rescan_timers()
-        if self.fold.next_due <= asked_at:
-            # Only timers whose handler failed are left behind: look past them.
-            self.fold.next_due = min(
-                (t.due for t in self.fold.due_timers(NEVER) if t not in self._stuck_timers), default=NEVER
-            )
+                self._failed_timers.note(failed, self.place.clock.now())  # only now has the log their letters
+                work, failed = self._new_work(), []
 
-    def _fire(self, work: Work, timer: Timer) -> None:
+    def _fire(self, work: Work, timer: Timer) -> bool:
+        """Whether all is well: False if the handler failed."""
         if not self.fold.is_set(timer):
-            return  # an earlier timer of this batch changed the aggregate
+            return True  # an earlier timer of this batch changed the aggregate
         # After an outage timers that came due meanwhile fire in turn, each at its own time: an aggregate may come to
         # wait for a time at which it was woken before. With its version this is another message, and no repeat.
         row = self.fold.row(
@@ -367,16 +372,19 @@ class Partition:
         version = row.version if row is not None else 0
         message_id = derived_id(timer.aggregate_id, timer.name, str(timer.due), str(version))
         route = Route(timer.routing_id, timer.correlation_id, timer.trace_id)
-        work.begin(Cause(message_id, cause_digest(message_id), route, timer.due, "", self.number, 0))
+        cause = Cause(message_id, cause_digest(message_id), route, timer.due, "", self.number, 0)
+        work.begin(cause)
         try:
             self.system.timers[timer.aggregate, timer.name](work, timer.aggregate_id)
             if self.fold.is_set(timer):
                 raise RuntimeError(f"the handler of timer {timer.name} left it as it was")
         except Exception as error:
             work.refuse()
-            self._stuck_timers.add(timer)
-            self.messages.dead_letters.inc()
             log.error("a timer's handler failed", partition=self.name, timer=repr(timer), exc_info=error)
+            if timer not in self._failed_timers:
+                work.refuse_with(timer_letter(timer, cause, error, self.name, self.place.partitions_of))
+            return False
+        return True
 
     def _input_ends(self) -> dict[str, int]:
         return {topic: self.log.range(topic)[1] for topic in self._inputs}

@@ -76,6 +76,7 @@ class Work:
         self.outputs: list[Output] = []
         self.output_bytes = 0  # about: of records that were refused later too
         self.repeats = 0
+        self.letters = 0
         self.events = 0
         self.observed: list[Observed] = []
         self.measured: list[Measured] = []
@@ -115,6 +116,11 @@ class Work:
         del self.outputs[outputs:]
         observed, measured = self._observed_before
         del self.observed[observed:], self.measured[measured:]
+
+    def refuse_with(self, letter: Output) -> None:
+        """Adds the dead letter of what was refused."""
+        self.outputs.append(letter)
+        self.letters += 1
 
     def load(self, aggregate: Aggregate[S], aggregate_id: str) -> S | None:
         """See Unit.load."""

@@ -126,8 +126,12 @@ class MemoryKernel:
             partial(_store, self._disk),  # type: ignore[arg-type]
             lambda group, transactional_id, number: self.log,
         )
-        looked: Any = {name: Looked(look) for name, look in views.items()}
-        self.partition = Partition(system, 0, self._place, looked)
+        self._looked: Any = {name: Looked(look) for name, look in views.items()}
+        self.restart()
+
+    def restart(self) -> None:
+        """Another process takes over; the disk is the same."""
+        self.partition = Partition(self.system, 0, self._place, self._looked)
         self.partition.open()
 
     def take(
@@ -147,7 +151,8 @@ class MemoryKernel:
         """Time passes, and timers that are due fire."""
         self.log.now += us
         outcomes = [self._step([]) for _ in range(3)]
-        assert not self.partition._stuck_timers, f"a timer failed: {self.partition._stuck_timers}"
+        failed = list(self.partition._failed_timers)
+        assert not failed, f"a timer failed: {failed}"
         return outcomes[0]
 
     def _step(self, batches: list[Batch]) -> Outcome:

@@ -85,7 +85,7 @@ def _check_state(world: World, seat: Seat) -> None:
     assert list(partition.fold.store.rows()) == list(fresh.rows()), (
         f"the state of {seat} is not the fold of its log"
     )
-    assert not partition._stuck_timers, f"timers of {seat} failed: {partition._stuck_timers}"
+    assert not list(partition._failed_timers), f"timers of {seat} failed: {list(partition._failed_timers)}"
 
 
 def _check_timers(world: World, seat: Seat, events: list[Written]) -> None:
