@@ -145,7 +145,8 @@ def build() -> System:
     @on("execution.results", ReportResult)
     def record_result(flow: Flow, report: ReportResult) -> None:
         flow.check(report.ticket_id, report.workflow_id)
-        events = flow.on_ticket(report.ticket_id, _result(report, flow.now))
+        deadline_at = flow.deadline_of(report.workflow_id)
+        events = flow.on_ticket(report.ticket_id, _result(report, flow.now, deadline_at))
         go_on(flow, report.ticket_id, events)
 
     @on("orchestration.commands", CancelWorkflow)
@@ -202,7 +203,8 @@ def build() -> System:
 
     @on_timer(TICKET, TIMEOUT_TIMER)
     def time_out(flow: Flow, ticket_id: str) -> None:
-        go_on(flow, ticket_id, flow.on_ticket(ticket_id, TimeOutTicket(flow.now)))
+        deadline_at = flow.deadline_of(flow.ticket(ticket_id).created.workflow_id)
+        go_on(flow, ticket_id, flow.on_ticket(ticket_id, TimeOutTicket(flow.now, deadline_at)))
 
     @on_timer(TICKET, PATIENCE_TIMER)
     def look_elsewhere(flow: Flow, ticket_id: str) -> None:
@@ -237,7 +239,7 @@ def _settled(handler: Handler[M]) -> Callable[[Unit, M], None]:
     return handle
 
 
-def _result(report: ReportResult, now: int) -> RecordResult:
+def _result(report: ReportResult, now: int, deadline_at: int) -> RecordResult:
     return RecordResult(
         report.attempt,
         report.agent_id,
@@ -249,6 +251,7 @@ def _result(report: ReportResult, now: int) -> RecordResult:
         report.artifacts,
         report.error,
         now,
+        deadline_at,
     )
 
 

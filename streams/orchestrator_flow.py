@@ -116,11 +116,16 @@ class Flow:
             release = _release(before, before.slot, events)
             self._releases.setdefault((before.slot.agent_id, workflow_id), []).append(release)
         if after.slot is not None and after.slot != before.slot:
-            request = _request(after, after.slot, self._deadline_of(after))
+            request = _request(after, after.slot, self._bound_of(after))
             self._requests.setdefault((after.slot.agent_id, workflow_id), []).append(request)
 
-    def _deadline_of(self, ticket: Ticket) -> int:
-        """Until when an attempt may begin: the workflow's deadline can have moved since the ticket was made."""
+    def deadline_of(self, workflow_id: str) -> int:
+        """The deadline that a workflow has by now; 0 if there is no such workflow."""
+        workflow = self.unit.load(WORKFLOW, workflow_id)
+        return workflow.deadline_at if workflow is not None else 0
+
+    def _bound_of(self, ticket: Ticket) -> int:
+        """Until when an attempt may begin."""
         return (
             ticket.deadline_at
             if ticket.compensates

@@ -73,7 +73,10 @@ class RecordStart(Command, frozen=True):
 
 
 class RecordResult(Command, frozen=True):
-    """An agent says how an attempt ended; `recorded_at` is when the log heard of it."""
+    """An agent says how an attempt ended; `recorded_at` is when the log heard of it.
+
+    `deadline_at` is the workflow's by now, in which it may be tried again; 0: the one that the ticket knows.
+    """
 
     attempt: int
     agent_id: str
@@ -85,12 +88,14 @@ class RecordResult(Command, frozen=True):
     artifacts: tuple[Artifact, ...]
     error: str
     recorded_at: int
+    deadline_at: int = 0
 
 
 class TimeOutTicket(Command, frozen=True):
-    """Nothing was heard of an attempt for longer than it may take."""
+    """Nothing was heard of an attempt for longer than it may take. `deadline_at`: see RecordResult."""
 
     timed_out_at: int
+    deadline_at: int = 0
 
 
 class CancelTicket(Command, frozen=True):

@@ -60,15 +60,15 @@ def record_result(ticket: Ticket, command: RecordResult) -> list[TicketEvent]:
     if ticket.compensates:
         return [*started, _undone(ticket, command)]
     ended = _ended(ticket, command)
-    return [*started, ended, *_tried_again(ticket, ended, command.recorded_at)]
+    return [*started, ended, *_tried_again(ticket, ended, command.recorded_at, command.deadline_at)]
 
 
-def _tried_again(ticket: Ticket, ended: TicketEvent, now: int) -> list[TicketEvent]:
+def _tried_again(ticket: Ticket, ended: TicketEvent, now: int, deadline_at: int) -> list[TicketEvent]:
     """The next attempt's appointment, if there is to be one."""
     if not isinstance(ended, TicketFailed | TicketTimedOut):
         return []
     due_at = now + backoff_ms(ended.attempt) * 1_000
-    if not can_retry(evolve(ticket, ended), due_at):
+    if not can_retry(evolve(ticket, ended), due_at, deadline_at):
         return []
     reason = capped(ended.error, REASON_CHARS_MAX)
     return [TicketRetryScheduled(*ids(ticket), ended.attempt, due_at, reason)]
@@ -148,7 +148,7 @@ def time_out(ticket: Ticket, command: TimeOutTicket) -> list[TicketEvent]:
     if ticket.compensates:
         return [not_undone(ticket, command.timed_out_at, silent)]
     timed_out = TicketTimedOut(*attempt_ids(ticket), command.timed_out_at, silent)
-    return [timed_out, *_tried_again(ticket, timed_out, command.timed_out_at)]
+    return [timed_out, *_tried_again(ticket, timed_out, command.timed_out_at, command.deadline_at)]
 
 
 def _silence(ticket: Ticket) -> str:

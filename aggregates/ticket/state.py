@@ -139,13 +139,16 @@ def is_expired(ticket: Ticket, now: int) -> bool:
     return not is_finished(ticket) and now > ticket.deadline_at
 
 
-def can_retry(ticket: Ticket, now: int) -> bool:
-    """Whether the last attempt went wrong, and another one is allowed and still in time (µs)."""
+def can_retry(ticket: Ticket, now: int, deadline_at: int = 0) -> bool:
+    """Whether the last attempt went wrong, and another one is allowed and still in time (µs).
+
+    `deadline_at` is the workflow's, if it may have moved since the last dispatch.
+    """
     return (
         ticket.status in (Status.FAILED, Status.TIMED_OUT)
         and ticket.created.delivery_mode is not DeliveryMode.AT_MOST_ONCE
         and 1 <= ticket.attempt <= ticket.created.task.max_retries
-        and now <= ticket.deadline_at
+        and now <= (deadline_at or ticket.deadline_at)
     )
 
 

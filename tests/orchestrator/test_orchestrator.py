@@ -304,6 +304,27 @@ def test_what_becomes_ready_after_the_first_deadline_is_dispatched_before_the_se
     assert run.waiting[0].deadline_at == run.workflow.started_at + 10 * HOUR_MS * 1_000
 
 
+def test_what_goes_wrong_after_the_first_deadline_is_tried_again_before_the_second() -> None:
+    run = prolonged(task("failing", max_retries=1), task("silent", max_retries=1))
+    run.answer(run.dispatch_of("failing"), Outcome.FAILED)
+    run.start(run.dispatch_of("silent"))
+    run.fire(timer_of(run, "timeout"))
+    assert run.statuses == {"failing": Status.PENDING, "silent": Status.PENDING}
+    run.waiting.clear()
+    for timer in run.retries():
+        run.fire(timer)
+    run.finish()
+    assert run.workflow.status is WorkflowStatus.COMPLETED
+
+
+def test_what_goes_wrong_is_not_tried_again_after_a_deadline_that_was_moved_to_now() -> None:
+    run = started(task("a", max_retries=1))
+    run.unit.now = run.workflow.started_at + 1_500_000
+    run.ask(AdjustQos("d-1", "enough", deadline_ms=3_000))
+    run.answer(run.waiting[0], Outcome.FAILED)
+    assert run.statuses == {"a": Status.FAILED}
+
+
 def test_a_request_about_what_is_not_there_is_rejected() -> None:
     run = started(task("a"))
     for message in (

@@ -63,7 +63,7 @@ def _repeated_requests() -> Broken:
 def _any_retry() -> Broken:
     """What must be delivered once at most is tried again."""
 
-    def can_retry(ticket: Any, now: int) -> bool:
+    def can_retry(ticket: Any, now: int, deadline_at: int) -> bool:
         went_wrong = ticket.status in (Status.FAILED, Status.TIMED_OUT)
         return went_wrong and 1 <= ticket.attempt <= ticket.created.task.max_retries
 
