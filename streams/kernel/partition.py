@@ -196,9 +196,10 @@ class Partition:
             self._store.close()
             self._store = None
 
-    def step(self, batches: list[Batch]) -> None:
+    def step(self, batches: list[Batch]) -> bool:
         """Processes batches in turn, then the timers that are due.
 
+        False: it waits for the schema registry, having done what it could; hand the same over again, later.
         Raises Fenced: another process took over; BrokenLog: records are missing. On any doubt whether a transaction
         was committed the partition recovers from the log and goes on with what the log does not have.
         """
@@ -208,21 +209,29 @@ class Partition:
                     self._process(batch)
                 self._fire_timers()
                 self._commit_passed()
-                return
+                return True
             except Indefinite as error:
                 log.warning("recovering from the log", partition=self.name, why=str(error))
                 self.open()
+            except RegistryAway as error:
+                log.warning("waiting for the schema registry", partition=self.name, why=str(error))
+                return False
 
     def _process(self, batch: Batch) -> None:
         at = self.next[batch.topic]
         if batch.first > at:
             self._stop_at_gap(batch, at)
-        self.messages.records.inc(len(batch.records))
         work = self._new_work()
         for record in batch.records:
             if record.offset < at:
                 continue  # Faust hands over again what it had buffered before a rebalance
-            self._handle(work, record)
+            try:
+                self._handle(work, record)
+            except RegistryAway:
+                if work.records:
+                    self._commit(work, {batch.topic: record.offset})  # what came before it stands
+                raise
+            work.records += 1
             if _is_full(work):
                 self._commit(work, {batch.topic: record.offset + 1})
                 work = self._new_work()
@@ -252,14 +261,17 @@ class Partition:
         )
 
     def _handle(self, work: Work, record: Any) -> None:
-        """One record, to its end: its events, or its forwarding, or its dead letter. It never fails."""
+        """One record, to its end: its events, or its forwarding, or its dead letter.
+
+        It never fails. Raises RegistryAway: the record cannot be read for now, and nothing was done.
+        """
         try:
             mail = open_mail(self.system, self.place.read, record, self.number, self.place.partitions_of)
         except Misrouted as error:
             work.forward(error.topic, record, error.routing_id)
             return
-        except RegistryAway as error:
-            raise Indefinite(str(error)) from error
+        except RegistryAway:
+            raise
         except Exception as error:
             self._refuse(work, record, error)
             return
@@ -293,6 +305,7 @@ class Partition:
         self.commits += 1
         self._passed_at = None
         self.messages.transaction_seconds.observe(self.place.clock.elapsed_s() - started)
+        self.messages.records.inc(work.records)
         self.messages.events.inc(work.events)
         self.messages.repeats.inc(work.repeats)
         self.messages.dead_letters.inc(work.letters)

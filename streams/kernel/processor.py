@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ QUEUED_BYTES_MAX = 64 << 20
 FETCH_RECORDS_MAX = 5_000
 WATCH_EVERY_S = 1.0
 STILL_MAX_S = 120.0
+AGAIN_FIRST_S = 0.1  # after which a partition that waits for the schema registry tries again
+AGAIN_MAX_S = 5.0
 STUCK_S = 90.0  # longer than any single wait for the broker
 EXIT_FENCED = 13  # another process has the partition: start anew
 EXIT_BROKEN = 14  # the log is not what it should be: look before you start again
@@ -52,8 +55,9 @@ class Slot:
         self._queued_bytes = 0
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._waiting = False
+        self._lacking = False  # waits for the schema registry
         self._steps = 0
 
     def mark(self) -> Hashable | None:
@@ -68,9 +72,9 @@ class Slot:
 
     def describe(self) -> str:
         """Where the partition stands, for people."""
-        doing = (
-            "waits for inputs" if self.waits() else "is at work" if self._task is not None else "is stopped"
-        )
+        doing = "is at work" if self._task is not None else "is stopped"
+        if self.waits() or self._lacking:
+            doing = "waits for the schema registry" if self._lacking else "waits for inputs"
         return (
             f"{self.partition.name} {doing}: {self._steps} steps, {self._queued_records} records queued, "
             f"next offsets {self.partition.next}"
@@ -87,12 +91,12 @@ class Slot:
 
     def start(self, pool: ThreadPoolExecutor, fail: Callable[[BaseException], None]) -> None:
         """Begins to work."""
-        self._stopping = False
+        self._stopping.clear()
         self._task = asyncio.get_running_loop().create_task(self._run(pool, fail))
 
     async def stop(self) -> None:
         """Finishes the batch in flight and forgets the rest: it will be fetched again."""
-        self._stopping = True
+        self._stopping.set()
         self._arrived.set()
         if self._task is not None:
             await self._task
@@ -102,15 +106,24 @@ class Slot:
     async def _run(self, pool: ThreadPoolExecutor, fail: Callable[[BaseException], None]) -> None:
         loop = asyncio.get_running_loop()
         try:
-            while not self._stopping:
-                batches = await self._next()
-                if not self._stopping:
-                    await loop.run_in_executor(pool, self.partition.step, batches)
+            while not self._stopping.is_set():
+                batches, again_s = await self._next(), AGAIN_FIRST_S
+                while not self._stopping.is_set():
+                    self._lacking = not await loop.run_in_executor(pool, self.partition.step, batches)
                     self._steps += 1
+                    if not self._lacking:
+                        break
+                    await self._rest(again_s)
+                    again_s = min(2 * again_s, AGAIN_MAX_S)
         except asyncio.CancelledError:
             return  # Faust is stopping; a transaction in flight ends in its thread
         except BaseException as error:
             fail(error)
+
+    async def _rest(self, seconds: float) -> None:
+        """Waits, unless the partition is to stop: what it could not do will be fetched again."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
 
     async def _next(self) -> list[Batch]:
         if not self._queue:

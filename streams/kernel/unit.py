@@ -75,6 +75,7 @@ class Work:
         self.sequence = sequence
         self.outputs: list[Output] = []
         self.output_bytes = 0  # about: of records that were refused later too
+        self.records = 0
         self.repeats = 0
         self.letters = 0
         self.events = 0

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from neural_hive.connectors.kafka_log import Record
-from neural_hive.schemas.codec import decode
+from neural_hive.schemas.codec import Decoded, decode
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, TOPICS
 from neural_hive.streams.kernel.broadcast import Snapshot
 from neural_hive.streams.kernel.fold import Fold
@@ -110,7 +110,13 @@ class Outcome(msgspec.Struct, frozen=True):
 class MemoryKernel:
     """Partition 0 of a system, as if its topics had `count` partitions."""
 
-    def __init__(self, system: System, views: Mapping[str, Callable[[], Any]], count: int = 2) -> None:
+    def __init__(
+        self,
+        system: System,
+        views: Mapping[str, Callable[[], Any]],
+        count: int = 2,
+        read: Callable[[bytes], Decoded] | None = None,
+    ) -> None:
         self.system, self.log = system, MemoryLog(0)
         self._disk: dict[str, dict[bytes, bytes]] = {}
         self._place = Place(
@@ -121,7 +127,7 @@ class MemoryKernel:
             "logic",
             "state",
             30.0,
-            MessageReader(),
+            read or MessageReader(),
             MemoryClock(self.log),
             partial(_store, self._disk),  # type: ignore[arg-type]
             lambda group, transactional_id, number: self.log,
@@ -157,7 +163,8 @@ class MemoryKernel:
 
     def _step(self, batches: list[Batch]) -> Outcome:
         before = {topic: len(log) for topic, log in self.log.topics.items()}
-        self.partition.step(batches)
+        while not self.partition.step(batches):
+            pass  # the registry was away
         new = [r for topic, log in self.log.topics.items() for r in log[before.get(topic, 0) :]]
         letters = tuple(decode(r.value or b"", "message").payload for r in new if r.topic == DEAD_LETTERS)
         for letter in letters:
