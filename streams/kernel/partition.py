@@ -356,21 +356,20 @@ class Partition:
         if any(self.next[topic] < end for topic, end in ends.items()):
             return
         self._ends = None
-        self._fire_all(
-            [t for t in self.fold.due_timers(asked_at) if self._failed_timers.may_fire(t, asked_at)]
-        )
+        due = [t for t in self.fold.due_timers(asked_at) if self._failed_timers.may_fire(t, asked_at)]
+        self._fire_all(due, asked_at)
         self._failed_timers.forget_unless(self.fold.is_set)
         self.fold.rescan_timers(self._failed_timers)
         self.fold.next_due = min(self.fold.next_due, self._failed_timers.next_at)
 
-    def _fire_all(self, due: list[Timer]) -> None:
+    def _fire_all(self, due: list[Timer], now: int) -> None:
         work, failed = self._new_work(), list[Timer]()
         for count, timer in enumerate(due, 1):
             if not self._fire(work, timer):
                 failed.append(timer)
             if count == len(due) or count % LATE_TIMERS_MAX == 0 or _is_full(work):
                 self._commit(work, {})
-                self._failed_timers.note(failed, self.place.clock.now())  # only now has the log their letters
+                self._failed_timers.note(failed, now)  # only now has the log their letters
                 work, failed = self._new_work(), []
 
     def _fire(self, work: Work, timer: Timer) -> bool:
