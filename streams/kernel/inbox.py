@@ -14,7 +14,7 @@ from neural_hive.schemas.envelope import Header
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, partition_of
 from neural_hive.streams.kernel.fold import Route
 from neural_hive.streams.kernel.state import Timer
-from neural_hive.streams.kernel.system import System
+from neural_hive.streams.kernel.system import Addressed, System
 from neural_hive.streams.kernel.unit import ORIGIN_HEADER, Cause, Output, cause_digest
 
 DEAD_LETTERS = "dead.letters"
@@ -63,6 +63,8 @@ def open_mail(
     header = decoded.head
     assert isinstance(header, Header)
     check_header(header)
+    if source is not None and source.addressed is not None:
+        return Mail(_cause(record, header), Addressed(record, header.routing_id), source.addressed)
     _check_route(system, record, header.routing_id, partition, partitions_of)
     known = system.handler_of(record.topic, header.message_type)
     if known is None:
@@ -76,20 +78,22 @@ def open_mail(
             f"the routing id must be the {known.route} of {header.message_type}, {route_id[:ID_CHARACTERS_MAX]!r}, "
             f"and is {header.routing_id!r}"
         )
+    return Mail(_cause(record, header), message, known.handle)
+
+
+def _cause(record: Any, header: Header) -> Cause:
     digest = cause_digest(header.message_id)
     trace_id = header.trace_id if _is_trace(header.trace_id) else digest.hex()
-    route = Route(header.routing_id, header.correlation_id or header.routing_id, trace_id)
-    cause = Cause(
+    return Cause(
         header.message_id,
         digest,
-        route,
+        Route(header.routing_id, header.correlation_id or header.routing_id, trace_id),
         record.timestamp * 1000,
         record.topic,
         record.partition,
         record.offset,
         header.occurred_at,
     )
-    return Mail(cause, message, known.handle)
 
 
 def _open_raw(record: Any, handler: Callable[[Any, Any], None]) -> Mail:

@@ -6,10 +6,13 @@ as the records that it writes to the repartition topic.
 
 from typing import Any
 
-from neural_hive.schemas.codec import decode
-from neural_hive.schemas.envelope import Header
-from neural_hive.streams.kernel.inbox import check_forwarding, check_header
-from neural_hive.streams.kernel.system import System
+from neural_hive.streams.kernel.inbox import check_forwarding
+from neural_hive.streams.kernel.system import Addressed, System
+
+
+def router_name(system: str, topic: str) -> str:
+    """The name of the router of one input of a system: its group, and the processor of its dead letters."""
+    return f"{system}.router.{topic}"
 
 
 def router_of(system: System, topic: str) -> System:
@@ -17,14 +20,11 @@ def router_of(system: System, topic: str) -> System:
     target = system.repartition
     if target is None:
         raise ValueError(f"{system.name} has no repartition topic to route {topic} to")
-    router = System(f"{system.name}.router.{topic}", (), (__name__,))
+    router = System(router_name(system.name, topic), (), (__name__,))
 
-    @router.on_raw(topic)
-    def hand_on(unit: Any, record: Any) -> None:
-        header = decode(record.value or b"", "message").head
-        assert isinstance(header, Header)
-        check_header(header)
-        check_forwarding(record)
-        unit.forward(target, record, header.routing_id)
+    @router.on_addressed(topic)
+    def hand_on(unit: Any, mail: Addressed) -> None:
+        check_forwarding(mail.record)
+        unit.forward(target, mail.record, mail.routing_id)
 
     return router

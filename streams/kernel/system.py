@@ -90,6 +90,14 @@ class Input(msgspec.Struct, frozen=True):
     topic: str
     handlers: dict[str, Handler]
     raw: Callable[[Any, Any], None] | None = None  # takes every record as it is: foreign topics
+    addressed: Callable[[Any, "Addressed"], None] | None = None  # takes messages of every type: routers
+
+
+class Addressed(msgspec.Struct, frozen=True):
+    """A record that holds a message, and to whom it belongs."""
+
+    record: Any
+    routing_id: str
 
 
 class Observed(msgspec.Struct, frozen=True):
@@ -207,6 +215,17 @@ class System(msgspec.Struct):
 
         def declare(handler: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
             self.inputs[topic] = Input(topic, {}, handler)
+            return handler
+
+        return declare
+
+    def on_addressed(
+        self, topic: str
+    ) -> Callable[[Callable[[Any, Addressed], None]], Callable[[Any, Addressed], None]]:
+        """Declares who takes every message of a topic, of whatever type and wherever it lies."""
+
+        def declare(handler: Callable[[Any, Addressed], None]) -> Callable[[Any, Addressed], None]:
+            self.inputs[topic] = Input(topic, {}, addressed=handler)
             return handler
 
         return declare

@@ -7,9 +7,12 @@ from typing import Any
 import fastavro
 import pytest
 
-from neural_hive.schemas.catalogue import current, schema_of
+from neural_hive.schemas.catalogue import UnknownSchema, current, schema_of
 from neural_hive.streams.kernel.reading import MessageReader, RegistryAway
+from neural_hive.streams.kernel.router import router_of
+from tests.hostile.memory_kernel import MemoryKernel
 from tests.kernel.conftest import ToyFactory
+from tests.toy import system as toy_system
 
 
 def test_an_input_of_another_partition_count_comes_through_a_router(make_toy: ToyFactory) -> None:
@@ -89,3 +92,36 @@ def test_a_registry_that_is_away_is_not_the_records_fault() -> None:
 
     with pytest.raises(RegistryAway):
         MessageReader(away)(_foreign_bytes(1_000_001, _foreign_schema()))
+
+
+def test_a_router_reads_what_its_system_reads() -> None:
+    """Or the same record would be taken where partition counts agree, and refused where they differ."""
+    schema, toy = _foreign_schema(), toy_system.build()
+    asked: list[int] = []
+
+    def away_at_first(number: int) -> dict[str, Any]:
+        asked.append(number)
+        if len(asked) == 1:
+            raise ConnectionError("no answer")
+        return schema
+
+    value = _foreign_bytes(1_000_001, schema)
+    router = MemoryKernel(router_of(toy, "toy.results"), {}, read=MessageReader(away_at_first))
+    router.partition.place.partitions_of["toy.repartition"] = 1
+    outcome = router.take("toy.results", value)
+    assert outcome.letters == ()
+    (forwarded,) = outcome.sent
+    assert (forwarded.topic, forwarded.key, forwarded.value) == ("toy.repartition", b"counter-3", value)
+    assert len(asked) == 2
+
+    system = MemoryKernel(toy, {"blocks": frozenset}, 1, MessageReader(lambda number: schema))
+    assert system.take("toy.repartition", forwarded.value, forwarded.key, forwarded.headers).events == 1
+
+
+def test_a_router_refuses_what_nobody_can_read() -> None:
+    def unknown(number: int) -> dict[str, Any]:
+        raise UnknownSchema(f"schema id {number} is nowhere")
+
+    router = MemoryKernel(router_of(toy_system.build(), "toy.results"), {}, read=MessageReader(unknown))
+    (letter,) = router.take("toy.results", _foreign_bytes(1_000_001, _foreign_schema())).letters
+    assert (letter["error_type"], letter["processor"]) == ("UnknownSchema", "toy.router.toy.results.0")
