@@ -30,6 +30,9 @@ class Place(msgspec.Struct, frozen=True):
     appended_at: int  # by the broker's clock, µs since 1970 UTC
 
 
+Placed = Callable[[Place], None]  # called with where it stands, if it was delivered
+
+
 class TooLarge(ValueError):
     """A message that is larger than its topic takes; the text names both sizes."""
 
@@ -88,7 +91,7 @@ class Publisher:
         header: Header,
         payload: dict[str, Any],
         delivered: Delivered,
-        placed: Callable[[Place], None] | None = None,
+        placed: Placed | None = None,
     ) -> None:
         """Sends one message; `delivered`, and before it `placed` if all is well, is called from `poll` or `flush`.
 
@@ -117,9 +120,9 @@ class Publisher:
             raise KafkaException(found.error or KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
         return partition_of(routing_id.encode(), len(found.partitions))
 
-    def poll(self) -> None:
-        """Calls what waits for deliveries; never blocks."""
-        self._producer.poll(0)
+    def poll(self, timeout_s: float = 0.0) -> None:
+        """Calls what waits for deliveries, and waits for the next ones for a while."""
+        self._producer.poll(timeout_s)
 
     def flush(self, timeout_s: float) -> int:
         """Waits until all is delivered; the number of messages that are not yet."""
@@ -135,7 +138,7 @@ def _tell(
     error: KafkaError | None,
     message: Message,
     delivered: Delivered,
-    placed: Callable[[Place], None] | None,
+    placed: Placed | None,
 ) -> None:
     if placed and not error:
         placed(Place(message.topic(), message.partition(), message.offset(), message.timestamp()[1] * 1_000))

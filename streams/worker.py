@@ -7,7 +7,8 @@
 A ticket is unfinished until its result is delivered. The committed offset never passes an unfinished ticket, so
 after a crash it runs again; its result has the same message id, so that a repeat counts once. On start the log
 is read to its end before anything runs: what the log knows to be over is not run again. A ticket that may be
-delivered at most once never runs again, nor does one whose end was noted (`worker_begun.py`).
+delivered at most once never runs again, nor does one whose end was noted (`worker_begun.py`). None begins before Kafka
+has the word of its start (`worker_starts.py`).
 """
 
 import contextlib
@@ -32,10 +33,12 @@ from neural_hive.streams import worker_metrics
 from neural_hive.streams.worker_begun import Begun, told_again
 from neural_hive.streams.worker_events import STARTED, Reader, Said, Unreadable
 from neural_hive.streams.worker_ledger import Key, Ledger, Work
-from neural_hive.streams.worker_orders import Prepare, failed, prepare
+from neural_hive.streams.worker_orders import Prepare, prepare
 from neural_hive.streams.worker_reports import Reports
+from neural_hive.streams.worker_starts import Starts
 
 _COMMIT_EVERY_S: Final = 1.0
+_DELIVERIES_WAIT_S: Final = 0.1
 
 log = structlog.get_logger()
 
@@ -142,6 +145,7 @@ class Worker:
         self._prepare = prepare
         self._publisher = Publisher(kafka, f"worker/{options.agent_id}")
         self._reports = Reports(self._publisher, options.results, options.agent_id)
+        self._starts = Starts(begun, self._reports, self._note_delivery)
         self._consumer = Consumer(
             {
                 **kafka,
@@ -165,6 +169,8 @@ class Worker:
         self._paused = False
         self._assigned = False
         self._pool = ThreadPoolExecutor(options.concurrency, thread_name_prefix="ticket")
+        self._deliveries = threading.Thread(target=self._hear, name="deliveries", daemon=True)
+        self._all_is_said = threading.Event()
 
     def run(self, stopping: threading.Event, ready: Callable[[], None]) -> None:
         """Works until told to stop. Raises WorkerStopped: it cannot go on."""
@@ -173,10 +179,10 @@ class Worker:
         self._consumer.subscribe(
             [self._options.tickets], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose
         )
+        self._deliveries.start()
         try:
             while not stopping.is_set():
                 self._take(self._consumer.poll(0.1))
-                self._publisher.poll()
                 self._settle()
                 if time.monotonic() >= commit_at:
                     self._commit(asynchronous=True)
@@ -186,6 +192,11 @@ class Worker:
                     told = True
         finally:
             self._stop()
+
+    def _hear(self) -> None:
+        """Hears of each delivery when it happens: attempts wait for theirs. A thread of its own."""
+        while not self._all_is_said.is_set():
+            self._publisher.poll(_DELIVERIES_WAIT_S)
 
     def _take(self, message: Message | None) -> None:
         """One record, or what Kafka says instead of one."""
@@ -281,16 +292,14 @@ class Worker:
             return self._unrun(work, told)
         dispatch = work.dispatch
         if earlier:
-            dispatch = msgspec.structs.replace(dispatch, begun_at=earlier.begun_at)
+            so_far = {"begun_at": earlier.begun_at, "is_announced": earlier.is_announced}
+            dispatch = msgspec.structs.replace(dispatch, **so_far)
         prepared = self._prepare(dispatch, self._options.agent_id, self._options.task_types)
         if isinstance(prepared, Report):
             return self._unrun(work, prepared)
-        try:
-            work.begun = True
-            self._begun.begin(work, dispatch.begun_at or time.time_ns() // 1_000)
-        except OSError as error:
-            return self._unrun(work, failed(f"the worker cannot note that the attempt begins: {error}"))
-        self._reports.start(work, self._note_delivery)
+        assert prepared.order.lease is not None
+        if unbegun := self._starts.begin(work, dispatch, prepared.order.lease):
+            return self._unrun(work, unbegun)
         with worker_metrics.running(dispatch.task_type, prepared.executor):
             report = self._executor.run(prepared.order, work.cancellation)
         worker_metrics.ended(dispatch.task_type, prepared.executor, report)
@@ -360,6 +369,8 @@ class Worker:
         self._pool.shutdown(wait=True, cancel_futures=True)
         limit.cancel()
         self._publisher.flush(5.0)
+        self._all_is_said.set()
+        self._deliveries.join()
         self._finish_delivered()
         with contextlib.suppress(Exception):  # Kafka may be gone: then more runs again
             self._commit(asynchronous=False)

@@ -1,9 +1,10 @@
-"""Which attempts this worker has begun: one small file for each, written before it begins.
+"""Which attempts this worker has begun: one small file for each, written before it says so, and when it may begin.
 
-After a crash the file says when an attempt was begun, for its lease is not renewed, and, if it came so far, how it
-ended: then that is told again, and nothing runs twice. An attempt that may be delivered at most once does not run again
-in any case: its file is on disk, by fsync, before it begins. Where the files are lost, the log still tells of starts.
-A file goes when the committed offset has passed the attempt's dispatch: from there on it is never read again.
+After a crash the file says when an attempt was begun, for its lease is not renewed, whether Kafka had heard of that,
+and, if it came so far, how it ended: then that is told again, and nothing runs twice. An attempt that may be delivered
+at most once does not run again in any case: its file is on disk, by fsync, before it begins. Where the files are lost,
+the log still tells of starts. A file goes when the committed offset has passed the attempt's dispatch: from there on it
+is never read again.
 """
 
 import contextlib
@@ -33,15 +34,20 @@ class Earlier(msgspec.Struct, frozen=True):
 
     begun_at: int  # µs since 1970 UTC
     report: Report | None = None
+    may_have_run: bool = True  # else it was only about to begin
+    is_announced: bool = True  # the log has its start
 
 
-class _Mark(Earlier, frozen=True, kw_only=True):
+class _Mark(msgspec.Struct, frozen=True):
     """What one file says."""
 
+    begun_at: int
     ticket_id: str
     attempt: int
     partition: int
     offset: int
+    report: Report | None = None
+    begins: bool = True  # else it was said to Kafka, and there was no answer yet
 
     @property
     def key(self) -> Key:
@@ -61,16 +67,18 @@ class Begun:
         """What is known of an earlier beginning of this attempt; None: it has not been begun."""
         with self._lock:
             mark = self._marks.get(work.key)
-        if mark is None and work.started_at:
-            return Earlier(work.started_at)
-        return mark
+        if mark is None:
+            return Earlier(work.started_at) if work.started_at else None
+        return Earlier(mark.begun_at, mark.report, mark.begins, mark.begins or bool(work.started_at))
 
-    def begin(self, work: Work, begun_at: int) -> None:
-        """Notes that an attempt begins. Raises OSError: that cannot be noted, so it must not."""
+    def note(self, work: Work, begun_at: int, begins: bool) -> None:
+        """Notes that an attempt is about to begin (its lease counts from then), or that Kafka knows and it begins.
+
+        Raises OSError: that cannot be noted, so it must not begin.
+        """
         partition, offset = work.places[0]
-        ticket_id, attempt = work.key
-        mark = _Mark(begun_at, ticket_id=ticket_id, attempt=attempt, partition=partition, offset=offset)
-        self._write(mark, on_disk=once(work))
+        mark = _Mark(begun_at, *work.key, partition, offset, begins=begins)
+        self._write(mark, on_disk=begins and once(work))
 
     def ended(self, work: Work, report: Report) -> None:
         """Notes how an attempt ended. Where that fails, it is only not known after a crash."""
@@ -119,7 +127,7 @@ def once(work: Work) -> bool:
 
 def told_again(work: Work, earlier: Earlier) -> Report | None:
     """What is to be said of an attempt that was begun before; None: it may run again, within its lease."""
-    if earlier.report is None and once(work):
+    if earlier.report is None and earlier.may_have_run and once(work):
         now = time.time_ns() // 1_000
         return Report("FAILED", min(earlier.begun_at, now), now, error=_UNKNOWN.format(attempt=work.key[1]))
     return earlier.report

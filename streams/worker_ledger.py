@@ -27,6 +27,7 @@ class Dispatch(msgspec.Struct, frozen=True):
     compensates: bool = False
     start_by: int = 0
     begun_at: int = 0  # not in the log: when an earlier process began this attempt, in µs; 0: none did
+    is_announced: bool = False  # nor this: whether the log has that start
     delivery_mode: DeliveryMode = DeliveryMode.UNKNOWN
 
 
@@ -40,7 +41,7 @@ class Work(msgspec.Struct):
     cause: Envelope
     cancellation: Cancellation = msgspec.field(default_factory=Cancellation)
     places: list[tuple[int, int]] = []  # partition and offset of its dispatch; repeats add theirs
-    begun: bool = False  # by this process
+    begun: bool = False  # by this process, or it has said so
     started_at: int = 0  # µs since 1970 UTC, by an earlier process, as the log tells; 0: it does not
 
     @property

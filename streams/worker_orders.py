@@ -46,13 +46,10 @@ def refusal(dispatch: Dispatch, agent_id: str, task_types: frozenset[str]) -> Re
     now = time.time_ns() // 1_000
     if 0 < dispatch.deadline_at <= now:
         return Report("TIMED_OUT", now, now, error="the deadline had passed before the ticket could start")
-    if dispatch.begun_at:
-        if time_limit_s(dispatch) <= 0:
-            reason = (
-                f"its worker ended while it ran, and was back when its {_limit_s(dispatch):g} s were over"
-            )
-            return Report("TIMED_OUT", min(dispatch.begun_at, now), now, error=reason)
-    elif 0 < dispatch.start_by <= now:
+    if dispatch.begun_at and time_limit_s(dispatch) <= 0:
+        reason = f"its worker ended while it ran, and was back when its {_limit_s(dispatch):g} s were over"
+        return Report("TIMED_OUT", min(dispatch.begun_at, now), now, error=reason)
+    if not dispatch.is_announced and 0 < dispatch.start_by <= now:
         late_s = (now - dispatch.start_by) / 1_000_000
         return Report("TIMED_OUT", now, now, error=f"the ticket should have been begun {late_s:.1f} s ago")
     return None
@@ -84,7 +81,7 @@ def lease_of(dispatch: Dispatch) -> Lease:
         time.monotonic()
     )  # before the other clock is read: being stopped in between only shortens the lease
     ends_at_s = now_s + time_limit_s(dispatch)
-    if not dispatch.start_by or dispatch.begun_at:
+    if not dispatch.start_by or dispatch.is_announced:
         return Lease(ends_at_s, ends_at_s)
     return Lease(now_s + dispatch.start_by / 1_000_000 - time.time(), ends_at_s)
 

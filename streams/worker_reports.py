@@ -8,7 +8,7 @@ import structlog
 
 from neural_hive.aggregates.identity import derived_id
 from neural_hive.connectors.process_executor import Report
-from neural_hive.connectors.publisher import Delivered, Publisher, TooLarge
+from neural_hive.connectors.publisher import Delivered, Placed, Publisher, TooLarge
 from neural_hive.schemas.codec import BadRecord
 from neural_hive.streams.worker_ledger import Work
 
@@ -23,9 +23,11 @@ class Reports:
         self._topic = topic
         self._agent_id = agent_id
 
-    def start(self, work: Work, delivered: Delivered) -> None:
-        """The attempt begins now."""
-        self._publish(work, "ReportStart", "start", {"started_at": time.time_ns() // 1_000}, delivered)
+    def start(self, work: Work, delivered: Delivered, placed: Placed) -> None:
+        """The attempt begins as soon as Kafka has this."""
+        self._publish(
+            work, "ReportStart", "start", {"started_at": time.time_ns() // 1_000}, delivered, placed
+        )
 
     def result(self, work: Work, report: Report, delivered: Delivered) -> None:
         """The attempt has ended; what does not fit into a message is told as a failure."""
@@ -39,7 +41,13 @@ class Reports:
             self._publish(work, "ReportResult", "result", _payload(unfit), delivered)
 
     def _publish(
-        self, work: Work, message_type: str, step: str, payload: dict[str, Any], delivered: Delivered
+        self,
+        work: Work,
+        message_type: str,
+        step: str,
+        payload: dict[str, Any],
+        delivered: Delivered,
+        placed: Placed | None = None,
     ) -> None:
         dispatch = work.dispatch
         header = self._publisher.header(
@@ -57,7 +65,7 @@ class Reports:
             "agent_id": self._agent_id,
             **payload,
         }
-        self._publisher.publish(self._topic, header, whole, delivered)
+        self._publisher.publish(self._topic, header, whole, delivered, placed)
 
 
 def _payload(report: Report) -> dict[str, Any]:
