@@ -31,6 +31,7 @@ WORKFLOWS: Final = Projection(
     types=(
         *STATUS_AFTER,
         "WorkflowQosAdjusted",
+        "WorkflowOverdue",
         "WorkflowWaiting",
         "WorkflowWaitEnded",
         "IntegrityChecked",

@@ -14,7 +14,8 @@
     orchestration.commands   → a workflow is stopped, paused, resumed; a ticket is tried again or completed
                              → orchestration.workflows, execution.tickets, orchestration.incidents
 
-While a workflow is paused its tickets become ready, and wait for nobody; those that run go on, and count.
+While a workflow is paused its tickets become ready, and wait for nobody; those that run go on, and count. If it fails
+meanwhile, by them or by its deadline, it is undone when it is resumed.
 All events of a workflow stand in one partition: its tickets know of each other without asking another processor.
 """
 
@@ -170,7 +171,7 @@ def build() -> System:
         )
         if events and isinstance(events[0], WorkflowResumed):
             _queue_again(flow, command.workflow_id)
-            finish(flow, command.workflow_id)
+            finish(flow, command.workflow_id, flow.workflow(command.workflow_id).overdue)
 
     @on("orchestration.commands", AdjustQos)
     def adjust(flow: Flow, command: AdjustQos) -> None:
@@ -183,8 +184,9 @@ def build() -> System:
     def retry(flow: Flow, command: RetryTicket) -> None:
         flow.check(command.ticket_id, command.workflow_id)
         workflow, by = flow.unit.load(WORKFLOW, command.workflow_id), command.requested_by
-        if workflow is not None and workflow.status not in OPEN:
-            over = f"its workflow is {workflow.status}: publish the plan again, as a new decision"
+        if workflow is not None and (workflow.status not in OPEN or workflow.overdue):
+            why = workflow.overdue or f"its workflow is {workflow.status}"
+            over = f"{why}: publish the plan again, as a new decision"
             flow.on_ticket(command.ticket_id, RefuseRequest("RetryTicket", over, by))
             return
         events = flow.on_ticket(command.ticket_id, RetryNow(command.reason, by, flow.now))

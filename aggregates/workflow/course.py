@@ -19,6 +19,7 @@ from neural_hive.aggregates.workflow.events import (
     WorkflowCompleted,
     WorkflowEvent,
     WorkflowFailed,
+    WorkflowOverdue,
     WorkflowStarted,
     WorkflowWaitEnded,
     WorkflowWaiting,
@@ -81,6 +82,8 @@ def finish(workflow: Workflow, command: FinishWorkflow) -> list[WorkflowEvent]:
     reason = f"{command.reason}: {counted}" if command.reason else counted
     if command.compensations and workflow.status is Status.COMPENSATING:
         return []
+    if command.compensations and workflow.status is Status.PAUSED:
+        return _held(workflow, command)
     if command.compensations:
         return [WorkflowCompensating(workflow_id, command.compensations, reason, command.finished_at)]
     reason = workflow.failure or reason
@@ -88,6 +91,13 @@ def finish(workflow: Workflow, command: FinishWorkflow) -> list[WorkflowEvent]:
         reason = f"its tickets are not what was counted of them ({command.findings[0]}); {reason}"
     ended = (command.completed_count, failed, cancelled, reason, duration_ms)
     return [checked, WorkflowFailed(workflow_id, *ended, undone)]
+
+
+def _held(workflow: Workflow, command: FinishWorkflow) -> list[WorkflowEvent]:
+    """What is paused is undone by nobody; its deadline is noticed, and once."""
+    if not command.reason or workflow.overdue:
+        return []
+    return [WorkflowOverdue(workflow.workflow_id, command.reason, command.finished_at)]
 
 
 def _checked(

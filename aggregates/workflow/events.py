@@ -89,6 +89,14 @@ class WorkflowResumed(Event, frozen=True):
     resumed_at: int
 
 
+class WorkflowOverdue(Event, frozen=True):
+    """The deadline of a workflow has passed while it is paused: what it has done is undone once it goes on."""
+
+    workflow_id: str
+    reason: str
+    passed_at: int
+
+
 class WorkflowQosAdjusted(Event, frozen=True):
     """Priority or deadline of a workflow were changed."""
 
@@ -152,6 +160,7 @@ WorkflowEvent = (
     | WorkflowQosAdjusted
     | WorkflowCommandRefused
     | WorkflowCompensating
+    | WorkflowOverdue
     | WorkflowWaiting
     | WorkflowWaitEnded
     | IntegrityChecked

@@ -33,6 +33,8 @@ def adjust(workflow: Workflow, command: AdjustService) -> list[WorkflowEvent]:
     by = command.requested_by
     if workflow.status not in OPEN:
         return refuse(workflow, "AdjustQos", "adjusted", by)
+    if workflow.overdue:
+        return refused(workflow, "AdjustQos", f"{workflow.overdue}: resume or cancel the workflow", by)
     deadline_at = workflow.deadline_at
     if command.deadline_ms:
         deadline_at = workflow.started_at + command.deadline_ms * 1_000

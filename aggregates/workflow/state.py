@@ -17,6 +17,7 @@ from neural_hive.aggregates.workflow.events import (
     WorkflowCompleted,
     WorkflowEvent,
     WorkflowFailed,
+    WorkflowOverdue,
     WorkflowPaused,
     WorkflowQosAdjusted,
     WorkflowResumed,
@@ -65,6 +66,7 @@ class Workflow(msgspec.Struct, frozen=True):
     stranded_since: int = 0
     look_again_at: int = 0
     looks: int = 0  # since it waits
+    overdue: str = ""  # why it fails once it goes on: its deadline has passed in a pause
 
 
 def ticket_id_of(workflow_id: str, task_id: str) -> str:
@@ -105,6 +107,8 @@ def evolve(workflow: Workflow | None, event: WorkflowEvent) -> Workflow:
         case WorkflowCompensating():
             undone = {"compensations": event.ticket_ids, "failure": event.reason}
             return _changed(workflow, status=Status.COMPENSATING, **undone)
+        case WorkflowOverdue():
+            return _changed(workflow, overdue=event.reason)
         case WorkflowCommandRefused():
             return _changed(workflow, last_refusal=event)
         case WorkflowWaiting():
@@ -129,6 +133,9 @@ def _changed(workflow: Workflow | None, **changes: Any) -> Workflow:
 
 
 def timers(workflow: Workflow) -> Mapping[str, int]:
-    """When the workflow must be looked at again (µs): `deadline`, unless it has ended; `wait`, while it waits."""
-    due = {DEADLINE_TIMER: workflow.deadline_at} if workflow.status in OPEN else {}
+    """When the workflow must be looked at again (µs): `deadline`, unless it has ended or that was noticed in a pause;
+    `wait`, while it waits.
+    """
+    has_time = workflow.status in OPEN and not workflow.overdue
+    due = {DEADLINE_TIMER: workflow.deadline_at} if has_time else {}
     return {**due, WAIT_TIMER: workflow.look_again_at} if workflow.look_again_at else due

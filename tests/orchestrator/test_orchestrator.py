@@ -30,7 +30,9 @@ from neural_hive.aggregates.workflow import (
     WorkflowCompensating,
     WorkflowCompleted,
     WorkflowFailed,
+    WorkflowOverdue,
     WorkflowPaused,
+    WorkflowResumed,
 )
 from neural_hive.aggregates.workflow import Status as WorkflowStatus
 from neural_hive.schemas.codec import (
@@ -396,6 +398,79 @@ def test_a_workflow_that_is_stopped_or_completed_undoes_nothing() -> None:
     assert run.statuses["a"] is Status.COMPLETED
 
 
+def held() -> Run:
+    """A workflow that has failed while it is paused, with something to be undone."""
+    run = started(undoable("a"), task("b", "a"))
+    run.answer(run.waiting[0])
+    run.ask(PauseWorkflow("d-1", "the target is down", "ann"), "pause")
+    events = run.answer(run.waiting[0], Outcome.FAILED)
+    assert [type(event) for event in events] == [TicketStarted, TicketFailed]
+    assert run.workflow.status is WorkflowStatus.PAUSED
+    return run
+
+
+def test_a_workflow_that_fails_in_a_pause_is_undone_when_it_is_resumed() -> None:
+    run = held()
+    events = run.ask(ResumeWorkflow("d-1", "it is back", "ann"), "resume")
+    given_out = [TicketReady, TicketAllocated, TicketDispatched]
+    assert [type(event) for event in events] == [WorkflowResumed, WorkflowCompensating, *given_out]
+    run.finish()
+    assert run.statuses == {"a": Status.COMPENSATED, "b": Status.FAILED}
+
+
+def test_what_failed_in_a_pause_may_be_tried_again_instead() -> None:
+    run = held()
+    run.ask(RetryTicket("d-1", run.ticket("b").created.ticket_id, "the target is back", "ann"), "retry")
+    assert run.waiting == []
+    run.ask(ResumeWorkflow("d-1", "it is back", "ann"), "resume")
+    run.finish()
+    assert run.workflow.status is WorkflowStatus.COMPLETED
+
+
+def test_a_workflow_that_failed_in_a_pause_can_be_stopped_and_undoes_nothing() -> None:
+    run = held()
+    assert isinstance(run.stop()[-1], WorkflowCancelled)
+    assert (run.waiting, run.unit.timers()) == ([], [])
+    assert run.statuses["a"] is Status.COMPLETED
+
+
+def overdue() -> Run:
+    """A workflow whose deadline has passed while it was paused, with something to be undone."""
+    run = paused(undoable("a"), task("b", "a"))
+    run.answer(run.waiting[0])
+    *_, late = run.fire(timer_of(run, "deadline"))
+    assert late == WorkflowOverdue("d-1", "the deadline of the workflow has passed", run.unit.now)
+    return run
+
+
+def test_a_deadline_that_passes_in_a_pause_is_noticed_once_and_nothing_is_given_out() -> None:
+    run = overdue()
+    assert run.workflow.status is WorkflowStatus.PAUSED
+    assert (run.waiting, run.unit.timers()) == ([], [])
+    assert run.statuses == {"a": Status.COMPLETED, "b": Status.CANCELLED}
+    (refused,) = run.ask(AdjustQos("d-1", "more time", deadline_ms=20_000_000), "adjust")
+    assert refused.reason == "the deadline of the workflow has passed: resume or cancel the workflow"
+    *_, compensating, _, _, _ = run.ask(ResumeWorkflow("d-1", "it is back", "ann"), "resume")
+    assert compensating.reason.startswith(
+        "the deadline of the workflow has passed: of 2 tasks 0 failed and 1"
+    )
+    run.finish()
+    assert run.statuses["a"] is Status.COMPENSATED
+    assert run.workflow.status is WorkflowStatus.FAILED
+
+
+def test_what_failed_is_not_tried_again_once_the_deadline_has_passed_in_a_pause() -> None:
+    run = started(undoable("a"), task("b"), task("c"))
+    run.answer(run.dispatch_of("a"))
+    run.ask(PauseWorkflow("d-1", "the target is down", "ann"), "pause")
+    run.answer(run.dispatch_of("b"), Outcome.FAILED)
+    run.fire(timer_of(run, "deadline"))
+    (refused,) = run.ask(RetryTicket("d-1", run.ticket("b").created.ticket_id, "now", "ann"), "retry")
+    assert isinstance(refused, TicketCommandRefused)
+    assert "the deadline of the workflow has passed" in refused.reason
+    assert isinstance(run.stop()[-1], WorkflowCancelled)
+
+
 def test_an_invalid_plan_leaves_its_refusal_and_no_ticket() -> None:
     run = Run(decision(task("a", "b"), task("b", "a")))
     (refused,) = run.publish()
@@ -589,7 +664,7 @@ def test_every_event_has_a_schema_that_keeps_all_of_it() -> None:
         other.answer(other.waiting[0], Outcome.FAILED)
         other.answer(other.waiting[0], outcome)
         logs.append(other.unit.log)
-    logs.append(stranded().unit.log)
+    logs += [stranded().unit.log, overdue().unit.log]
     for last in ((), ("a",)):
         other = started(task("a"))
         other.finish(*last)
