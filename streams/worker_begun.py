@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 _UNKNOWN: Final = (
     "attempt {attempt} was begun before, by a worker that ended meanwhile; it must not begin twice, so it is not known"
-    " how far it came: look at what it changes, and ask for a retry if it can be repeated"
+    " how far it came: look at what it changes, and publish a plan of what is left to be done"
 )
 
 

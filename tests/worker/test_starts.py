@@ -133,7 +133,7 @@ def test_what_kafka_has_heard_of_begins_and_is_noted(bench: Bench, log: Log) -> 
     assert (earlier.may_have_run, earlier.is_announced) == (True, True)
     told = told_again(work, earlier)
     assert told is not None
-    assert told.ended == "FAILED"
+    assert (told.ended, "publish a plan of what is left" in told.error) == ("FAILED", True)
 
 
 def test_kafkas_clock_decides_and_not_the_workers(bench: Bench) -> None:
