@@ -25,6 +25,7 @@ from neural_hive.streams.kernel.broadcast import Broadcast
 from neural_hive.streams.kernel.credentials import faust_credentials
 from neural_hive.streams.kernel.partition import Fenced, Partition, Place
 from neural_hive.streams.kernel.recovery import BrokenLog
+from neural_hive.streams.kernel.stable_ends import StableEnds
 from neural_hive.streams.kernel.stacks import write_lines, write_tasks, write_threads
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.transport import Batch, BatchTransport
@@ -85,6 +86,7 @@ class Slot:
         self._queue.append(batch)
         self._queued_records += len(batch.records)
         self._queued_bytes += batch.size_bytes
+        self.partition.messages.queued.set(self._queued_records)
         if self._queued_records > QUEUED_RECORDS_MAX or self._queued_bytes > QUEUED_BYTES_MAX:
             self._hold(self.partition.number, True)
         self._arrived.set()
@@ -143,6 +145,7 @@ class Slot:
     def _forget(self) -> None:
         self._queue.clear()
         self._queued_records = self._queued_bytes = 0
+        self.partition.messages.queued.set(0)
 
 
 def merged(batches: deque[Batch]) -> list[Batch]:
@@ -235,12 +238,13 @@ class Processor:
         """Ends the process when nothing flows any more: Faust's recovery can end in silence, for instance when a
         seek times out, and would leave its partitions assigned and still."""
         name, stuck_s = self.system.name, self._stuck_s
-        dogs = [
+        watchers: list[Watchdog | StableEnds] = [
             Watchdog(f"{name}-work", stuck_s, self._work_marks, self._stuck),
             Watchdog(f"{name}-inputs", stuck_s, self._input_marks, self._stuck),
+            StableEnds(name, self._config, self._event_places),
         ]
-        for dog in dogs:
-            dog.start()
+        for watcher in watchers:
+            watcher.start()
         still_since: float | None = None
         try:
             while not self.app.should_stop:
@@ -253,8 +257,8 @@ class Processor:
                 if self.slots and time.monotonic() - still_since > STILL_MAX_S:
                     self._fail(Fenced(f"nothing was fetched for {STILL_MAX_S:g} s after a rebalance"))
         finally:
-            for dog in dogs:
-                dog.stop()
+            for watcher in watchers:
+                watcher.stop()
 
     def _work_marks(self) -> dict[str, Hashable | None]:
         """What moves all the time: an idle partition takes a step without inputs every second."""
@@ -275,6 +279,9 @@ class Processor:
             for topic, at in list(partition.next.items())
             if at < ends[topic, partition.number]
         }
+
+    def _event_places(self) -> list[tuple[str, int]]:
+        return [(topic, number) for topic in self.system.event_topics for number in list(self.slots)]
 
     def _stuck(self, what: str) -> None:
         """Ends the process, with the stacks that say why. The log has all that counts, so nothing is lost."""

@@ -1,0 +1,76 @@
+"""How much of the event topics committed readers cannot see: what lies behind the first open transaction.
+
+It is more than nothing for moments, while a transaction is under way. Where it stays, a transaction hangs, and with it
+every reader of the partition: recovery, projector, agents.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import structlog
+from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+from prometheus_client import Gauge
+
+from neural_hive.connectors.kafka_log import offset_told
+
+LOOK_EVERY_S: Final = 10.0
+ANSWER_TIMEOUT_S: Final = 5.0
+Place = tuple[str, int]  # topic, partition
+
+_UNSTABLE = Gauge(
+    "neural_hive_unstable_records",
+    "Records of an event topic that no committed reader sees yet, for an open transaction is before them",
+    ("topic", "partition"),
+)
+log = structlog.get_logger()
+
+
+class StableEnds:
+    """Looks at places again and again, in a thread of its own and with two questions on one connection."""
+
+    def __init__(self, name: str, config: Mapping[str, Any], places: Callable[[], Iterable[Place]]) -> None:
+        self._config, self._places = {"log_level": 3, **config}, places
+        self._admin: AdminClient | None = None
+        self._shown: set[Place] = set()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"{name}-stable-ends", daemon=True)
+
+    def start(self) -> None:
+        """Begins to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Looks no more. Does not wait for a look that is under way."""
+        self._ended.set()
+
+    def _run(self) -> None:
+        while not self._ended.wait(LOOK_EVERY_S):
+            try:
+                self.look()
+            except Exception as error:  # it can tell nothing, and must not end
+                self._admin = None  # the next one asks who leads now
+                log.warning("a look at what is not committed yet failed", why=str(error))
+
+    def look(self) -> None:
+        """Sets the gauge of each place, and forgets places that are others' now. Raises KafkaException: no answer."""
+        places = sorted(self._places())
+        # Stable ends first: what comes between the questions is counted, and nothing is less than nothing.
+        stable = self._ends(places, IsolationLevel.READ_COMMITTED)
+        ends = self._ends(places, IsolationLevel.READ_UNCOMMITTED)
+        for topic, partition in self._shown.difference(places):
+            _UNSTABLE.remove(topic, str(partition))
+        for place, end in ends.items():
+            _UNSTABLE.labels(place[0], str(place[1])).set(end - stable[place])
+        self._shown = set(places)
+
+    def _ends(self, places: list[Place], level: IsolationLevel) -> dict[Place, int]:
+        if not places:
+            return {}
+        self._admin = self._admin or AdminClient(self._config)
+        asked = {TopicPartition(*place): OffsetSpec.latest() for place in places}
+        answers = self._admin.list_offsets(asked, isolation_level=level, request_timeout=ANSWER_TIMEOUT_S)
+        return {
+            (at.topic, at.partition): offset_told(told, ANSWER_TIMEOUT_S + 1) for at, told in answers.items()
+        }
