@@ -5,6 +5,9 @@ smallest place is served first, by the best agent that has room: first those wit
 knows, then those whose next slots are still to be spoken for. The registry grants the slots, since other partitions
 choose the same agents.
 
+One message gives out no more than `ALLOCATED_MAX`, since each takes its part of a transaction; a timer that is due at
+once gives out the next ones.
+
 A workflow whose tickets find nobody is looked at again after a while; if no agent could do them for
 `ALLOCATION_LIMIT_S`, there is an incident.
 """
@@ -73,18 +76,24 @@ def settle(flow: Flow) -> None:
 
 
 def _allocate(flow: Flow) -> None:
-    """Chooses agents for tickets of all workflows, the smallest place first, until nobody has room."""
+    """Chooses agents for tickets of all workflows, the smallest place first, until nobody has room, or enough is given
+    out at once.
+    """
     heads: list[tuple[int, str, int]] = []
     queues = [_standing(flow, first) for first in _looked_at(flow)]
     for number, queue in enumerate(queues):
         _push(heads, queue, number)
     market, allocated, started = Market(flow) if heads else None, 0, perf_counter()
-    while market and heads and allocated < ALLOCATED_MAX:
+    while market and heads:
         _, ticket_id, number = heappop(heads)
         ticket = flow.ticket(ticket_id)
         chosen = market.choose(ticket)
         if chosen is None:
             continue  # nor has anybody for those that stand behind it
+        if allocated == ALLOCATED_MAX:
+            flow.cut_short = ticket.created.workflow_id
+            flow.touched[flow.cut_short] = None
+            return
         flow.on_ticket(ticket_id, _allocation(market, ticket, chosen, flow.now))
         allocated += 1
         now = perf_counter()
@@ -114,7 +123,7 @@ def _first_of_each(flow: Flow, queue: str, start: str = "") -> list[Ticket]:
 def _standing(flow: Flow, first: Ticket) -> Iterator[tuple[int, str]]:
     """Those that need the same, in their order, with their places; who was just turned away waits a little."""
     key = requirement(first)
-    for ticket_id in flow.unit.first(tally.READY_QUEUE, ALLOCATED_MAX, key):
+    for ticket_id in flow.unit.first(tally.READY_QUEUE, ALLOCATED_MAX + 1, key):
         ticket = flow.ticket(ticket_id)
         if requirement(ticket) != key:
             return
@@ -139,7 +148,10 @@ def _await(flow: Flow, workflow_id: str) -> None:
     """Notes that a workflow waits for agents, or does so no more."""
     workflow = flow.workflow(workflow_id)
     queued = flow.unit.count(tally.queued(workflow_id))
-    if not queued and workflow.look_again_at:
+    if workflow_id == flow.cut_short:
+        reason = f"{ALLOCATED_MAX} tickets were given out at once, and its next ones follow"
+        flow.on_workflow(workflow_id, AwaitAgents(queued, reason, False, flow.now, is_cut_short=True))
+    elif not queued and workflow.look_again_at:
         flow.on_workflow(workflow_id, EndWait(flow.now))
     elif queued and workflow.look_again_at <= flow.now:
         stranded, reason = _shortage(flow, workflow_id)

@@ -51,6 +51,9 @@ class Flow:
         self.unit, self.now = unit, unit.now
         self.moved = False  # tickets wait that did not, or an agent has less to do
         self.touched: dict[str, None] = {}  # workflows, in order, of which other tickets wait than before
+        self.cut_short = (
+            ""  # the workflow whose ticket is next, if agents take more than one message gives out
+        )
         self._releases: dict[tuple[str, str], list[SlotRelease]] = {}
         self._requests: dict[tuple[str, str], list[SlotRequest]] = {}
 

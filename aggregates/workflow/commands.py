@@ -70,6 +70,7 @@ class AwaitAgents(Command, frozen=True):
     reason: str
     stranded: bool  # some need what no registered, healthy agent can do
     now: int
+    is_cut_short: bool = False  # agents take more of them: to be looked at again as soon as can be
 
 
 class EndWait(Command, frozen=True):

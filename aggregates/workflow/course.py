@@ -131,11 +131,14 @@ def stop(workflow: Workflow, command: StopWorkflow) -> list[WorkflowEvent]:
 
 
 def await_agents(workflow: Workflow, command: AwaitAgents) -> list[WorkflowEvent]:
-    if workflow.look_again_at > command.now or workflow.status not in (*OPEN, Status.COMPENSATING):
+    if workflow.status not in (*OPEN, Status.COMPENSATING):
+        return []
+    if workflow.look_again_at > command.now and not command.is_cut_short:
         return []
     since = workflow.waiting_since or command.now
     stranded_since = (workflow.stranded_since or command.now) if command.stranded else 0
-    look_again_at = command.now + min(1 << min(workflow.looks, 10), LOOK_AGAIN_S_MAX) * 1_000_000
+    pause_s = min(1 << min(workflow.looks, 10), LOOK_AGAIN_S_MAX)
+    look_again_at = command.now + (1 if command.is_cut_short else pause_s * 1_000_000)
     reason = command.reason[:REASON_CHARS_MAX]
     told = (since, look_again_at, command.ready_count, reason, stranded_since)
     return [WorkflowWaiting(workflow.workflow_id, *told)]

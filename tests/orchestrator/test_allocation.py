@@ -401,6 +401,36 @@ def test_every_slot_comes_back_whatever_happens_meanwhile(
     assert crowd.unit.folded() == crowd.unit.states
 
 
+def test_agents_with_room_are_given_all_of_a_large_plan_at_once() -> None:
+    run = Run(plan("d-1", 2_000), capacity=5_000)
+    run.publish()
+    began, looks = run.unit.now, 0
+    while run.waits():
+        run.fire(run.waits()[0])
+        looks += 1
+    assert len(run.waiting) == 2_000
+    assert looks == 2_000 // 256
+    assert run.unit.now - began < 1_000_000
+    assert {event.reason for event in events_of(run.unit, WorkflowWaiting)} == {
+        "256 tickets were given out at once, and its next ones follow"
+    }
+
+
+def test_what_follows_at_once_is_looked_at_once_whoever_it_belongs_to() -> None:
+    crowd = Crowd((AGENT, 300))
+    crowd.publish(plan("large", 1_000))
+    crowd.publish(plan("small", 10))
+    looks = 0
+    while (timer := crowd.unit.timers()[0]).due <= crowd.unit.now + 1_000:
+        crowd.unit.fire(timer)
+        crowd.pair.pump()
+        crowd.note()
+        looks += 1
+    assert looks <= 2, "nobody is looked at again and again for nothing"
+    assert len(crowd.waiting) == 300
+    assert crowd.unit.count(tally.outstanding(AGENT)) == 600
+
+
 def test_a_repeated_answer_changes_nothing() -> None:
     run = Run(plan("d-1", 1), capacity=1)
     run.unit.handle(PLANS, run.decision, "plan")
