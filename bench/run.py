@@ -15,13 +15,14 @@ from typing import Any, Final
 
 import msgspec
 
-from bench import kernel
+from bench import kernel, orchestration
 from bench.figures import Figures, markdown
 from bench.kernel_contenders import NoPeers
 
 Tell = Callable[[str], None]
 ALL: Final[dict[str, Callable[[int, Tell], list[Figures]]]] = {
     "kernel": kernel.measure,
+    "orchestration": orchestration.measure,
 }
 
 
