@@ -208,7 +208,7 @@ class Processor:
             consumer_group_instance_id=slot,
             broker_session_timeout=session_s,
             broker_heartbeat_interval=session_s / 3.3,
-            broker_request_timeout=30,
+            broker_request_timeout=max(30, session_s + 5),  # Faust wants it to be longer than the session
             broker_max_poll_interval=3600,
             broker_max_poll_records=FETCH_RECORDS_MAX,
             consumer_max_fetch_size=4 << 20,
