@@ -12,9 +12,11 @@ from neural_hive.connectors.kafka_log import LostLog, StalledLog, UnreadableLog
 from neural_hive.projections.store import Store, StoreRefused, StoreUnavailable
 from neural_hive.replay.archive import ArchiveSource
 from neural_hive.replay.checks.archive import check_archive, check_projections
+from neural_hive.replay.checks.committed import NotVerified, Offsets, committed_offsets
 from neural_hive.replay.reader import JoinedSource, KafkaSource, LogSource
 from neural_hive.replay.report import Check, Findings, Part, Report
-from neural_hive.replay.verify import NotVerified, Target, Verification, committed_offsets, target_of
+from neural_hive.replay.verify import Target, Verification, target_of
+from neural_hive.streams.kernel.reading import Fetch, MessageReader
 from neural_hive.streams.kernel.system import System
 
 _UNDONE = (StalledLog, LostLog, UnreadableLog, NotVerified, ClickHouseError, StoreUnavailable, StoreRefused)
@@ -37,6 +39,7 @@ class Request(msgspec.Struct, frozen=True):
     from_archive: bool = False  # read the log from the archive alone
     topics: tuple[str, ...] = ()  # only these event topics; () = all
     stall_s: float = 30.0
+    fetch_schema: Fetch | None = None  # finds schemas that other producers registered
 
 
 def verify_everything(request: Request) -> Report:
@@ -73,17 +76,29 @@ def _system(
     if not target.event_topics:
         return []
 
-    def committed() -> Mapping[tuple[str, int], int]:
-        return committed_offsets(
-            request.kafka, system.name, {topic: len(kafka.ranges(topic)) for topic in target.input_topics}
-        )
-
     verification = Verification(
-        target, source, None if request.from_archive else committed, system, request.states, findings
+        target,
+        source,
+        None if request.from_archive else lambda: _committed(target, kafka),
+        system,
+        request.states,
+        findings,
+        MessageReader(request.fetch_schema),
     )
     verification.run()
     parts += verification.parts
     return [f"{system.name}: {verification.problem}"] if verification.problem else []
+
+
+def _committed(target: Target, kafka: KafkaSource) -> Offsets:
+    """How far each input was read, by whoever reads it."""
+    own = len(kafka.ranges(target.event_topics[0]))
+    groups: dict[str, dict[str, int]] = {}
+    for topic in target.input_topics:
+        count = len(kafka.ranges(topic))
+        groups.setdefault(target.reader(topic, routed=count != own), {})[topic] = count
+    found = [committed_offsets(kafka.config, group, topics) for group, topics in groups.items()]
+    return {place: offset for offsets in found for place, offset in offsets.items()}
 
 
 def _narrowed(target: Target, topics: tuple[str, ...]) -> Target:

@@ -7,29 +7,26 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from neural_hive.connectors.kafka_log import CALL_TIMEOUT_S, LostLog, Record, StalledLog, UnreadableLog
-from neural_hive.replay.checks.answers import Answers, InputCheck, Silent, message_id_of, note_lost
+from neural_hive.connectors.kafka_log import LostLog, Record, StalledLog, UnreadableLog
+from neural_hive.replay.checks.answers import Answers
 from neural_hive.replay.checks.chain import Event, PartitionCheck, locate_repeated
+from neural_hive.replay.checks.committed import NotVerified, Offsets, Ranges, note_unread
 from neural_hive.replay.checks.events import EventStream
+from neural_hive.replay.checks.inputs import InputCheck, Read, Silent, message_id_of, note_lost
 from neural_hive.replay.checks.state import check_partition
 from neural_hive.replay.reader import LogSource, NotedSource, Range
 from neural_hive.replay.report import Check, Findings, Part, Report
 from neural_hive.schemas.catalogue import UnknownSchema
-from neural_hive.schemas.codec import BadRecord, decode
+from neural_hive.schemas.codec import BadRecord
+from neural_hive.streams.kernel.reading import MessageReader, RegistryAway
+from neural_hive.streams.kernel.router import router_name
 from neural_hive.streams.kernel.system import System
 
 DEAD_LETTERS: Final = "dead.letters"
-Offsets = Mapping[tuple[str, int], int]
-Ranges = dict[str, Mapping[int, Range]]
-
-
-class NotVerified(RuntimeError):
-    """The verification could not be done; the text says why, and what to do."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -42,28 +39,19 @@ class Target(msgspec.Struct, frozen=True):
     whole: bool = (
         True  # False: not all its event topics, so `sequence` has gaps and inputs may be answered elsewhere
     )
+    repartition: str = ""  # the input topic that holds copies of records from the others
+
+    def reader(self, topic: str, routed: bool) -> str:
+        """The group that reads an input: a router's, if its partition count is not the event topics'."""
+        return router_name(self.name, topic) if routed else self.name
 
 
 def target_of(system: System) -> Target:
     """What a system writes and reads. Foreign topics, whose records are no messages, are left out."""
     inputs = (topic for topic in system.topics if topic not in system.inputs or not system.inputs[topic].raw)
-    return Target(system.name, tuple(system.event_topics), tuple(inputs))
-
-
-def committed_offsets(config: Mapping[str, Any], group: str, topics: Mapping[str, int]) -> Offsets:
-    """The input offsets that a group has committed; −1 where it has none. `topics`: name → partitions.
-
-    Raises NotVerified: the broker does not say.
-    """
-    wanted = [TopicPartition(t, p) for t, partitions in topics.items() for p in range(partitions)]
-    consumer = Consumer({**config, "group.id": group, "enable.auto.commit": False})
-    try:
-        found = consumer.committed(wanted, CALL_TIMEOUT_S)
-    except KafkaException as error:
-        raise NotVerified(f"offsets of group {group}: {error.args[0].str()}") from error
-    finally:
-        consumer.close()
-    return {(at.topic, at.partition): max(at.offset, -1) for at in found}
+    return Target(
+        system.name, tuple(system.event_topics), tuple(inputs), repartition=system.repartition or ""
+    )
 
 
 class Verification:
@@ -77,8 +65,12 @@ class Verification:
         system: System | None = None,
         states: Path | None = None,
         findings: Findings | None = None,
+        read: Read | None = None,
     ) -> None:
-        """`system` and `states` (the processors' data folder) let the state be made anew and compared."""
+        """`system` and `states` (the processors' data folder) let the state be made anew and compared.
+
+        `read` decodes the messages of inputs; without it, only those that have this build's schemas.
+        """
         self.findings = Findings() if findings is None else findings
         self.problem = ""
         self._system, self._states = system, states
@@ -86,6 +78,8 @@ class Verification:
         self._noted = NotedSource(source)
         self._stream = EventStream(self._noted, self.findings)
         self._answers = Answers()
+        self._read_message = read or MessageReader()
+        self._events = 0
         self._started_at = time.monotonic()
 
     def run(self) -> None:
@@ -94,6 +88,10 @@ class Verification:
             self._read()
         except (StalledLog, LostLog, UnreadableLog, NotVerified) as error:
             self.problem = str(error)
+        except RegistryAway as error:
+            self.problem = (
+                f"{error}. Start the schema registry, or name it in the setting schema_registry_url"
+            )
         finally:
             self._answers.close()
 
@@ -123,7 +121,7 @@ class Verification:
             self.findings.skip(Check.ANSWERED, "it needs all event topics, and Kafka for the input offsets")
         else:
             self._dead_letters(letters)
-            silent = self._inputs(before)
+            silent = self._inputs(before, partitions)
             self._causes(self._committed())
         if target.whole:
             self._state(partitions, silent)
@@ -138,22 +136,24 @@ class Verification:
         for event in self._stream.events(partition, bounds):
             check.take(event)
         repeated = check.finish()
+        self._events += check.events
         if repeated:
             again = EventStream(self._source, Findings()).events(partition, bounds)
             locate_repeated(again, repeated, self.findings)
 
     def _dead_letters(self, letters: Mapping[int, Range]) -> None:
-        topic = self._target.dead_letters
+        topic, target = self._target.dead_letters, self._target
+        writers = {target.name, *(router_name(target.name, topic) for topic in target.input_topics)}
         for partition, bounds in letters.items():
             for record in self._records(topic, partition, bounds):
-                self._dead_letter(record)
+                self._dead_letter(record, writers)
 
-    def _dead_letter(self, record: Record) -> None:
+    def _dead_letter(self, record: Record, writers: set[str]) -> None:
         place = f"{record.topic}:{record.partition}:{record.offset}"
         self.findings.counts["dead_letters"] += 1
         try:
-            letter = decode(record.value or b"", "message").payload
-            if letter["processor"].rpartition(".")[0] != self._target.name:
+            letter = self._read_message(record.value or b"").payload
+            if letter["processor"].rpartition(".")[0] not in writers:
                 return  # another system that reads the same input
             self._answers.mark(letter["source_topic"], letter["source_partition"], letter["source_offset"])
         except (BadRecord, UnknownSchema, KeyError) as error:
@@ -164,7 +164,7 @@ class Verification:
             for topic, partition in silent:
                 for record in self._silent_records(silent, topic, partition):
                     place = f"{topic}:{partition}:{record.offset}"
-                    note_lost(place, message_id_of(record), self.findings)
+                    note_lost(place, message_id_of(record, self._read_message), self.findings)
             return
         if self._states is None:
             self.findings.skip(Check.STATE, "no processor's data folder is on this machine")
@@ -183,6 +183,7 @@ class Verification:
                 },
                 self._states,
                 self.findings,
+                self._read_message,
             )
 
     def _events_now(self, partition: int) -> Iterator[Event]:
@@ -200,18 +201,37 @@ class Verification:
                 if offsets[at] == record.offset:
                     yield record
 
-    def _inputs(self, committed: Offsets) -> Silent:
-        check = InputCheck(self._answers, self.findings)
-        for topic in self._target.input_topics:
-            for partition, (first, end) in self._source.ranges(topic).items():
+    def _inputs(self, committed: Offsets, partitions: int) -> Silent:
+        """Reads the inputs, copies before what they are copies of."""
+        target, check = self._target, InputCheck(self._answers, self.findings, self._read_message, committed)
+        topics = sorted(target.input_topics, key=lambda topic: topic != target.repartition)
+        ranges: Ranges = {topic: self._source.ranges(topic) for topic in topics}
+        routed = {topic for topic in topics if len(ranges[topic]) != partitions}
+        readers = {topic: self._target.reader(topic, topic in routed) for topic in topics}
+        note_unread(target.name, readers, ranges, committed, self._events > 0, self.findings)
+        for topic in topics:
+            for partition, (first, end) in ranges[topic].items():
                 until = committed.get((topic, partition), -1)
                 if until > end:
                     place, found = f"{topic}:{partition}", f"the log ends at {end}"
-                    self.findings.add(
-                        Check.ANSWERED, place, "", f"records up to committed offset {until}", found
-                    )
-                check.read(self._records(topic, partition, (first, min(until, end))))
-        return check.silent()
+                    expected = f"records up to committed offset {until}"
+                    self.findings.add(Check.ANSWERED, place, "", expected, found)
+                last = end if topic == target.repartition else min(until, end)
+                check.take(self._records(topic, partition, (first, last)), until)
+        silent = check.silent()
+        self._lost_by_routers(silent, routed, ranges.get(target.repartition, {}))
+        return {place: offsets for place, offsets in silent.items() if place[0] not in routed}
+
+    def _lost_by_routers(self, silent: Silent, routed: set[str], copies: Mapping[int, Range]) -> None:
+        """What a router has read must have left a copy or a dead letter, if copies are still all there."""
+        lost = [place for place in silent if place[0] in routed]
+        if lost and any(first for first, _ in copies.values()):
+            self.findings.skip(Check.ANSWERED, f"copies in {self._target.repartition} have expired")
+            return
+        for topic, partition in lost:
+            for record in self._silent_records(silent, topic, partition):
+                place = f"{topic}:{partition}:{record.offset}"
+                note_lost(place, message_id_of(record, self._read_message), self.findings)
 
     def _causes(self, committed: Offsets) -> None:
         for (topic, partition), until in committed.items():

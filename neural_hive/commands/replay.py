@@ -1,5 +1,6 @@
 """`neural-hive replay`: what the log says, and the proof that it says what was written."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -76,6 +77,7 @@ def verify(
         states=states if Part.STATE not in left_out and states.is_dir() else None,
         from_archive=source is Source.ARCHIVE,
         topics=tuple(topic or ()),
+        fetch_schema=_schemas_of_others(settings),
     )
     report = verify_everything(request)
     if as_json:
@@ -159,6 +161,21 @@ def _tables(settings: Settings) -> Any:
         settings.clickhouse_secure,
     )
     return Tables(ClickHouse.of(settings, password, secure=settings.clickhouse_secure), store)
+
+
+def _schemas_of_others(settings: Settings) -> Callable[[int], dict[str, Any]]:
+    """Looks schemas up in the registry, which need not be there as long as none is asked for."""
+    known: list[Any] = []
+
+    def schema(number: int) -> dict[str, Any]:
+        if not known:
+            from neural_hive.connectors.schema_registry import ForeignSchemas
+
+            known.append(ForeignSchemas(settings.schema_registry_url))
+        found: dict[str, Any] = known[0].schema(number)
+        return found
+
+    return schema
 
 
 def _history(settings: Settings, source: Source, aggregate_id: str, moment: Any) -> Any:

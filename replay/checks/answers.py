@@ -1,26 +1,8 @@
-"""Every input is answered: by an event, by a dead letter, or by what an earlier record of the same message did."""
+"""Which inputs caused something, noted while events and dead letters are read."""
 
-from array import array
-from collections.abc import Iterator, Mapping
-from typing import Final
-
-import msgspec
-
-from neural_hive.connectors.kafka_log import Record
 from neural_hive.replay.fingerprints import Fingerprints
-from neural_hive.replay.report import Check, Findings
-from neural_hive.schemas.catalogue import UnknownSchema
-from neural_hive.schemas.codec import BadRecord, decode
-from neural_hive.schemas.envelope import Header
 
 _OFFSETS_MAX = 1 << 33  # a bit each: a forged source offset must not take the memory
-_OPEN_MAX = 1_000_000
-SILENT_MAX: Final = (
-    50_000_000  # inputs that are decided again, to see whether they have no effect: 8 bytes each
-)
-
-Silent = Mapping[tuple[str, int], "array[int]"]  # quoted: generic from Python 3.12 on
-"""Topic and partition → offsets, ascending, of inputs whose message caused nothing anywhere."""
 
 
 class Answers:
@@ -60,84 +42,3 @@ class Answers:
     def close(self) -> None:
         """Removes its files."""
         self.causes.close()
-
-
-class Input(msgspec.Struct, frozen=True):
-    """Where an input lies, and the message it holds."""
-
-    topic: str
-    partition: int
-    offset: int
-    message_id: str
-
-    @property
-    def place(self) -> str:
-        return f"{self.topic}:{self.partition}:{self.offset}"
-
-
-class InputCheck:
-    """Looks at the input topics after all events and dead letters were read."""
-
-    def __init__(self, answers: Answers, findings: Findings) -> None:
-        self._answers, self._findings = answers, findings
-        self._open: dict[str, list[Input]] = {}
-        self._silent: dict[tuple[str, int], array[int]] = {}
-        self._silent_count = 0
-
-    def read(self, records: Iterator[Record]) -> None:
-        """Notes which of the records nothing names as its cause."""
-        count = 0
-        for record in records:
-            count += 1
-            if not self._answers.has(record.topic, record.partition, record.offset):
-                self._unnamed(record)
-        self._findings.examined[Check.ANSWERED] += count
-        self._findings.counts["inputs"] += count
-
-    def _unnamed(self, record: Record) -> None:
-        try:
-            head = decode(record.value or b"", "message").head
-        except (BadRecord, UnknownSchema) as error:
-            place = f"{record.topic}:{record.partition}:{record.offset}"
-            self._findings.add(Check.ANSWERED, place, "", "a dead letter", f"none; the record: {error}")
-            return
-        assert isinstance(head, Header)
-        if len(self._open) >= _OPEN_MAX:
-            self._sort_out()
-        entry = Input(record.topic, record.partition, record.offset, head.message_id)
-        self._open.setdefault(head.message_id, []).append(entry)
-
-    def _sort_out(self) -> None:
-        """Tells repeats and forwarded records, whose message caused something elsewhere, from silent inputs."""
-        silent = set(self._answers.causes.missing(self._open))
-        for message_id, inputs in self._open.items():
-            if message_id not in silent:
-                self._findings.counts["repeats"] += len(inputs)
-            elif self._silent_count < SILENT_MAX:
-                self._silent_count += len(inputs)
-                for each in inputs:
-                    self._silent.setdefault((each.topic, each.partition), array("q")).append(each.offset)
-            else:
-                for each in inputs:
-                    note_lost(each.place, each.message_id, self._findings)
-        self._open.clear()
-
-    def silent(self) -> Silent:
-        """The inputs whose message caused nothing anywhere: lost, unless they had no effect."""
-        self._sort_out()
-        return {place: array("q", sorted(offsets)) for place, offsets in self._silent.items()}
-
-
-def note_lost(place: str, message_id: str, findings: Findings) -> None:
-    """Notes an input that nothing answers."""
-    findings.add(Check.ANSWERED, place, "", "an event or dead letter", f"nothing of message {message_id}")
-
-
-def message_id_of(record: Record) -> str:
-    """The id of the message in a record."""
-    try:
-        head = decode(record.value or b"", "message").head
-    except (BadRecord, UnknownSchema) as error:
-        return f"which cannot be read: {error}"
-    assert isinstance(head, Header)
-    return head.message_id

@@ -3,7 +3,7 @@
 It is compared with the state that a processor keeps, and asked what an input that left nothing behind would do.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -14,11 +14,11 @@ from neural_hive.aggregates.aggregate import event_of
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.replay.checks.chain import Event
 from neural_hive.replay.report import Check, Findings
-from neural_hive.schemas.codec import EventEncoder, decode
+from neural_hive.schemas.codec import Decoded, EventEncoder, decode
 from neural_hive.streams.kernel.broadcast import Snapshot
 from neural_hive.streams.kernel.fold import Fold, Route
 from neural_hive.streams.kernel.inbox import open_mail
-from neural_hive.streams.kernel.reading import MessageReader
+from neural_hive.streams.kernel.reading import RegistryAway
 from neural_hive.streams.kernel.state import Position, Store, row_key
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.unit import Work, cause_digest
@@ -43,13 +43,19 @@ class Refold:
     """The fold of one partition's events so far."""
 
     def __init__(
-        self, system: System, partition: int, partitions_of: Mapping[str, int], folder: Path
+        self,
+        system: System,
+        partition: int,
+        partitions_of: Mapping[str, int],
+        folder: Path,
+        read: Callable[[bytes], Decoded],
     ) -> None:
+        """`read` decodes the messages of inputs, as the system's processor does."""
         self.sequence = 0
         self.last: dict[str, tuple[int, bytes]] = {}  # topic → offset and hash of its last event
         self._system, self._partition, self._partitions_of = system, partition, dict(partitions_of)
         self._store = Store(folder)
-        self._read = MessageReader()
+        self._read = read
         self._fold = Fold(system.all_aggregates, self._store)
         # What other systems said then is not known here, and what has no effect does not ask.
         self._views = {name: Snapshot(view.empty, {}, 0.0) for name, view in system.views.items()}
@@ -85,7 +91,7 @@ class Refold:
             self._write()
 
     def has_no_effect(self, record: Record) -> bool:
-        """Whether the system, in this state, would answer the record with nothing at all."""
+        """Whether the system, in this state, would answer the record with nothing at all. Raises RegistryAway."""
         mailed = Mailed(
             record.topic,
             record.partition,
@@ -108,6 +114,8 @@ class Refold:
             mail = open_mail(self._system, self._read, mailed, self._partition, self._partitions_of)
             work.begin(mail.cause)
             mail.handler(work, mail.message)
+        except RegistryAway:
+            raise
         except Exception:  # a refusal of any kind would have left a dead letter
             return False
         finally:

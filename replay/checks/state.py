@@ -11,8 +11,8 @@ from typing import Final
 import msgspec
 
 from neural_hive.connectors.kafka_log import Record
-from neural_hive.replay.checks.answers import message_id_of, note_lost
 from neural_hive.replay.checks.chain import Event
+from neural_hive.replay.checks.inputs import Read, message_id_of, note_lost
 from neural_hive.replay.checks.refold import Refold
 from neural_hive.replay.report import Check, Findings
 from neural_hive.schemas.codec import BadRecord
@@ -52,8 +52,9 @@ class StatePass:
         kept: Iterable[Kept],
         silent: Mapping[str, Iterator[Record]],
         findings: Findings,
+        read: Read,
     ) -> None:
-        self._refold, self._findings = refold, findings
+        self._refold, self._findings, self._read = refold, findings, read
         self._kept = sorted(kept, key=lambda k: -k.position.sequence)  # the next one is the last
         self._silent = dict(silent)
         self._next = {topic: next(records, None) for topic, records in silent.items()}
@@ -88,7 +89,7 @@ class StatePass:
                 self._findings.counts["without_effect"] += 1
             else:
                 place = f"{record.topic}:{record.partition}:{record.offset}"
-                note_lost(place, message_id_of(record), self._findings)
+                note_lost(place, message_id_of(record, self._read), self._findings)
             self._next[topic] = next(self._silent[topic], None)
 
 
@@ -100,6 +101,7 @@ def check_partition(
     silent: Mapping[str, Iterator[Record]],
     root: Path | None,
     findings: Findings,
+    read: Read,
 ) -> None:
     """Folds a partition and looks at its states and at its silent inputs (by topic); nothing is read if there are none.
 
@@ -109,9 +111,9 @@ def check_partition(
     if not kept and not silent:
         return
     with tempfile.TemporaryDirectory(prefix="neural-hive-verify-") as folder:
-        refold = Refold(system, partition, partitions_of, Path(folder))
+        refold = Refold(system, partition, partitions_of, Path(folder), read)
         try:
-            found = StatePass(refold, kept, silent, findings)
+            found = StatePass(refold, kept, silent, findings, read)
             for event in events():
                 found.take(event)
             found.finish()

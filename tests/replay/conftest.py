@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
+from neural_hive.replay.checks.committed import committed_offsets
+from neural_hive.replay.checks.inputs import Read
 from neural_hive.replay.reader import KafkaSource
 from neural_hive.replay.report import Report
-from neural_hive.replay.verify import Verification, committed_offsets
+from neural_hive.replay.verify import Verification
 from tests.conftest import TopicFactory
 from tests.replay.written_log import Log
 
@@ -32,12 +34,12 @@ def new_log(kafka: EmbeddedKafka, topic_factory: TopicFactory) -> Iterator[LogFa
         log.close()
 
 
-def verified(log: Log) -> Report:
-    """What verification says of a log."""
+def verified(log: Log, read: Read | None = None) -> Report:
+    """What verification says of a log; `read` decodes its inputs."""
 
     def committed() -> dict[tuple[str, int], int]:
         return dict(committed_offsets(log.config, log.name, {log.inputs: log.partitions}))
 
-    verification = Verification(log.target, KafkaSource(log.config, stall_s=3), committed)
+    verification = Verification(log.target, KafkaSource(log.config, stall_s=3), committed, read=read)
     verification.run()
     return verification.report()
