@@ -1,6 +1,7 @@
 """An incident: something about a workflow needs somebody's attention.
 
-Protects: of one kind there is at most one open incident for a workflow; it is resolved once.
+Protects: of one kind there is at most one open incident for a workflow, or for each of its tickets if it is about one;
+it is resolved once.
 
 Self-healing and people read them. NO_AGENT is resolved by itself when an agent comes; the others stay open until
 somebody has dealt with them.
@@ -27,6 +28,8 @@ class Kind(StrEnum):
     INTEGRITY = "INTEGRITY"
     WORKFLOW_FAILED = "WORKFLOW_FAILED"
     DEADLINE_PASSED = "DEADLINE_PASSED"
+    NOT_UNDONE = "NOT_UNDONE"  # one for each ticket
+    AGENTS_BUSY = "AGENTS_BUSY"
 
 
 class Severity(StrEnum):
@@ -63,6 +66,7 @@ class OpenIncident(Command, frozen=True):
     summary: str
     ticket_ids: tuple[str, ...]
     opened_at: int
+    ticket_id: str = ""  # the only one that it is about
 
 
 class ResolveIncident(Command, frozen=True):
@@ -106,9 +110,9 @@ class Incident(msgspec.Struct, frozen=True):
     is_open: bool
 
 
-def incident_id_of(workflow_id: str, kind: Kind) -> str:
-    """The id of a workflow's incident of one kind."""
-    return derived_id(workflow_id, kind)
+def incident_id_of(workflow_id: str, kind: Kind, ticket_id: str = "") -> str:
+    """The id of a workflow's incident of one kind, or of that of one of its tickets."""
+    return derived_id(workflow_id, kind, ticket_id) if ticket_id else derived_id(workflow_id, kind)
 
 
 def severity_of(risk_band: RiskBand, priority: Priority) -> Severity:
@@ -134,7 +138,7 @@ def decide(incident: Incident | None, command: IncidentCommand) -> list[Incident
 
 def _opened(command: OpenIncident) -> IncidentOpened:
     return IncidentOpened(
-        incident_id_of(command.workflow_id, command.kind),
+        incident_id_of(command.workflow_id, command.kind, command.ticket_id),
         command.workflow_id,
         command.kind,
         command.severity,

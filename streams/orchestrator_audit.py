@@ -8,7 +8,7 @@ import msgspec
 
 from neural_hive.aggregates import tally
 from neural_hive.aggregates.incident import TICKETS_MAX
-from neural_hive.aggregates.ticket import UNFINISHED, Status, Ticket
+from neural_hive.aggregates.ticket import UNFINISHED, Status, Ticket, could_not_be_undone
 from neural_hive.aggregates.workflow import FINDINGS_MAX, Workflow
 from neural_hive.streams.orchestrator_flow import Flow
 
@@ -20,6 +20,10 @@ class Audit(msgspec.Struct, frozen=True):
 
     findings: tuple[str, ...]  # what does not fit
     troubled: tuple[str, ...]  # the first tickets that failed or timed out
+    not_undone: tuple[str, ...]  # tasks whose compensation failed
+
+
+NOTHING_FOUND: Final = Audit((), (), ())
 
 
 def audit(flow: Flow, workflow: Workflow) -> Audit:
@@ -27,7 +31,8 @@ def audit(flow: Flow, workflow: Workflow) -> Audit:
     tickets = all_tickets(flow, workflow)
     findings = [*_of_counts(flow, workflow, tickets), *_of_tickets(tickets)]
     troubled = [t for t, ticket in tickets.items() if ticket.status in (Status.FAILED, Status.TIMED_OUT)]
-    return Audit(tuple(findings[:FINDINGS_MAX]), tuple(troubled[:TICKETS_MAX]))
+    not_undone = (t.created.task.task_id for t in tickets.values() if could_not_be_undone(t))
+    return Audit(tuple(findings[:FINDINGS_MAX]), tuple(troubled[:TICKETS_MAX]), tuple(not_undone))
 
 
 def all_tickets(flow: Flow, workflow: Workflow) -> dict[str, Ticket]:

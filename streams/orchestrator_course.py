@@ -30,7 +30,7 @@ from neural_hive.aggregates.workflow import (
     WorkflowFailed,
 )
 from neural_hive.aggregates.workflow import Status as WorkflowStatus
-from neural_hive.streams.orchestrator_audit import audit, compensation_order
+from neural_hive.streams.orchestrator_audit import NOTHING_FOUND, Audit, audit, compensation_order
 from neural_hive.streams.orchestrator_flow import Flow
 
 COMPENSATION_MS: Final = 4 * 3_600_000  # how long one may wait for its agent
@@ -39,8 +39,10 @@ _CHANGES_NOTHING: Final = (TicketResultRefused, TicketRetryScheduled, TicketComm
 
 def go_on(flow: Flow, ticket_id: str, events: Sequence[Event]) -> None:
     """What events of a ticket mean to the others, and to the workflow."""
-    if events and isinstance(events[-1], TicketCompensated | TicketCompensationFailed):
+    if events and isinstance(last := events[-1], TicketCompensated | TicketCompensationFailed):
         workflow = flow.workflow(flow.ticket(ticket_id).created.workflow_id)
+        if isinstance(last, TicketCompensationFailed):
+            _tell_what_is_left(flow, workflow, ticket_id, last.error)
         _undo(flow, workflow, workflow.compensations.index(ticket_id) + 1)
     elif events and not isinstance(events[-1], _CHANGES_NOTHING):
         _follow(flow, ticket_id)
@@ -115,7 +117,7 @@ def _say_the_end(flow: Flow, workflow: Workflow, reason: str = "") -> None:
         return
     started, workflow_id = perf_counter(), workflow.workflow_id
     found = audit(flow, workflow)
-    events = flow.on_workflow(workflow_id, _end(flow, workflow_id, reason, findings=found.findings))
+    events = flow.on_workflow(workflow_id, _end(flow, workflow_id, reason, found=found))
     for event in events:
         if isinstance(event, WorkflowFailed):
             _tell_failure(flow, workflow, event, found.troubled)
@@ -129,12 +131,13 @@ def _end(
     workflow_id: str,
     reason: str,
     undo: tuple[str, ...] = (),
-    findings: tuple[str, ...] = (),
+    found: Audit = NOTHING_FOUND,
 ) -> FinishWorkflow:
     count = flow.unit.count
     ended = (count(tally.completed(workflow_id)), count(tally.failed(workflow_id)))
     cancelled, undone = count(tally.cancelled(workflow_id)), count(tally.compensated(workflow_id))
-    return FinishWorkflow(*ended, cancelled, flow.now, reason, undone, undo, findings)
+    looked_at = (found.findings, found.not_undone)
+    return FinishWorkflow(*ended, cancelled, flow.now, reason, undone, undo, *looked_at)
 
 
 def _tell_failure(flow: Flow, workflow: Workflow, failed: WorkflowFailed, troubled: tuple[str, ...]) -> None:
@@ -143,10 +146,21 @@ def _tell_failure(flow: Flow, workflow: Workflow, failed: WorkflowFailed, troubl
         tell(flow, workflow, Kind.WORKFLOW_FAILED, failed.reason, troubled)
 
 
-def tell(flow: Flow, workflow: Workflow, kind: Kind, summary: str, ticket_ids: tuple[str, ...]) -> None:
-    """Opens an incident of a workflow, as severe as its risk or its priority."""
+def _tell_what_is_left(flow: Flow, workflow: Workflow, ticket_id: str, error: str) -> None:
+    ticket = flow.ticket(ticket_id)
+    tries = f"after {ticket.undo_tries} tries" if ticket.undo_tries else "and was not tried"
+    summary = f"task {ticket.created.task.task_id} could not be undone, {tries}: {error}"
+    tell(flow, workflow, Kind.NOT_UNDONE, summary, (ticket_id,), about=ticket_id)
+
+
+def tell(
+    flow: Flow, workflow: Workflow, kind: Kind, summary: str, ticket_ids: tuple[str, ...], about: str = ""
+) -> None:
+    """Opens an incident of a workflow, or of one ticket (`about`), as severe as the workflow's risk or priority."""
     severity = severity_of(workflow.risk_band, workflow.priority)
-    flow.open_incident(OpenIncident(workflow.workflow_id, kind, severity, summary, ticket_ids, flow.now))
+    flow.open_incident(
+        OpenIncident(workflow.workflow_id, kind, severity, summary, ticket_ids, flow.now, about)
+    )
 
 
 def _undo(flow: Flow, workflow: Workflow, first: int) -> None:

@@ -106,7 +106,8 @@ class Flow:
     def open_incident(self, incident: OpenIncident) -> None:
         """Says that somebody should look at a workflow."""
         self.unit.turn_to(incident.workflow_id)
-        self.unit.execute(INCIDENT, incident_id_of(incident.workflow_id, incident.kind), incident)
+        incident_id = incident_id_of(incident.workflow_id, incident.kind, incident.ticket_id)
+        self.unit.execute(INCIDENT, incident_id, incident)
 
     def _compare(self, before: Ticket, after: Ticket, events: Sequence[Event], denied: bool) -> None:
         if before.slot == after.slot and before.is_queued == after.is_queued:

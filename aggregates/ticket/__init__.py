@@ -9,7 +9,8 @@ attempt has ended. An attempt that went wrong is tried again, up to the task's `
 (`backoff.py`) and before the deadline; never if its delivery is AT_MOST_ONCE: nobody knows how far it came. An attempt
 that was not begun in time, or that has begun and is not heard of for its task's time limit and a grace, has timed out.
 
-What a completed ticket did can be undone once, by its task's `compensation`: that is an attempt like any other.
+What a completed ticket did can be undone once, by its task's `compensation`: that is an attempt like any other, and is
+tried up to three times.
 """
 
 from neural_hive.aggregates.aggregate import Aggregate, members
@@ -60,6 +61,7 @@ from neural_hive.aggregates.ticket.events import (
     TicketUnallocated,
 )
 from neural_hive.aggregates.ticket.state import (
+    COMPENSATION_TRIES,
     GRACE_MS,
     PATIENCE_TIMER,
     RETRY_TIMER,
@@ -72,6 +74,7 @@ from neural_hive.aggregates.ticket.state import (
     Ticket,
     can_retry,
     content_hash,
+    could_not_be_undone,
     counters,
     evolve,
     is_expired,
@@ -86,6 +89,7 @@ TICKET = Aggregate(
 )
 
 __all__ = [
+    "COMPENSATION_TRIES",
     "GRACE_MS",
     "PATIENCE_TIMER",
     "RETRY_TIMER",
@@ -138,6 +142,7 @@ __all__ = [
     "UnallocateTicket",
     "can_retry",
     "content_hash",
+    "could_not_be_undone",
     "counters",
     "decide",
     "evolve",

@@ -197,7 +197,7 @@ class TicketCompensated(OfCompensation, frozen=True):
 
 
 class TicketCompensationFailed(OfCompensation, frozen=True):
-    """What a ticket had done could not be undone: it stays completed."""
+    """What a ticket had done could not be undone: it stays completed, unless that is tried again."""
 
     error: str
 

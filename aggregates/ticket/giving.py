@@ -40,7 +40,8 @@ def create(ticket: Ticket | None, command: CreateTicket) -> list[TicketEvent]:
 def make_ready(ticket: Ticket, command: ReadyTicket) -> list[TicketEvent]:
     if ticket.status is not Status.PENDING:
         return _unless_finished(ticket, Status.READY)
-    return [TicketReady(*ids(ticket), command.ready_at, command.place)]
+    again = (True, ticket.deadline_at) if ticket.compensates else ()
+    return [TicketReady(*ids(ticket), command.ready_at, command.place, *again)]
 
 
 def requeue(ticket: Ticket, command: RequeueTicket) -> list[TicketEvent]:

@@ -58,16 +58,18 @@ def record_result(ticket: Ticket, command: RecordResult) -> list[TicketEvent]:
         return _refuse(ticket, command, refusal)
     started = [_started(ticket, command)] if ticket.status is Status.ASSIGNED else []
     if ticket.compensates:
-        return [*started, _undone(ticket, command)]
+        undone = _undone(ticket, command)
+        return [*started, undone, *_tried_again(ticket, undone, command.recorded_at, 0)]
     ended = _ended(ticket, command)
     return [*started, ended, *_tried_again(ticket, ended, command.recorded_at, command.deadline_at)]
 
 
 def _tried_again(ticket: Ticket, ended: TicketEvent, now: int, deadline_at: int) -> list[TicketEvent]:
     """The next attempt's appointment, if there is to be one."""
-    if not isinstance(ended, TicketFailed | TicketTimedOut):
+    if not isinstance(ended, TicketFailed | TicketTimedOut | TicketCompensationFailed):
         return []
-    due_at = now + backoff_ms(ended.attempt) * 1_000
+    tries = ticket.undo_tries if ticket.compensates else ended.attempt
+    due_at = now + backoff_ms(tries) * 1_000
     if not can_retry(evolve(ticket, ended), due_at, deadline_at):
         return []
     reason = capped(ended.error, REASON_CHARS_MAX)
@@ -92,6 +94,8 @@ def _impossible(result: RecordResult) -> str:
 
 
 def _says_the_same(ticket: Ticket, result: RecordResult) -> bool:
+    if ticket.compensates:
+        return (result.outcome is Outcome.COMPLETED) == (ticket.attempt_ended is Status.COMPLETED)
     if ticket.attempt_ended is None or result.outcome.value != ticket.attempt_ended.value:
         return False
     return ticket.attempt_ended is not Status.COMPLETED or ticket.made == Made(
@@ -145,9 +149,10 @@ def time_out(ticket: Ticket, command: TimeOutTicket) -> list[TicketEvent]:
     if not 0 < timers(ticket).get(TIMEOUT_TIMER, 0) <= command.timed_out_at:
         return []
     silent = _silence(ticket)
+    at = command.timed_out_at
+    timed_out: TicketEvent = TicketTimedOut(*attempt_ids(ticket), at, silent)
     if ticket.compensates:
-        return [not_undone(ticket, command.timed_out_at, silent)]
-    timed_out = TicketTimedOut(*attempt_ids(ticket), command.timed_out_at, silent)
+        timed_out = not_undone(ticket, at, silent)
     return [timed_out, *_tried_again(ticket, timed_out, command.timed_out_at, command.deadline_at)]
 
 

@@ -19,6 +19,8 @@ def retry_now(ticket: Ticket, command: RetryNow) -> list[TicketEvent]:
         refusal = (
             f"the ticket is {ticket.status}, after {ticket.attempt} attempts: there is nothing to try again"
         )
+    elif ticket.compensates:
+        refusal = "the ticket is being undone: its workflow has failed"
     elif ticket.created.delivery_mode is DeliveryMode.AT_MOST_ONCE:
         refusal = "what is delivered AT_MOST_ONCE is never tried again"
     if refusal:

@@ -40,6 +40,7 @@ PATIENCE_DOUBLED_MAX: Final = 5
 # The agent ends an attempt at its time limit by itself. This is how much later it is no longer waited for: time enough
 # for a killed agent to be back and to say so.
 GRACE_MS: Final = 60_000
+COMPENSATION_TRIES: Final = 3
 START_WITHIN_MS: Final = 120_000  # longer than a killed agent takes to start again
 
 
@@ -59,7 +60,8 @@ class Status(StrEnum):
 
 # Every other transition is refused. READY → FAILED: what the ticket takes from others is not there.
 # ASSIGNED → TIMED_OUT: its agent did not begin. FAILED, TIMED_OUT → PENDING: it waits for its next attempt.
-# COMPLETED → READY: it is to be undone; READY, ASSIGNED, RUNNING → COMPLETED then mean that it could not be.
+# COMPLETED → READY: it is to be undone; READY, ASSIGNED, RUNNING → COMPLETED then mean that it could not be, and
+# COMPLETED → PENDING that this is tried again.
 TRANSITIONS: Final[dict[Status, frozenset[Status]]] = {
     Status.PENDING: frozenset({Status.READY, Status.CANCELLED}),
     Status.READY: frozenset({Status.ASSIGNED, Status.FAILED, Status.CANCELLED, Status.COMPLETED}),
@@ -67,7 +69,7 @@ TRANSITIONS: Final[dict[Status, frozenset[Status]]] = {
     Status.RUNNING: frozenset(
         {Status.COMPLETED, Status.FAILED, Status.TIMED_OUT, Status.CANCELLED, Status.COMPENSATED}
     ),
-    Status.COMPLETED: frozenset({Status.READY}),
+    Status.COMPLETED: frozenset({Status.READY, Status.PENDING}),
     Status.FAILED: frozenset({Status.PENDING}),
     Status.TIMED_OUT: frozenset({Status.PENDING}),
     Status.CANCELLED: frozenset(),
@@ -117,6 +119,7 @@ class Ticket(msgspec.Struct, frozen=True):
     turned_away_at: int = 0  # when an agent last did not take it
     turned_away: int = 0  # how often, since it became ready
     start_by: int = 0  # of the attempt that is assigned; 0: no limit
+    undo_tries: int = 0  # attempts to undo it so far
 
     @property
     def is_queued(self) -> bool:
@@ -142,8 +145,10 @@ def is_expired(ticket: Ticket, now: int) -> bool:
 def can_retry(ticket: Ticket, now: int, deadline_at: int = 0) -> bool:
     """Whether the last attempt went wrong, and another one is allowed and still in time (µs).
 
-    `deadline_at` is the workflow's, if it may have moved since the last dispatch.
+    `deadline_at` is the workflow's, if it may have moved since the last dispatch; who undoes has a time of its own.
     """
+    if ticket.compensates:
+        return _can_undo_again(ticket, now)
     return (
         ticket.status in (Status.FAILED, Status.TIMED_OUT)
         and ticket.created.delivery_mode is not DeliveryMode.AT_MOST_ONCE
@@ -155,6 +160,17 @@ def can_retry(ticket: Ticket, now: int, deadline_at: int = 0) -> bool:
 def content_hash(ticket: Ticket) -> str:
     """SHA-256, in hex, of what the ticket was created with: it is the same for as long as the ticket lives."""
     return sha256(msgspec.json.encode(ticket.created, order="deterministic")).hexdigest()
+
+
+def _can_undo_again(ticket: Ticket, now: int) -> bool:
+    once = ticket.created.delivery_mode in (DeliveryMode.AT_MOST_ONCE, DeliveryMode.EXACTLY_ONCE)
+    is_left = 1 <= ticket.undo_tries < COMPENSATION_TRIES and not once
+    return is_left and ticket.status is Status.COMPLETED and now <= ticket.deadline_at
+
+
+def could_not_be_undone(ticket: Ticket) -> bool:
+    """Whether its compensation has failed, and is not tried again."""
+    return ticket.status is Status.COMPLETED and ticket.compensates
 
 
 def refusal_key(refused: TicketResultRefused | TicketCommandRefused) -> str:
@@ -187,6 +203,7 @@ def evolve(ticket: Ticket | None, event: TicketEvent) -> Ticket:
             agent_id = event.allocated_agent_id
             given = change(ticket, status=Status.ASSIGNED, attempt=event.attempt, agent_id=agent_id)
             given = change(given, compensates=event.compensates, expires_at=0, start_by=event.start_by)
+            given = change(given, undo_tries=ticket.undo_tries + event.compensates)
             return change(given, attempt_ended=None, deadline_at=event.deadline_at)
         case TicketStarted():
             times = {"started_at": event.started_at, "expires_at": event.expires_at}
@@ -198,8 +215,10 @@ def evolve(ticket: Ticket | None, event: TicketEvent) -> Ticket:
         case TicketTimedOut():
             return _over(ticket, Status.TIMED_OUT, event.timed_out_at)
         case TicketRetryScheduled():
-            waiting = change(ticket, status=Status.PENDING, slot=None, retry_at=event.due_at, made=Made())
-            return change(waiting, started_at=None, completed_at=None)
+            waiting = change(ticket, status=Status.PENDING, slot=None, retry_at=event.due_at)
+            if ticket.compensates:
+                return waiting  # what it made is what is undone
+            return change(waiting, made=Made(), started_at=None, completed_at=None)
         case TicketCancelled():
             return _over(ticket, Status.CANCELLED, event.cancelled_at)
         case TicketCompensated():

@@ -23,6 +23,7 @@ class FinishWorkflow(Command, frozen=True):
     compensated_count: int = 0
     compensations: tuple[str, ...] = ()  # tickets to be undone if it has failed, in this order
     findings: tuple[str, ...] = ()  # what its tickets and what was counted of them do not agree on
+    not_undone: tuple[str, ...] = ()  # tasks whose compensation failed
 
 
 class StopWorkflow(Command, frozen=True):

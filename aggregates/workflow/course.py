@@ -28,6 +28,7 @@ from neural_hive.aggregates.workflow.state import FINDINGS_MAX, OPEN, Status, Wo
 from neural_hive.aggregates.workflow.words import REASON_CHARS_MAX, asked, lasted_ms, refuse
 
 ID_CHARS_MAX: Final = 128
+TASKS_SHOWN_MAX: Final = 20
 LOOK_AGAIN_S_MAX: Final = 15  # agents come and go without a word to the workflow
 
 
@@ -86,11 +87,19 @@ def finish(workflow: Workflow, command: FinishWorkflow) -> list[WorkflowEvent]:
         return _held(workflow, command)
     if command.compensations:
         return [WorkflowCompensating(workflow_id, command.compensations, reason, command.finished_at)]
-    reason = workflow.failure or reason
+    reason = (workflow.failure or reason) + _left_behind(command.not_undone)
     if command.findings:
         reason = f"its tickets are not what was counted of them ({command.findings[0]}); {reason}"
     ended = (command.completed_count, failed, cancelled, reason, duration_ms)
     return [checked, WorkflowFailed(workflow_id, *ended, undone)]
+
+
+def _left_behind(not_undone: tuple[str, ...]) -> str:
+    """What a failed workflow has done and could not undo, in words; empty if that is nothing."""
+    if not not_undone:
+        return ""
+    more = ", …" if len(not_undone) > TASKS_SHOWN_MAX else ""
+    return f"; {len(not_undone):,} could not be undone: {', '.join(not_undone[:TASKS_SHOWN_MAX])}{more}"
 
 
 def _held(workflow: Workflow, command: FinishWorkflow) -> list[WorkflowEvent]:

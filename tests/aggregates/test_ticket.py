@@ -51,6 +51,7 @@ from neural_hive.aggregates.ticket import (
     UnallocateTicket,
     can_retry,
     content_hash,
+    could_not_be_undone,
     is_expired,
     is_finished,
     requirement,
@@ -400,6 +401,9 @@ def undoing(*history: Any) -> Any:
     return given(TICKET, *history, *ready, *chosen, *given_out)
 
 
+GIVEN_AGAIN = (ReadyTicket(NOW, NOW), ALLOCATE, UNDO)
+
+
 def test_what_was_done_is_undone_once() -> None:
     done = (*RUNNING, COMPLETED)
     (ready,) = given(TICKET, *done).when(COMPENSATE).events
@@ -423,13 +427,43 @@ def test_what_was_done_is_undone_once() -> None:
 
 
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CANCELLED])
-def test_what_cannot_be_undone_stays_completed(outcome: Outcome) -> None:
-    given_back = undoing(RETRIED, *RUNNING[1:], COMPLETED)
-    when = given_back.when(result(outcome, attempt=2))
-    when.then_types(TicketStarted, TicketCompensationFailed)
-    assert (when.state.status, TICKET.timers(when.state)) == (Status.COMPLETED, {})
+def test_what_cannot_be_undone_is_tried_three_times_and_stays_completed(outcome: Outcome) -> None:
+    before: list[TicketCommand] = []
+    for attempt, wait_us in ((2, 1_000_000), (3, 2_000_000)):
+        failing = result(outcome, attempt=attempt)
+        when = undoing(*RUNNING, COMPLETED).when(*before, failing)
+        when.then_types(TicketStarted, TicketCompensationFailed, TicketRetryScheduled)
+        assert when.state.status is Status.PENDING
+        assert TICKET.timers(when.state) == {"retry": failing.recorded_at + wait_us}
+        assert when.state.made.outputs == {"x": "1"}, "it is what shall be undone"
+        undoing(*RUNNING, COMPLETED).when(*before, failing, failing).then_nothing()
+        (ready,) = undoing(*RUNNING, COMPLETED).when(*before, failing, ReadyTicket(NOW, NOW)).events
+        assert (ready.compensates, ready.expires_at) == (True, COMPENSATE.expires_at)
+        before += [failing, *GIVEN_AGAIN]
+    last = undoing(*RUNNING, COMPLETED).when(*before, result(outcome, attempt=4))
+    last.then_types(TicketStarted, TicketCompensationFailed)
+    assert (last.state.status, TICKET.timers(last.state)) == (Status.COMPLETED, {})
+    assert could_not_be_undone(last.state)
+
+
+def test_what_is_undone_at_the_second_try_is_undone() -> None:
+    tried = [result(Outcome.FAILED, attempt=2), *GIVEN_AGAIN]
+    when = undoing(*RUNNING, COMPLETED).when(*tried, result(attempt=3))
+    when.then_types(TicketStarted, TicketCompensated)
+    assert not could_not_be_undone(when.state)
+
+
+def test_a_silent_compensation_is_tried_again_and_once_means_once() -> None:
+    given_back = undoing(*RUNNING, COMPLETED)
     (late_at,) = TICKET.timers(given_back.state).values()
-    given_back.when(TimeOutTicket(late_at)).then_types(TicketCompensationFailed)
+    given_back.when(TimeOutTicket(late_at)).then_types(TicketCompensationFailed, TicketRetryScheduled)
+    for mode in (DeliveryMode.AT_MOST_ONCE, DeliveryMode.EXACTLY_ONCE):
+        once = msgspec.structs.replace(CREATED, delivery_mode=mode)
+        given_back = undoing(once, *RUNNING[1:], COMPLETED)
+        given_back.when(result(Outcome.FAILED, attempt=2)).then_types(TicketStarted, TicketCompensationFailed)
+
+
+def test_what_cannot_be_given_out_is_not_undone() -> None:
     missing = GiveUpTicket("not there", NOW + 9)
     done = given(TICKET, *RUNNING, COMPLETED)
     done.when(COMPENSATE, missing).then_types(TicketCompensationFailed)

@@ -352,19 +352,36 @@ def test_what_was_completed_is_undone_in_reverse_when_a_workflow_fails() -> None
     given_out = [TicketReady, TicketAllocated, TicketDispatched]
     assert [type(event) for event in compensating[-4:]] == [WorkflowCompensating, *given_out]
     undone: list[tuple[str, ...]] = []
-    while run.waiting:
+    while run.waiting or run.retries():
+        if not run.waiting:
+            run.fire(run.retries()[0])
         (dispatch,) = run.waiting
         assert dispatch.compensates
         undone.append(dispatch.command)
-        run.answer(dispatch, Outcome.FAILED if dispatch.task_id == "c" else Outcome.COMPLETED)
-    assert undone == [("undo", "d"), ("undo", "c"), ("undo", "a")]
+        fails = dispatch.task_id == "c"
+        run.answer(dispatch, Outcome.FAILED if fails else Outcome.COMPLETED, error="no")
+    assert undone == [("undo", "d"), *[("undo", "c")] * 3, ("undo", "a")]
     ended = {"b": Status.COMPLETED, "c": Status.COMPLETED, "e": Status.FAILED}
     assert run.statuses == {"a": Status.COMPENSATED, "d": Status.COMPENSATED, **ended}
     failed = run.unit.log[-2].event
     assert isinstance(failed, WorkflowFailed)
     assert (failed.completed_count, failed.failed_count, failed.compensated_count) == (4, 1, 2)
-    assert failed.reason == "of 5 tasks 1 failed and 0 were cancelled"
+    assert failed.reason == "of 5 tasks 1 failed and 0 were cancelled; 1 could not be undone: c"
     assert run.unit.timers() == []
+    (left,) = (w.event for w in run.unit.log if getattr(w.event, "kind", "") == Kind.NOT_UNDONE)
+    assert left.ticket_ids == (run.ticket("c").created.ticket_id,)
+    assert left.summary == "task c could not be undone, after 3 tries: no"
+
+
+def test_each_ticket_that_could_not_be_undone_has_an_incident_of_its_own() -> None:
+    run = started(undoable("a"), undoable("b"), task("c", "a", "b"))
+    for name in "ab":
+        run.answer(run.dispatch_of(name))
+    run.finish("a", "b", "c")
+    left = [w.event.ticket_ids for w in run.unit.log if getattr(w.event, "kind", "") == Kind.NOT_UNDONE]
+    assert sorted(left) == sorted((run.ticket(name).created.ticket_id,) for name in "ab")
+    (failed,) = (w.event for w in run.unit.log if isinstance(w.event, WorkflowFailed))
+    assert failed.reason.startswith("of 3 tasks 1 failed and 0 were cancelled; 2 could not be undone: ")
 
 
 def test_a_compensation_may_use_what_its_task_made() -> None:
@@ -384,8 +401,10 @@ def test_a_compensation_that_is_never_done_does_not_hold_the_workflow() -> None:
     run = started(undoable("a"), task("b", "a"))
     run.answer(run.waiting[0])
     run.answer(run.waiting[0], Outcome.TIMED_OUT)
-    run.waiting.clear()
-    run.fire(timer_of(run, "timeout"))
+    while timers := run.unit.timers():
+        run.waiting.clear()
+        run.fire(timers[0])
+    assert run.dispatched == ["a", "b", "a", "a", "a"]
     assert run.statuses["a"] is Status.COMPLETED
     assert run.workflow.status is WorkflowStatus.FAILED
 

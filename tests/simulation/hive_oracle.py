@@ -39,8 +39,19 @@ Claim = tuple[str, str, int, int]  # agent, ticket, attempt, allocation
 
 def is_open(world: World, workflow_id: str) -> bool:
     """Whether a workflow that was published has not ended yet, as its owner sees it."""
-    workflow: Workflow | None = _state(_fold(world, "orchestrator", workflow_id), WORKFLOW, workflow_id)
+    workflow = _workflow(world, workflow_id)
     return workflow is not None and workflow.status in (*OPEN, Status.COMPENSATING)
+
+
+def is_held(world: World, workflow_id: str) -> bool:
+    """Whether a workflow's deadline has passed in a pause, so that only a person can end it."""
+    workflow = _workflow(world, workflow_id)
+    return workflow is not None and workflow.status is Status.PAUSED and workflow.overdue != ""
+
+
+def _workflow(world: World, workflow_id: str) -> Workflow | None:
+    found: Workflow | None = _state(_fold(world, "orchestrator", workflow_id), WORKFLOW, workflow_id)
+    return found
 
 
 def check(world: World, history: History) -> None:

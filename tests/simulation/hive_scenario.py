@@ -69,6 +69,8 @@ class Hive(Scenario):
             return TALKING_US
         if self.is_over():
             return OVER_US
+        if self._resume():
+            return TALKING_US
         if not self.is_abandoned and self.agents.work_off():
             return BUSY_US
         return max(IDLE_US, self._next_due_us())
@@ -80,6 +82,13 @@ class Hive(Scenario):
     def check(self, history: History) -> None:
         """See hive_oracle."""
         hive_oracle.check(self.world, history)
+
+    def _resume(self) -> bool:
+        """Lets what nothing else would end go on. Whether there was any."""
+        held = [name for name in self.plans if hive_oracle.is_held(self.world, name)]
+        for workflow_id in held:
+            self._say(COMMANDS, ResumeWorkflow(workflow_id, "because", "ann"), workflow_id)
+        return bool(held)
 
     def _next_due_us(self) -> int:
         """How long until the orchestrator does something of itself: hours, if its clock was set back."""
