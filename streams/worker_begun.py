@@ -2,9 +2,9 @@
 
 After a crash the file says when an attempt was begun, for its lease is not renewed, whether Kafka had heard of that,
 and, if it came so far, how it ended: then that is told again, and nothing runs twice. An attempt that may be delivered
-at most once does not run again in any case: its file is on disk, by fsync, before it begins. Where the files are lost,
-the log still tells of starts. A file goes when the committed offset has passed the attempt's dispatch: from there on it
-is never read again.
+at most once, or exactly once, does not run again in any case: its file is on disk, by fsync, before it begins. Where
+the files are lost, the log still tells of starts. A file goes when the committed offset has passed the attempt's
+dispatch: from there on it is never read again.
 """
 
 import contextlib
@@ -25,8 +25,12 @@ log = structlog.get_logger()
 
 _UNKNOWN: Final = (
     "attempt {attempt} was begun before, by a worker that ended meanwhile; it must not begin twice, so it is not known"
-    " how far it came: look at what it changes, and publish a plan of what is left to be done"
+    " how far it came: look at what it changes, and {then}"
 )
+_THEN: Final = {
+    DeliveryMode.AT_MOST_ONCE: "publish a plan of what is left to be done",
+    DeliveryMode.EXACTLY_ONCE: "ask for a retry if it has to be done again",
+}
 
 
 class Earlier(msgspec.Struct, frozen=True):
@@ -122,14 +126,15 @@ class Begun:
 
 def once(work: Work) -> bool:
     """Whether the attempt must never begin twice."""
-    return work.dispatch.delivery_mode == DeliveryMode.AT_MOST_ONCE
+    return work.dispatch.delivery_mode in _THEN
 
 
 def told_again(work: Work, earlier: Earlier) -> Report | None:
     """What is to be said of an attempt that was begun before; None: it may run again, within its lease."""
     if earlier.report is None and earlier.may_have_run and once(work):
         now = time.time_ns() // 1_000
-        return Report("FAILED", min(earlier.begun_at, now), now, error=_UNKNOWN.format(attempt=work.key[1]))
+        error = _UNKNOWN.format(attempt=work.key[1], then=_THEN[work.dispatch.delivery_mode])
+        return Report("FAILED", min(earlier.begun_at, now), now, error=error)
     return earlier.report
 
 

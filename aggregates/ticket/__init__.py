@@ -6,8 +6,10 @@ put aside, and says why.
 
 A ready ticket stands in a queue until an agent is chosen; it then claims a slot of that agent, and keeps it until the
 attempt has ended. An attempt that went wrong is tried again, up to the task's `max_retries`, after a wait
-(`backoff.py`) and before the deadline; never if its delivery is AT_MOST_ONCE: nobody knows how far it came. An attempt
-that was not begun in time, or that has begun and is not heard of for its task's time limit and a grace, has timed out.
+(`backoff.py`) and before the deadline; never if its delivery is AT_MOST_ONCE: nobody knows how far it came. If it is
+EXACTLY_ONCE, only an attempt that never began is made again by itself: whoever asks for another must have looked. An
+attempt that was not begun in time, or that has begun and is not heard of for its task's time limit and a grace, has
+timed out.
 
 What a completed ticket did can be undone once, by its task's `compensation`: that is an attempt like any other, and is
 tried up to three times.

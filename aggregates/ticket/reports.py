@@ -56,12 +56,18 @@ def record_result(ticket: Ticket, command: RecordResult) -> list[TicketEvent]:
         refusal = f"the attempt has ended as {ticket.attempt_ended} already"
     if refusal:
         return _refuse(ticket, command, refusal)
-    started = [_started(ticket, command)] if ticket.status is Status.ASSIGNED else []
+    started = [_started(ticket, command)] if _implies_start(ticket, command) else []
     if ticket.compensates:
         undone = _undone(ticket, command)
         return [*started, undone, *_tried_again(ticket, undone, command.recorded_at, 0)]
     ended = _ended(ticket, command)
     return [*started, ended, *_tried_again(ticket, ended, command.recorded_at, command.deadline_at)]
+
+
+def _implies_start(ticket: Ticket, command: RecordResult) -> bool:
+    """Whether the attempt must have begun, though nobody said so: not if its time was over before it could."""
+    never_begun = command.outcome is Outcome.TIMED_OUT and not ticket.compensates
+    return ticket.status is Status.ASSIGNED and not never_begun
 
 
 def _tried_again(ticket: Ticket, ended: TicketEvent, now: int, deadline_at: int) -> list[TicketEvent]:

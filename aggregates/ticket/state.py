@@ -102,7 +102,7 @@ class Ticket(msgspec.Struct, frozen=True):
     status: Status = Status.PENDING
     attempt: int = 0  # of the last dispatch; 0: never dispatched
     agent_id: str = ""
-    started_at: int | None = None
+    started_at: int | None = None  # None: the last attempt has not begun
     expires_at: int = 0  # of the attempt that runs; 0: never
     completed_at: int | None = None
     made: Made = Made()
@@ -151,10 +151,24 @@ def can_retry(ticket: Ticket, now: int, deadline_at: int = 0) -> bool:
         return _can_undo_again(ticket, now)
     return (
         ticket.status in (Status.FAILED, Status.TIMED_OUT)
-        and ticket.created.delivery_mode is not DeliveryMode.AT_MOST_ONCE
+        and _may_be_repeated(ticket)
         and 1 <= ticket.attempt <= ticket.created.task.max_retries
         and now <= (deadline_at or ticket.deadline_at)
     )
+
+
+def _may_be_repeated(ticket: Ticket) -> bool:
+    """Whether another attempt keeps what its delivery mode promises, whatever the last one did.
+
+    One that has not said in time that it begins has done nothing, and does nothing any more.
+    """
+    match ticket.created.delivery_mode:
+        case DeliveryMode.AT_MOST_ONCE:
+            return False
+        case DeliveryMode.EXACTLY_ONCE:
+            return ticket.started_at is None
+        case _:
+            return True
 
 
 def content_hash(ticket: Ticket) -> str:

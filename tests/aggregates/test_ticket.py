@@ -369,6 +369,27 @@ def test_what_is_delivered_at_most_once_is_never_tried_again() -> None:
     given(TICKET, once, *RUNNING[1:]).when(result(Outcome.FAILED)).then_types(TicketFailed)
 
 
+def test_what_is_delivered_exactly_once_is_tried_again_only_if_it_never_began() -> None:
+    once = msgspec.structs.replace(RETRIED, delivery_mode=DeliveryMode.EXACTLY_ONCE)
+    assigned, running = given(TICKET, once, *ASSIGNED[1:]), given(TICKET, once, *RUNNING[1:])
+    late = TimeOutTicket(BEGINS_BY + GRACE_MS * 1_000)
+    assigned.when(late).then_types(TicketTimedOut, TicketRetryScheduled)
+    assigned.when(result(Outcome.TIMED_OUT)).then_types(TicketTimedOut, TicketRetryScheduled)
+    assigned.when(result(Outcome.FAILED)).then_types(TicketStarted, TicketFailed)
+    running.when(result(Outcome.FAILED)).then_types(TicketFailed)
+    running.when(result(Outcome.TIMED_OUT)).then_types(TicketTimedOut)
+    lost = running.when(TimeOutTicket(EXPIRES_AT))
+    lost.then_types(TicketTimedOut)
+    assert not can_retry(lost.state, NOW)
+    # The second attempt is judged by itself: it has begun.
+    second = (*assigned.when(late).events, READY, ALLOCATED, msgspec.structs.replace(DISPATCHED, attempt=2))
+    again = given(TICKET, once, *ASSIGNED[1:], *second)
+    again.when(result(Outcome.FAILED, attempt=2)).then_types(TicketStarted, TicketFailed)
+    # Whoever has looked may ask.
+    asked = RetryNow("the target has nothing of it", "ann", NOW + 9)
+    given(TICKET, once, *RUNNING[1:], *lost.events).when(asked).then_types(TicketRetryScheduled)
+
+
 def test_a_ticket_that_waits_for_its_next_attempt_can_be_cancelled() -> None:
     failed = given(TICKET, RETRIED, *RUNNING[1:]).when(result(Outcome.FAILED)).events
     when = given(TICKET, RETRIED, *RUNNING[1:], *failed).when(CANCEL)

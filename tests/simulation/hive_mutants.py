@@ -8,7 +8,8 @@ from unittest.mock import patch
 import msgspec
 
 from neural_hive.aggregates.slot import SlotGranted, SlotOutcome
-from neural_hive.aggregates.ticket import Status, reports
+from neural_hive.aggregates.ticket import Status, reports, state
+from neural_hive.aggregates.vocabulary import DeliveryMode
 from neural_hive.streams import registry_slots
 from neural_hive.streams.orchestrator_flow import Flow
 from neural_hive.streams.registry_slots import Answers
@@ -70,6 +71,16 @@ def _any_retry() -> Broken:
     return reports, "can_retry", can_retry
 
 
+def _lost_and_again() -> Broken:
+    """What must be done exactly once is tried again by itself, though it had begun."""
+    real = state._may_be_repeated
+
+    def may_be_repeated(ticket: Any) -> bool:
+        return real(ticket) or ticket.created.delivery_mode is DeliveryMode.EXACTLY_ONCE
+
+    return state, "_may_be_repeated", may_be_repeated
+
+
 def _any_report() -> Broken:
     """A report counts whatever attempt and agent it speaks of."""
     return reports, "_stale", lambda ticket, command: "" if ticket.attempt else "never given"
@@ -81,6 +92,7 @@ HIVE_MUTANTS = {
     "slots that are kept": _kept_slots,
     "requests sent twice": _repeated_requests,
     "AT_MOST_ONCE tried again": _any_retry,
+    "EXACTLY_ONCE tried again": _lost_and_again,
     "reports of any attempt": _any_report,
 }
 

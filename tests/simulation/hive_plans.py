@@ -15,6 +15,12 @@ from neural_hive.aggregates.vocabulary import (
 )
 
 TASKS_MAX = 6
+DELIVERY = (
+    DeliveryMode.AT_LEAST_ONCE,
+    DeliveryMode.AT_LEAST_ONCE,
+    DeliveryMode.AT_MOST_ONCE,
+    DeliveryMode.EXACTLY_ONCE,
+)
 INVALID = 0.05  # how often a plan is one that must be rejected
 
 
@@ -31,7 +37,7 @@ def random_plan(chance: random.Random, decision_id: str, may_undo: bool) -> Deci
         chance.choice((RiskBand.LOW, RiskBand.HIGH)),
         chance.choice((Priority.LOW, Priority.NORMAL, Priority.HIGH)),
         0.9,
-        chance.choice((DeliveryMode.AT_LEAST_ONCE, DeliveryMode.AT_LEAST_ONCE, DeliveryMode.AT_MOST_ONCE)),
+        chance.choice(DELIVERY),
         Consistency.EVENTUAL,
         Durability.PERSISTENT,
         tuple(tasks),

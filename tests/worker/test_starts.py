@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from neural_hive.aggregates.vocabulary import DeliveryMode
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
 from neural_hive.connectors.ports import free_ports
 from neural_hive.connectors.process_executor import Lease, Report
@@ -100,7 +101,7 @@ def bench(log: Log, tmp_path: Path) -> Iterator[Bench]:
 
 
 def test_what_kafka_has_not_heard_of_does_not_begin(cut_off: Bench) -> None:
-    work = work_of(start_by=now() + 700_000, delivery_mode="AT_MOST_ONCE")
+    work = work_of(start_by=now() + 700_000, delivery_mode=DeliveryMode.AT_MOST_ONCE)
     started = time.monotonic()
     unbegun = cut_off.begin(work)
     assert unbegun is not None
@@ -122,8 +123,14 @@ def test_cancelling_ends_the_wait(cut_off: Bench) -> None:
     assert time.monotonic() - started < 30
 
 
-def test_what_kafka_has_heard_of_begins_and_is_noted(bench: Bench, log: Log) -> None:
-    work = work_of(delivery_mode="AT_MOST_ONCE")
+@pytest.mark.parametrize(
+    ("delivery_mode", "then"),
+    [("AT_MOST_ONCE", "publish a plan of what is left"), ("EXACTLY_ONCE", "ask for a retry if it has to be")],
+)
+def test_what_kafka_has_heard_of_begins_and_is_noted(
+    bench: Bench, log: Log, delivery_mode: str, then: str
+) -> None:
+    work = work_of(delivery_mode=DeliveryMode(delivery_mode))
     assert bench.begin(work) is None
     assert bench.undelivered == [""]
     log.read(10)
@@ -133,7 +140,8 @@ def test_what_kafka_has_heard_of_begins_and_is_noted(bench: Bench, log: Log) -> 
     assert (earlier.may_have_run, earlier.is_announced) == (True, True)
     told = told_again(work, earlier)
     assert told is not None
-    assert (told.ended, "publish a plan of what is left" in told.error) == ("FAILED", True)
+    assert (told.ended, then in told.error) == ("FAILED", True)
+    assert told_again(work_of(), earlier) is None
 
 
 def test_kafkas_clock_decides_and_not_the_workers(bench: Bench) -> None:
@@ -146,7 +154,7 @@ def test_kafkas_clock_decides_and_not_the_workers(bench: Bench) -> None:
 
 
 def test_what_was_only_about_to_begin_may_begin_after_a_restart_unless_it_is_too_late(cut_off: Bench) -> None:
-    work = work_of(start_by=now() + 300_000, delivery_mode="AT_MOST_ONCE")
+    work = work_of(start_by=now() + 300_000, delivery_mode=DeliveryMode.AT_MOST_ONCE)
     assert cut_off.begin(work) is not None
     earlier = cut_off.earlier(work)
     assert earlier is not None
