@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from neural_hive.aggregates.aggregate import Aggregate, Event
+from neural_hive.streams.kernel.row_cache import ABSENT, RowCache
 from neural_hive.streams.kernel.state import (
     CAUSE_BYTES,
     COUNTER,
@@ -23,10 +24,9 @@ from neural_hive.streams.kernel.state import (
     timer_key,
 )
 
-CACHED_ROWS = 100_000
+CACHED_BYTES = 8 << 20  # of rows and counters as they are stored
 CACHED_QUEUES = 10_000
 _RECENT_BYTES = RECENT_CAUSES * CAUSE_BYTES
-_ABSENT: Any = object()
 NEVER = 1 << 62  # µs
 
 
@@ -48,34 +48,36 @@ class Fold:
             aggregate.name: msgspec.msgpack.Decoder(Row[aggregate.state])  # type: ignore[name-defined]
             for aggregate in aggregates
         }
-        self._cached: dict[bytes, Any] = {}
+        self._cached = RowCache(CACHED_BYTES)
         self._changed: dict[bytes, Any] = {}
         self._undo: dict[bytes, Any] = {}
         self._queues: dict[str, list[tuple[bytes, str]]] = {}  # those that were asked for, in order
+        self.loaded_bytes = 0  # of all rows so far: what is changed of them is kept until the next write
         self.next_due = min((timer.due for _, timer in store.timers()), default=NEVER)
 
     def row(self, aggregate: Aggregate[Any], key: bytes) -> Row[Any] | None:
         """The aggregate's row, with all changes so far; None if it has no events."""
-        found = self._changed.get(key, _ABSENT)
-        if found is _ABSENT:
-            found = self._cached.get(key, _ABSENT)
-        if found is _ABSENT:
+        found = self._changed.get(key, ABSENT)
+        if found is ABSENT:
+            found = self._cached.get(key)
+        if found is ABSENT:
             raw = self.store.get(key)
             found = self._decoders[aggregate.name].decode(raw) if raw is not None else None
-            if found is not None:
-                self._cached[key] = found
+            if raw is not None:
+                self._cached.put(key, found, len(raw))
+                self.loaded_bytes += len(raw)
         row: Row[Any] | None = found
         return row
 
     def count(self, key: bytes) -> int:
         """The value of a counter (`counter_key`), with all changes so far."""
-        found = self._changed.get(key, _ABSENT)
-        if found is _ABSENT:
-            found = self._cached.get(key, _ABSENT)
-        if found is _ABSENT:
+        found = self._changed.get(key, ABSENT)
+        if found is ABSENT:
+            found = self._cached.get(key)
+        if found is ABSENT:
             raw = self.store.get(key)
             found = msgspec.msgpack.decode(raw, type=int) if raw is not None else 0
-            self._cached[key] = found
+            self._cached.put(key, found, len(raw or b""))
         value: int = found or 0
         return value
 
@@ -160,7 +162,7 @@ class Fold:
 
     def _set(self, key: bytes, value: Any) -> None:
         if key not in self._undo:
-            self._undo[key] = self._changed.get(key, _ABSENT)
+            self._undo[key] = self._changed.get(key, ABSENT)
         self._changed[key] = value
 
     def keep(self) -> None:
@@ -171,7 +173,7 @@ class Fold:
         """Takes back all changes since the last `keep`: the record is refused."""
         self._queues.clear()  # refusals are rare, and the store and the changes have it all
         for key, value in self._undo.items():
-            if value is _ABSENT:
+            if value is ABSENT:
                 del self._changed[key]
             else:
                 self._changed[key] = value
@@ -196,12 +198,11 @@ class Fold:
     def write(self, position: Position) -> None:
         """Writes all changes with the position that they lead to. Call after the log has the events."""
         encode = msgspec.msgpack.encode
-        self.store.write({k: None if v is None else encode(v) for k, v in self._changed.items()}, position)
+        stored = {k: None if v is None else encode(v) for k, v in self._changed.items()}
+        self.store.write(stored, position)
         for key, value in self._changed.items():
             if key[:1] in (ROW, COUNTER):
-                self._cached[key] = value
-        while len(self._cached) > CACHED_ROWS:
-            del self._cached[next(iter(self._cached))]
+                self._cached.put(key, value, len(stored[key] or b""))
         if len(self._queues) > CACHED_QUEUES:
             self._queues.clear()
         self._changed.clear()

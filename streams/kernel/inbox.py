@@ -56,6 +56,8 @@ def open_mail(
 
     Raises BadRecord, UnknownSchema: it cannot be read; Misrouted: it belongs to another partition; RegistryAway.
     """
+    if refused := getattr(record, "refused", ""):  # only what came by a fetch has it
+        raise BadRecord(refused)
     source = system.inputs.get(record.topic)
     if source is not None and source.raw is not None:
         return _open_raw(record, source.raw)

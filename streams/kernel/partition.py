@@ -32,7 +32,7 @@ from neural_hive.streams.kernel.transport import Batch
 from neural_hive.streams.kernel.unit import Cause, Work, cause_digest
 
 TRANSACTION_OUTPUTS_MAX = 20_000
-TRANSACTION_BYTES_MAX = 64 << 20
+TRANSACTION_BYTES_MAX = 16 << 20
 IDLE_COMMIT_S = 1.0  # how long a position that passed only markers may wait for its commit
 LATE_TIMERS_MAX = 1_000  # timers fired in one transaction
 log = structlog.get_logger()
@@ -404,7 +404,7 @@ class Partition:
 
 def _is_full(work: Work) -> bool:
     """Whether the transaction shall hold no more."""
-    return len(work.outputs) > TRANSACTION_OUTPUTS_MAX or work.output_bytes > TRANSACTION_BYTES_MAX
+    return len(work.outputs) > TRANSACTION_OUTPUTS_MAX or work.held_bytes > TRANSACTION_BYTES_MAX
 
 
 __all__ = ["Fenced", "Partition", "Place"]

@@ -32,7 +32,7 @@ from neural_hive.streams.kernel.transport import Batch, BatchTransport
 from neural_hive.streams.kernel.watchdog import Watchdog
 
 QUEUED_RECORDS_MAX = 20_000  # per partition; above it the partition is not fetched
-QUEUED_BYTES_MAX = 64 << 20
+QUEUED_BYTES_MAX = 16 << 20
 FETCH_RECORDS_MAX = 5_000
 WATCH_EVERY_S = 1.0
 STILL_MAX_S = 120.0

@@ -10,26 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 import aiokafka
-import aiokafka.consumer.fetcher as fetcher
 import faust.transport.drivers.aiokafka as driver
 import msgspec
 from faust.types import TP, ConsumerMessage
 
+from neural_hive.streams.kernel.unpacking import Fetched
+
 FETCH_WAIT_MS = 500  # how long the broker may hold an empty fetch
 MARKER_WAIT_S = 0.2  # how late a position that passed only transaction markers is told
 HELD_WAIT_S = 0.005
-
-
-class Fetched(msgspec.Struct, frozen=True, gc=False):
-    """One record of an input."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int  # ms
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -41,24 +30,6 @@ class Batch(msgspec.Struct, frozen=True):
     next: int
     records: list[Fetched]
     size_bytes: int
-
-
-class _Records(fetcher.PartitionRecords):  # type: ignore[misc]
-    """aiokafka's unpacking, without its record type: a frozen dataclass of eleven fields costs 2 µs each."""
-
-    def _consumer_record(self, tp: Any, record: Any) -> Fetched:
-        return Fetched(
-            tp.topic,
-            tp.partition,
-            record.offset,
-            record.timestamp,
-            record.key,
-            record.value,
-            tuple(record.headers),
-        )
-
-
-fetcher.PartitionRecords = _Records
 
 
 class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -106,7 +77,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             if first is None or after <= first:
                 first = records[0].offset if records else after
             if after > first:
-                size_bytes = sum([len(record.value) for record in records if record.value is not None])
+                size_bytes = sum([record.size_bytes for record in records])
                 batches[tp] = Batch(tp.topic, tp.partition, first, after, records, size_bytes)
         return batches
 
@@ -165,3 +136,6 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]
 
     Consumer = BatchConsumer
     on_expelled: Callable[[str], None]
+
+
+__all__ = ["Batch", "BatchConsumer", "BatchTransport", "Fetched"]

@@ -74,7 +74,8 @@ class Work:
         self.partition = partition
         self.sequence = sequence
         self.outputs: list[Output] = []
-        self.output_bytes = 0  # about: of records that were refused later too
+        self._output_bytes = 0  # of records that were refused later too
+        self._loaded_before_bytes = fold.loaded_bytes
         self.records = 0
         self.repeats = 0
         self.letters = 0
@@ -120,8 +121,17 @@ class Work:
 
     def refuse_with(self, letter: Output) -> None:
         """Adds the dead letter of what was refused."""
-        self.outputs.append(letter)
+        self._put(letter)
         self.letters += 1
+
+    def _put(self, output: Output) -> None:
+        self.outputs.append(output)
+        self._output_bytes += len(output.key) + len(output.value or b"")
+
+    @property
+    def held_bytes(self) -> int:
+        """About what waits in memory for the transaction's end: what is written, and the rows that were loaded."""
+        return self._output_bytes + self.fold.loaded_bytes - self._loaded_before_bytes
 
     def load(self, aggregate: Aggregate[S], aggregate_id: str) -> S | None:
         """See Unit.load."""
@@ -195,10 +205,9 @@ class Work:
             prev_hash,
             msgspec.to_builtins(event, builtin_types=(bytes,)),
         )
-        self.output_bytes += len(value)
         digest = sha256(value).digest()
         headers = self._headers(event_type, span_id)
-        self.outputs.append(Output(aggregate.topic, self.partition, self._key, value, headers, digest))
+        self._put(Output(aggregate.topic, self.partition, self._key, value, headers, digest))
         self.events += 1
         changed = self.fold.apply(
             aggregate, aggregate_id, key, row, event, version, occurred_at, digest, self._digest, cause.route
@@ -216,7 +225,8 @@ class Work:
         headers = [*record.headers, (ORIGIN_HEADER, place.encode())]
         key = routing_id.encode()
         partition = partition_of(key, self._partitions_of[topic])
-        self.outputs.append(Output(topic, partition, key, record.value, headers, None))
+        self._put(Output(topic, partition, key, record.value, headers, None))
+        self._output_bytes += sum(len(value or b"") for _, value in headers)
 
     def _headers(self, record_type: str, span_id: bytes) -> list[tuple[str, bytes]]:
         traceparent = b"00-%b-%b-01" % (self._trace, span_id)
@@ -242,6 +252,4 @@ class Work:
         key = routing_id.encode()
         partition = partition_of(key, self._partitions_of[topic])
         value = encode_message(header, payload)
-        self.outputs.append(
-            Output(topic, partition, key, value, self._headers(message_type, span_id.encode()), None)
-        )
+        self._put(Output(topic, partition, key, value, self._headers(message_type, span_id.encode()), None))

@@ -23,6 +23,7 @@ from neural_hive.streams.kernel.fold import Fold
 from neural_hive.streams.kernel.partition_log import KafkaPartitionLog
 from neural_hive.streams.kernel.processor import EXIT_FENCED
 from neural_hive.streams.kernel.recovery import recover
+from neural_hive.streams.kernel.rocks import DAMAGED_SUFFIX
 from neural_hive.streams.kernel.state import Store
 from neural_hive.streams.runner import cluster_of
 from tests.conftest import note_undelivered, wait_known
@@ -57,6 +58,7 @@ class Toy:
         self.sent: set[str] = set()
         self.blocks = f"toy.blocks{self.suffix}"
         self.environment: dict[str, str] = {}
+        self.module = "tests.toy.system"  # what a worker runs
         self.results_partitions = results_partitions or partitions
         self._create_topics(self.results_partitions)
         self.producer = Producer(self.config | {"partitioner": "murmur2_random", "linger.ms": 10})
@@ -85,7 +87,7 @@ class Toy:
             command = [
                 sys.executable,
                 "-m",
-                "tests.toy.system",
+                self.module,
                 self.bootstrap,
                 str(self.folder),
                 self.suffix,
@@ -322,6 +324,8 @@ class Toy:
     def _stores(self, partition: int, sequence: int) -> Iterator[Store]:
         """The stores that reach the log's end; those of earlier owners stand still behind it."""
         for folder in self.folder.glob(f"toy{self.suffix}/worker-*/{partition}/*"):
+            if folder.name.endswith(DAMAGED_SUFFIX):
+                continue
             store = Store(folder)
             position = store.position()
             if position is not None and position.sequence == sequence:
