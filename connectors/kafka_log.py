@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from heapq import merge
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from confluent_kafka import (
@@ -23,6 +23,7 @@ from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
 Config = Mapping[str, Any]
 Isolation = Literal["read_uncommitted", "read_committed"]
+T = TypeVar("T")
 
 CHUNK_RECORDS: Final = 5_000
 QUEUE_KBYTES: Final = 32 * 1024  # what librdkafka may hold ready for one partition
@@ -266,10 +267,23 @@ class Ranges:
 
 def offset_told(answer: Future[ListOffsetsResultInfo], timeout_s: float) -> int:
     """The offset in a broker's answer to `list_offsets`. Raises KafkaException: there is none, or not yet."""
+    return _told(told(answer, timeout_s).offset)
+
+
+def told(answer: Future[T], timeout_s: float) -> T:
+    """What a broker has told an admin client. Raises KafkaException: nothing, or not yet.
+
+    An error that `Future.result` raises is kept by the future, the error keeps the frames that it came through, and
+    these keep future and client: a circle that leaves the client's threads and sockets behind until somebody looks for
+    circles, which processors hardly ever do. So the error that is raised is another one.
+    """
     try:
-        return _told(answer.result(timeout_s).offset)
+        failed = answer.exception(timeout_s)
     except TimeoutError as error:  # the client's own time-out comes late where it gets no processor time
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from error
+    if failed is not None:
+        raise KafkaException(*failed.args) from None
+    return answer.result()
 
 
 def _told(offset: int) -> int:

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
+from confluent_kafka import ConsumerGroupState
 from confluent_kafka.admin import AdminClient
+
+from neural_hive.connectors.kafka_log import told
 
 ASK_TIMEOUT_S: Final = 10.0
 
@@ -16,10 +18,7 @@ def owner_of(config: Mapping[str, Any], group: str, partition: int) -> str:
     """
     admin = AdminClient({"log_level": 2, **config})
     asked = admin.describe_consumer_groups([group], request_timeout=ASK_TIMEOUT_S)
-    try:
-        found = asked[group].result(ASK_TIMEOUT_S + 1)
-    except TimeoutError as error:
-        raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from error
+    found = told(asked[group], ASK_TIMEOUT_S + 1)
     if found.state == ConsumerGroupState.STABLE:
         for member in found.members:
             if any(place.partition == partition for place in member.assignment.topic_partitions):

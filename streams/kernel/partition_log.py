@@ -198,7 +198,7 @@ class KafkaPartitionLog:
                 )
             raise Indefinite(f"no answer to the offsets in {OFFSETS_TIMEOUT_S:g} s")
         if failed:
-            raise failed[0]
+            raise failed.pop()  # or the error would keep itself, this frame, and with it the producer
 
     def _explained(self, error: KafkaException) -> Fenced | Indefinite:
         text = error.args[0].str()
