@@ -4,6 +4,9 @@ A projector first claims an epoch. Of several claims the highest (epoch, owner) 
 so a projector that was taken over writes nothing more. For each batch it writes *pending* with the exact ranges,
 then the tables, then *done* with the new positions. A pending batch without its done is done again with the same
 ranges, table by table.
+
+Only the last rows count. So a projector that has written many claims a new epoch for itself, as a successor would,
+restates what counts in it, and the epochs before the last one go. Whoever reads meanwhile finds one or the other.
 """
 
 import uuid
@@ -36,6 +39,8 @@ _COLUMNS: Final = (
     "epoch, owner, step, state, topic, partition, topic_id, first, last, records, next, archived"
 )
 _EPOCHS_KEPT: Final = 2
+ROWS_MAX = 100_000  # of one epoch
+CLAIMS_MAX = 1_000
 _CLOCK_STEP_S: Final = 1  # both clocks count whole seconds
 
 
@@ -68,8 +73,10 @@ class Positions:
     """The positions under one claim. Raises TakenOver wherever the claim no longer holds."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._store, self._rows_max = store, ROWS_MAX
         self._epoch, self._owner, self._step = 0, uuid.uuid4().hex[:12], 0
+        self._rows = 0  # written under this epoch
+        self._is_renewing = False  # a renewal has begun, and may have done everything or nothing
         self._server_started_at: int | None = None
         self.server_restarted = False  # since the claim; who looks after it sets it back
 
@@ -86,16 +93,29 @@ class Positions:
         self._store.command(_CLAIMS_DDL)
         self._store.command(_POSITIONS_DDL)
         while True:
-            [(highest,)] = self._store.rows("SELECT max(epoch) FROM projector_claims")
-            self._epoch = int(highest) + 1
-            self._store.command(
-                f"INSERT INTO projector_claims (epoch, owner) VALUES ({self._epoch}, {quoted(self._owner)})"
-            )
+            self._claim_after(self._highest()[0])
             if self._holds():
                 break
         standing = read_standing(self._store)
         self._copy(standing)
         return standing
+
+    def _claim_after(self, epoch: int) -> None:
+        self._epoch = epoch + 1
+        self._store.command(
+            f"INSERT INTO projector_claims (epoch, owner) VALUES ({self._epoch}, {quoted(self._owner)})"
+        )
+
+    def _renew(self) -> None:
+        """Goes on under a new epoch, so that the rows of those before may go. May be tried again after any error."""
+        self._is_renewing = True
+        epoch, owner = self._highest()
+        if owner != self._owner:
+            raise self._taken_over()
+        self._claim_after(epoch)
+        self.check()
+        self._copy(read_standing(self._store))
+        self._is_renewing = False
 
     def attempt(self) -> str:
         """A text that no other claim has, for an insert that must not be taken for an earlier one."""
@@ -104,26 +124,42 @@ class Positions:
     def check(self) -> None:
         """Raises TakenOver: the claim no longer holds."""
         if not self._holds():
-            raise TakenOver(f"{TAKEN_OVER}: this one (epoch {self._epoch}) has ended and wrote nothing more")
+            raise self._taken_over()
+
+    def _taken_over(self) -> TakenOver:
+        return TakenOver(f"{TAKEN_OVER}: this one (epoch {self._epoch}) has ended and wrote nothing more")
 
     def pend(self, ranges: Iterable[Range], again: bool = False) -> None:
         """Says what is about to be written. `again` says so once more for the same batch."""
+        self._make_room()
         self._step += not again
         self._insert(self._pending_row(r) for r in ranges)
         self.check()
 
     def done(self, positions: Iterable[Position], idle: bool = False) -> None:
         """Moves the positions; with this the batch is in every table. `idle`: there was none, only markers."""
+        if idle:
+            self._make_room()
         self._step += idle
         self._insert(self._done_row(p) for p in positions)
 
+    def _make_room(self) -> None:
+        if self._is_renewing or self._rows >= self._rows_max:
+            self._renew()
+
     def _holds(self) -> bool:
+        return self._highest() == (self._epoch, self._owner)
+
+    def _highest(self) -> tuple[int, str]:
+        """The claim that holds."""
         found = self._store.rows(
             "SELECT epoch, owner, toUnixTimestamp(now()) - uptime() FROM projector_claims "
             "ORDER BY epoch DESC, owner DESC LIMIT 1"
         )
+        if not found:
+            return 0, ""
         self._note_start(int(found[0][2]))
-        return [(int(epoch), str(owner)) for epoch, owner, _ in found] == [(self._epoch, self._owner)]
+        return int(found[0][0]), str(found[0][1])
 
     def _note_start(self, started_at: int) -> None:
         if self._server_started_at is not None and abs(started_at - self._server_started_at) > _CLOCK_STEP_S:
@@ -132,6 +168,7 @@ class Positions:
 
     def _copy(self, standing: Standing) -> None:
         """Restates what was found under the own claim, in one insert; then older epochs may go."""
+        self._step = self._rows = 0
         done = [self._done_row(p) for p in standing.positions.values()]
         self._step = 1
         self._insert([*done, *(self._pending_row(r) for r in standing.pending)])
@@ -140,10 +177,15 @@ class Positions:
             f"SELECT DISTINCT epoch FROM positions WHERE epoch + {_EPOCHS_KEPT} <= {self._epoch}"
         ):
             self._store.command(f"ALTER TABLE positions DROP PARTITION {int(epoch)}")
+        [(claims,)] = self._store.rows("SELECT count() FROM projector_claims")
+        if int(claims) > CLAIMS_MAX:
+            self._store.command(f"ALTER TABLE projector_claims DELETE WHERE epoch < {self._epoch}")
 
     def _insert(self, rows: Iterable[str]) -> None:
-        if values := ", ".join(rows):
-            self._store.command(f"INSERT INTO positions ({_COLUMNS}) VALUES {values}")
+        values = list(rows)
+        if values:
+            self._rows += len(values)
+            self._store.command(f"INSERT INTO positions ({_COLUMNS}) VALUES {', '.join(values)}")
 
     def _pending_row(self, r: Range) -> str:
         own = f"{self._epoch}, {quoted(self._owner)}, {self._step}, 'pending'"

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 
+from neural_hive.projections import positions
 from neural_hive.projections.http_store import HttpStore
 from neural_hive.projections.projector import Projector
 from neural_hive.schemas.topics import Kind
@@ -21,6 +22,7 @@ def main() -> None:
             if left[0] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
+    positions.ROWS_MAX = 8  # epochs are renewed between deaths
     store = HttpStore(told["host"], told["port"], told["user"], told["password"], told["database"])
     kinds = {name: Kind(kind) for name, kind in told["kinds"].items()}
     stopping = threading.Event()

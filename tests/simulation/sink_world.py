@@ -34,6 +34,7 @@ class Projector:
     def __init__(self, world: "SinkWorld") -> None:
         positions = Positions(Connection(world.tables, world.reached))
         positions._owner = f"{world.chance.getrandbits(48):012x}"  # or a seed would not give the same again
+        positions._rows_max = world.chance.choice((8, 30, 100_000))  # so that epochs are renewed
         standing = positions.claim()
         found = {place: Position(*place, "id", 0, 0) for place in PLACES} | standing.positions
         sink = world.sink_of(Connection(world.tables, world.reached), positions, found, READ_MODELS)

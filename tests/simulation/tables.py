@@ -91,6 +91,8 @@ class Connection:
         elif found := re.match(r"ALTER TABLE positions DROP PARTITION (\d+)", sql):
             kept = [row for row in self._tables.positions if row["epoch"] != int(found[1])]
             self._tables.positions = kept
+        elif found := re.match(r"ALTER TABLE projector_claims DELETE WHERE epoch < (\d+)", sql):
+            self._tables.claims = [claim for claim in self._tables.claims if claim[0] >= int(found[1])]
         elif sql.startswith("INSERT INTO ") and " FROM (SELECT *, " in sql:
             self._check_fence(sql)
             self._add(_into(sql), list(self._source_of(sql).elements()), token)
@@ -99,10 +101,10 @@ class Connection:
 
     def _answer(self, sql: str) -> list[tuple[Any, ...]]:
         tables = self._tables
-        if sql == "SELECT max(epoch) FROM projector_claims":
-            return [(tables.held()[0],)]
+        if sql == "SELECT count() FROM projector_claims":
+            return [(len(tables.claims),)]
         if sql.startswith("SELECT epoch, owner, toUnixTimestamp(now())"):
-            return [(*tables.held(), UPTIME_S)]
+            return [(*tables.held(), UPTIME_S)] if tables.claims else []
         if sql.startswith("SELECT epoch, owner FROM positions"):
             return sorted(((row["epoch"], row["owner"]) for row in tables.positions), reverse=True)[:1]
         if sql.startswith("SELECT DISTINCT epoch FROM positions"):
