@@ -1,4 +1,7 @@
-"""The system that is killed: three brokers, three workers of each processor, agents, and who starts them again."""
+"""A whole system in this process's care, with agents that do nothing: who starts its processes, and starts them again.
+
+Chaos kills it: three brokers, three workers of each processor. The soak lets it work: what the product starts.
+"""
 
 import contextlib
 import os
@@ -30,6 +33,19 @@ STOP_TIMEOUT_S: Final = 180.0
 BACKOFF_MAX_S: Final = 1.0  # it is killed again and again, which is no fault of its own
 
 
+class Shape(msgspec.Struct, frozen=True):
+    """How many processes there are of what can be many."""
+
+    brokers: int = BROKERS
+    workers: int = (
+        WORKERS  # of each processor, each alone in its process; 0: one process for all, as the product has
+    )
+
+
+MANY: Final = Shape()
+AS_ONE_STARTS_IT: Final = Shape(brokers=1, workers=0)
+
+
 class NotStarted(RuntimeError):
     """The system did not come up; the text says what is missing."""
 
@@ -37,12 +53,13 @@ class NotStarted(RuntimeError):
 class Cluster:
     """A running system in a folder of its own; made by `running`."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, shape: Shape = MANY) -> None:
+        self._shape = shape
         ports = dict(
             zip(("kafka_port", "schema_registry_port", "clickhouse_http_port"), free_ports(3), strict=True)
         )
         wanted: dict[str, Any] = {**ports, "worker_task_types": ("EXECUTE",), "agent_id": REAL_WORKER}
-        plan = plan_system(load_settings(running=False, data=data, **wanted), BROKERS)
+        plan = plan_system(load_settings(running=False, data=data, **wanted), shape.brokers)
         self.settings: Settings = plan.settings
         self._kafka = plan.kafka
         self._supervisor = Supervisor(data, self._stages(plan.stages), plan.endpoints)
@@ -75,14 +92,15 @@ class Cluster:
             self._failure = error
 
     def _stages(self, stages: list[Stage]) -> list[Stage]:
-        """The product's own stages, with three processes for each processor and agents beside the worker."""
+        """The product's own stages, with as many processors as there shall be, and agents beside the worker."""
         *first, last = stages
-        kept = [service for service in last.services if service.name in ("projector", "worker")]
         processors = [
             self._service(f"{system}-{number}", processor_name([system]), command_line("processor", system))
             for system in self.settings.systems
-            for number in range(1, WORKERS + 1)
+            for number in range(1, self._shape.workers + 1)
         ]
+        others = ("projector", "worker")
+        kept = [service for service in last.services if not processors or service.name in others]
         agents = [
             self._service(name, name, [sys.executable, "-m", "tests.chaos.agent", name, str(AGENT_CAPACITY)])
             for name in AGENTS
@@ -154,9 +172,9 @@ def _restarted_soon(service: Service) -> Service:
 
 
 @contextlib.contextmanager
-def running(data: Path) -> Iterator[Cluster]:
+def running(data: Path, shape: Shape = MANY) -> Iterator[Cluster]:
     """A system that runs; it is stopped at the end, and leaves nothing but its folder."""
-    cluster = Cluster(data)
+    cluster = Cluster(data, shape)
     try:
         cluster.start()
         yield cluster

@@ -1,4 +1,4 @@
-"""What the system has to do: plans by a seed, published as fast as they are done, and what became of them."""
+"""What the system has to do: plans by a seed, as fast as they are done or at a rate, and what became of them."""
 
 import random
 import threading
@@ -28,7 +28,7 @@ from neural_hive.schemas.envelope import Envelope
 PLANS: Final = "plans.consensus"
 WORKFLOWS: Final = "orchestration.workflows"
 ENDS: Final = frozenset({"WorkflowCompleted", "WorkflowFailed", "WorkflowCancelled", "PlanRejected"})
-OPEN_MAX: Final = 200  # workflows that are published and have not ended
+OPEN_MAX: Final = 200  # workflows that are published and have not ended, unless told otherwise
 REPEATED: Final = 0.05  # part of the plans that is published twice
 REAL: Final = 0.02  # part of the tasks that is a process of its own
 TIMEOUT_MS: Final = 120_000
@@ -72,13 +72,17 @@ def _task(random_: random.Random, task_id: str, needs: tuple[str, ...]) -> Task:
 
 
 class Load:
-    """Publishes plans in a thread while fewer than OPEN_MAX are open, until told to stop."""
+    """Publishes plans in a thread until told to stop: while fewer than `open_max` are open, or at a rate."""
 
-    def __init__(self, kafka: dict[str, Any], seed: int, ended: Callable[[], int]) -> None:
+    def __init__(
+        self, kafka: dict[str, Any], seed: int, ended: Callable[[], int], open_max: int = OPEN_MAX
+    ) -> None:
         self.tasks: dict[str, int] = {}  # workflow → tasks, of all that was published
         self.undelivered: list[str] = []
         self.repeats = 0
-        self._seed, self._ended = seed, ended
+        self._seed, self._ended, self._open_max = seed, ended, open_max
+        self._rate_per_s: float | None = None
+        self._paced_at, self._paced_from = 0.0, 0
         self._publisher = Publisher(kafka, "chaos")
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
@@ -86,6 +90,11 @@ class Load:
     def start(self) -> None:
         """Begins."""
         self._thread.start()
+
+    def pace(self, rate_per_s: float) -> None:
+        """From now on so many plans in a second, however many are open."""
+        self._paced_at, self._paced_from = time.monotonic(), len(self.tasks)
+        self._rate_per_s = rate_per_s
 
     def stop(self) -> None:
         """Ends when all that was published has arrived."""
@@ -99,7 +108,7 @@ class Load:
         random_ = random.Random(self._seed)
         while not self._stopping.is_set():
             self._publisher.poll()
-            if len(self.tasks) - self._ended() >= OPEN_MAX:
+            if not self._is_due():
                 time.sleep(_PAUSE_S)
                 continue
             plan = decision(random_, f"chaos-{self._seed}-{len(self.tasks)}")
@@ -108,6 +117,13 @@ class Load:
             if random_.random() < REPEATED:
                 self.repeats += 1
                 self._publish(plan)
+
+    def _is_due(self) -> bool:
+        """Whether it is time for another plan."""
+        if self._rate_per_s is None:
+            return len(self.tasks) - self._ended() < self._open_max
+        due = self._paced_from + self._rate_per_s * (time.monotonic() - self._paced_at)
+        return len(self.tasks) < due
 
     def _publish(self, plan: DecisionConsolidated) -> None:
         message_id = derived_id(plan.decision_id, content_hash(plan))
@@ -125,6 +141,7 @@ class Ends:
     def __init__(self, kafka: dict[str, Any], partitions: int) -> None:
         self.found: dict[str, str] = {}
         self.doubled: list[str] = []
+        self.last: tuple[int, int] | None = None  # partition and offset of the last event that was read
         self._consumer = Consumer(
             {
                 **kafka,
@@ -155,6 +172,7 @@ class Ends:
             for message in self._consumer.consume(1_000, 0.2):
                 if message.error() is None:
                     self._note(message.value() or b"")
+                    self.last = message.partition(), message.offset()
 
     def _note(self, value: bytes) -> None:
         event = decode(value, "event")
