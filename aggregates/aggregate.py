@@ -78,9 +78,12 @@ def members(union: Any) -> tuple[type[Any], ...]:
 def event_of(aggregate: Aggregate[Any], event_type: str, payload: Mapping[str, Any]) -> Event:
     """The event object of a decoded payload.
 
-    Raises LookupError: the aggregate has no such event; a newer build wrote it.
+    Raises LookupError: the aggregate has no such event, or another one under this name; a newer build wrote it.
     """
     for known in aggregate.events:
         if known.__name__ == event_type:
-            return msgspec.convert(payload, known)
-    raise LookupError(f"{aggregate.name} has no event {event_type}: a newer build wrote it")
+            try:
+                return msgspec.convert(payload, known)
+            except msgspec.ValidationError as error:
+                raise LookupError(f"{aggregate.name} has another {event_type} in this build: {error}") from error
+    raise LookupError(f"{aggregate.name} has no event {event_type} in this build")

@@ -16,8 +16,11 @@ _CALL_TIMEOUT_S: Final = 30.0
 log = structlog.get_logger(__name__)
 
 
-def check(position: Position, topic_id: str, begin: int, end: int) -> None:
-    """Raises LogLost: the log is not the one that was archived, or does not have what comes next."""
+def check(position: Position, topic_id: str, begin: int, end: int, reached: int = 0) -> None:
+    """Raises LogLost: the log is not the one that was archived, or does not have what comes next.
+
+    `reached`: up to where the archive has more than the position says, from a batch that was not finished.
+    """
     where = f"{position.topic}:{position.partition}"
     if position.topic_id != topic_id:
         raise LogLost(
@@ -29,7 +32,7 @@ def check(position: Position, topic_id: str, begin: int, end: int) -> None:
             f"{where} ends at offset {end}, and is archived up to {position.next}: the log has lost committed "
             "records, and the archive may be the only copy. Restore the log before anything is written to it"
         )
-    if position.next < begin:
+    if max(position.next, reached) < begin:
         raise LogLost(
             f"{where} begins at offset {begin}, and is archived up to {position.next} only: the records between "
             "were deleted before they were archived"

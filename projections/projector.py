@@ -17,7 +17,7 @@ from neural_hive.projections.archive import Archive
 from neural_hive.projections.catalogue import PROJECTIONS
 from neural_hive.projections.http_store import HttpStore
 from neural_hive.projections.layout import check, layout, past_expired
-from neural_hive.projections.positions import Position, Positions, Standing
+from neural_hive.projections.positions import Position, Positions, Standing, TakenOver
 from neural_hive.projections.projection import Projection
 from neural_hive.projections.ranges import Batch, Part, Place, Range
 from neural_hive.projections.read_models import prepare
@@ -148,11 +148,16 @@ class Projector:
         return sink
 
     def _located(self, standing: Standing) -> Standing:
-        """The standing, checked against the log, with new partitions at their beginning."""
+        """The standing, checked against the log, with new partitions at their beginning.
+
+        What was archived of the batch left pending, Kafka need not have any more.
+        """
         ids = layout(self._config, list(self._archives))
         places = [(topic, number) for topic, (_, count) in ids.items() for number in range(count)]
         begins, ends = begin_offsets(self._config, places), end_offsets(self._config, places)
         found = dict(standing.positions)
+        pending = tuple(r for r in standing.pending if r.topic in self._archives)
+        reached = {r.place: r.last + 1 for r in pending if self._is_archived(r)}
         for place in places:
             topic_id = ids[place[0]][0]
             if place not in found:
@@ -160,14 +165,16 @@ class Projector:
             else:
                 if place[0] in self._derived:
                     found[place] = past_expired(found[place], begins[place])
-                check(found[place], topic_id, begins[place], ends[place])
-        pending = tuple(r for r in standing.pending if r.topic in self._archives)
+                check(found[place], topic_id, begins[place], ends[place], reached.get(place, 0))
         return Standing({place: found[place] for place in places}, pending)
 
     def _read_again(self, pending: Sequence[Range]) -> Batch:
         parts = []
         for r in pending:
             archive = self._archives[r.topic]
+            if self._is_archived(r):
+                parts.append(Part(r, archive, ()))  # read models are made from the archive
+                continue
             records = list(CommittedLog(self._config, r.topic, r.partition, r.first, r.last + 1))
             if len(records) != r.records:
                 raise LogLost(
@@ -176,6 +183,11 @@ class Projector:
                 )
             parts.append(part_of(r.place, archive, tuple(looked_at(record, archive) for record in records)))
         return Batch(tuple(parts), {r.place: r.last + 1 for r in pending})
+
+    def _is_archived(self, r: Range) -> bool:
+        table = self._archives[r.topic].table
+        [(count,)] = self._store.rows(f"SELECT count() FROM {table} WHERE {r.condition}")
+        return int(count) == r.records
 
     def _follow(self, sink: Sink) -> None:
         source = Source(self._config, self._archives, {k: p.next for k, p in sink.standing.items()})
@@ -191,6 +203,19 @@ class Projector:
             source.close()
         if self._failure is not None:
             raise self._failure
+        self._pass_markers(source, sink)
+
+    def _pass_markers(self, source: Source, sink: Sink) -> None:
+        """Tells, before the end, what is told seldom: once Kafka has deleted markers, they could have been records.
+
+        Tried once: who is told to stop waits for nobody.
+        """
+        nexts = {p: to for p, (start, to) in source.passed().items() if sink.standing[p].next == start}
+        try:
+            if nexts:
+                sink.write(Batch((), nexts))
+        except (StoreUnavailable, StoreRefused, TakenOver) as error:
+            log.warning("the last positions are not told", error=str(error)[:500])
 
     def _keep_reading(self, source: Source) -> None:
         lag_at = 0.0

@@ -75,7 +75,7 @@ class Source:
     ) -> None:
         self._archives = archives
         self._nexts = dict(starts)
-        self._moved: set[Place] = set()
+        self._moved: dict[Place, int] = {}  # past markers only: from where
         self._idle_at = 0.0
         self.stopped: dict[Place, str] = {}
         self._consumer = Consumer(_config(config), logger=KAFKA_LOG)
@@ -127,8 +127,12 @@ class Source:
         if time.monotonic() < self._idle_at:
             return set()
         self._idle_at = time.monotonic() + _IDLE_MOVE_S
-        moved, self._moved = self._moved, set()
+        moved, self._moved = set(self._moved), {}
         return moved
+
+    def passed(self) -> dict[Place, tuple[int, int]]:
+        """Positions that have passed markers only since they were told last: from where, and to where."""
+        return {place: (before, self._nexts[place]) for place, before in self._moved.items()}
 
     def _part(self, place: Place, rows: tuple[Raw, ...]) -> Part:
         return part_of(place, self._archives[place[0]], rows)
@@ -146,14 +150,15 @@ class Source:
             self.stop(place, f"offset {raw.record.offset}: {raw.error}")
             return None
         self._nexts[place] = raw.record.offset + 1
+        self._moved.pop(place, None)
         return raw
 
     def _note(self, error: KafkaError, place: Place, offset: int) -> None:
         code = error.code()
         if code == KafkaError._PARTITION_EOF:
             if place not in self.stopped and offset > self._nexts[place]:
+                self._moved.setdefault(place, self._nexts[place])
                 self._nexts[place] = offset
-                self._moved.add(place)
         elif code in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):
             raise LogLost(f"{place[0]}:{place[1]} has no offset {self._nexts.get(place)}: {error.str()}")
         elif not (error.retriable() or code in _PASSING):

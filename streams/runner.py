@@ -16,6 +16,7 @@ import structlog
 from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AdminClient
 
+from neural_hive.projections.whole_log import OpenArchive
 from neural_hive.streams.kernel.broadcast import Broadcast
 from neural_hive.streams.kernel.inbox import DEAD_LETTERS
 from neural_hive.streams.kernel.partition import Place
@@ -83,6 +84,7 @@ class Cluster(msgspec.Struct, frozen=True):
 
     partitions_of: dict[str, int]  # of every topic
     topic_ids: dict[str, str]  # of the system's event topics
+    input_ids: dict[str, str]  # of the topics that it reads
 
 
 def cluster_of(config: dict[str, Any], system: System) -> Cluster:
@@ -102,12 +104,15 @@ def cluster_of(config: dict[str, Any], system: System) -> Cluster:
     counts = {topic: partitions_of[topic] for topic in own}
     if len(set(counts.values())) > 1:
         raise WrongCluster(f"all topics of {system.name} must have one partition count, found {counts}")
-    described = (
-        admin.describe_topics(TopicCollection(system.event_topics), request_timeout=CALL_TIMEOUT_S)
-        if system.event_topics
-        else {}
-    )
-    return Cluster(partitions_of, {name: str(found.result().topic_id) for name, found in described.items()})
+    inputs = {*system.topics, *system.inputs}
+    return Cluster(partitions_of, _ids(admin, system.event_topics), _ids(admin, sorted(inputs)))
+
+
+def _ids(admin: AdminClient, topics: list[str]) -> dict[str, str]:
+    if not topics:
+        return {}
+    described = admin.describe_topics(TopicCollection(topics), request_timeout=CALL_TIMEOUT_S)
+    return {name: str(found.result().topic_id) for name, found in described.items()}
 
 
 def with_routers(system: System, cluster: Cluster) -> list[System]:
@@ -140,8 +145,9 @@ class Runner:
         session_s: int = SESSION_S,
         fetch_schema: Fetch | None = None,
         stuck_s: float = STUCK_S,
+        open_archive: OpenArchive | None = None,
     ) -> None:
-        self._config, self._on_ready = config, on_ready
+        self._config, self._on_ready, self._open_archive = config, on_ready, open_archive
         self._session_s, self._stuck_s = session_s, stuck_s
         self._read = MessageReader(fetch_schema)
         self._extra_modules = set(extra_modules)
@@ -155,7 +161,7 @@ class Runner:
     def _add(self, system: System, data: Path) -> None:
         cluster = cluster_of(self._config, system)
         views = {
-            name: Broadcast(self._config, view, cluster.partitions_of[view.topic])
+            name: Broadcast(self._config, view, cluster.partitions_of[view.topic], self._open_archive)
             for name, view in system.views.items()
         }
         self.broadcasts += views.values()
@@ -184,6 +190,8 @@ class Runner:
                 STALL_S,
                 self._read,
                 member=slot,
+                open_archive=self._open_archive,
+                input_ids=cluster.input_ids,
             )
 
         def tell(ready: bool) -> None:
@@ -246,7 +254,8 @@ def run_systems(
     """Runs systems in one process until it is told to stop. They share nothing but the process: if one may not go
     on, the process ends, and all begin anew.
 
-    `more`: `fetch_schema` finds schemas that other producers registered; `session_s` is how long a silent worker
+    `more`: `fetch_schema` finds schemas that other producers registered; `open_archive` opens what keeps the log for
+    longer than Kafka does; `session_s` is how long a silent worker
     keeps its partitions; `stuck_s` is how long something that must move may stand still before the process ends;
     `extra_modules` count into the versions of state and logic although nothing imports them.
     """

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -52,6 +53,7 @@ def processor(
 def run_processor(settings: Settings, names: Sequence[str], ready: Readiness) -> None:
     """Runs systems by their names until the process is told to stop."""
     from neural_hive.connectors.schema_registry import ForeignSchemas
+    from neural_hive.projections.archive_reader import ArchiveReader
     from neural_hive.streams.flow_c import followed
     from neural_hive.streams.runner import run_systems
     from neural_hive.streams.systems import SYSTEMS
@@ -60,7 +62,14 @@ def run_processor(settings: Settings, names: Sequence[str], ready: Readiness) ->
     foreign = ForeignSchemas(settings.schema_registry_url)
     folder = settings.data / "processors"
     with followed(systems, settings):
-        run_systems(systems, settings.kafka_config(), folder, ready, fetch_schema=foreign.schema)
+        run_systems(
+            systems,
+            settings.kafka_config(),
+            folder,
+            ready,
+            fetch_schema=foreign.schema,
+            open_archive=partial(ArchiveReader.of, settings),
+        )
 
 
 def projector(data: Data = None, config: Config = None) -> None:

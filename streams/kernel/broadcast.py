@@ -6,14 +6,17 @@ the value as it stood when it began, with the positions that it was made from, s
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from typing import Any, Generic, TypeVar
 
 import msgspec
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from neural_hive.connectors.kafka_log import UnreadableLog, begin_offsets, end_offsets
+from neural_hive.connectors.kafka_log import Record, UnreadableLog, begin_offsets, end_offsets
+from neural_hive.projections.layout import layout
+from neural_hive.projections.whole_log import ArchiveAway, OpenArchive, WholeLog
 
 V = TypeVar("V")
 POLL_S = 0.1
@@ -41,12 +44,54 @@ class Snapshot(msgspec.Struct, Generic[V], frozen=True):
     age_s: float  # since the reader was last seen at the log's end: silence is not age
 
 
+class _Deleted:
+    """See Readable: a partition of which Kafka has nothing before an offset, and nothing behind it is asked for."""
+
+    def __init__(self, partition: int, begin: int) -> None:
+        self.partition, self._begin = partition, begin
+
+    def range(self, topic: str) -> tuple[int, int]:
+        return self._begin, self._begin
+
+    def read(self, topic: str, first: int, end: int) -> Iterator[Record]:
+        return iter(())
+
+
+class _Archived:
+    """A record of the archive, as views take them: like the messages of a consumer."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    def topic(self) -> str:
+        return self._record.topic
+
+    def partition(self) -> int:
+        return self._record.partition
+
+    def offset(self) -> int:
+        return self._record.offset
+
+    def key(self) -> bytes | None:
+        return self._record.key
+
+    def value(self) -> bytes | None:
+        return self._record.value
+
+
 class Broadcast(Generic[V]):
     """The reader of one view."""
 
-    def __init__(self, config: dict[str, Any], view: View[V], partitions: int) -> None:
+    def __init__(
+        self,
+        config: dict[str, Any],
+        view: View[V],
+        partitions: int,
+        open_archive: OpenArchive | None = None,
+    ) -> None:
+        """`open_archive`: where the topic's beginning is read when Kafka has it no more."""
         self.skipped = 0
-        self._config, self._view = config, view
+        self._config, self._view, self._open_archive = config, view, open_archive
         self._partitions = range(partitions)
         self._state: tuple[V, dict[int, int]] = (view.empty, {})
         self._fresh_at: float | None = None
@@ -84,15 +129,13 @@ class Broadcast(Generic[V]):
         while not self._stopping.is_set():
             try:
                 self._read()
-            except (KafkaException, UnreadableLog) as error:
+            except (KafkaException, UnreadableLog, ArchiveAway) as error:
                 log.warning("broadcast interrupted", topic=self._view.topic, why=str(error))
                 self._stopping.wait(1.0)
 
     def _read(self) -> None:
         places = [(self._view.topic, partition) for partition in self._partitions]
-        positions = dict(self._state[1]) or {
-            p: o for (_, p), o in begin_offsets(self._config, places).items()
-        }
+        positions = dict(self._state[1]) or self._begun(begin_offsets(self._config, places))
         consumer = Consumer(self._settings())
         try:
             consumer.assign([TopicPartition(self._view.topic, p, o) for p, o in positions.items()])
@@ -109,6 +152,18 @@ class Broadcast(Generic[V]):
         finally:
             consumer.close()
 
+    def _begun(self, begins: Mapping[tuple[str, int], int]) -> dict[int, int]:
+        """Takes what the archive has of the time before Kafka's first records; from where Kafka goes on."""
+        self._state = (self._view.empty, {})
+        deleted = {partition: begin for (_, partition), begin in begins.items() if begin}
+        if deleted and self._open_archive is not None:
+            ids = {self._view.topic: layout(self._config, [self._view.topic])[self._view.topic][0]}
+            for partition, begin in deleted.items():
+                with closing(WholeLog(_Deleted(partition, begin), ids, self._open_archive)) as whole:
+                    for record in whole.read(self._view.topic, *whole.range(self._view.topic)):
+                        self._add(_Archived(record))
+        return {partition: begin for (_, partition), begin in begins.items()}
+
     def _settings(self) -> dict[str, Any]:
         return {
             "log_level": 2,  # of syslog's levels: errors come as messages
@@ -120,15 +175,18 @@ class Broadcast(Generic[V]):
             "auto.offset.reset": "error",
         }
 
+    def _add(self, message: Any) -> None:
+        try:
+            self._state = (self._view.add(self._state[0], message), self._state[1])
+        except Exception as reason:
+            self.skipped += 1
+            place = f"{message.topic()}:{message.partition()}:{message.offset()}"
+            log.error("broadcast record skipped", place=place, why=f"{type(reason).__name__}: {reason}")
+
     def _take(self, message: Any, positions: dict[int, int]) -> None:
         error = message.error()
         if error is None:
-            try:
-                self._state = (self._view.add(self._state[0], message), self._state[1])
-            except Exception as reason:
-                self.skipped += 1
-                place = f"{message.topic()}:{message.partition()}:{message.offset()}"
-                log.error("broadcast record skipped", place=place, why=f"{type(reason).__name__}: {reason}")
+            self._add(message)
             positions[message.partition()] = message.offset() + 1
         elif error.code() == KafkaError._PARTITION_EOF:
             positions[message.partition()] = max(positions[message.partition()], message.offset())

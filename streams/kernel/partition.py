@@ -5,8 +5,9 @@ Step: cut what is done already, decide, commit events with input offsets in one 
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 import structlog
@@ -14,6 +15,8 @@ import structlog
 from neural_hive.aggregates.aggregate import Rejected
 from neural_hive.aggregates.identity import derived_id
 from neural_hive.aggregates.partition import AcceptLog
+from neural_hive.connectors.kafka_log import LostLog
+from neural_hive.projections.whole_log import ArchiveAway, OpenArchive, WholeLog
 from neural_hive.schemas.codec import Decoded, EventEncoder
 from neural_hive.streams.kernel import metrics
 from neural_hive.streams.kernel.acceptance import accepted_for, forget_accepted, set_aside
@@ -24,11 +27,11 @@ from neural_hive.streams.kernel.fold import NEVER, Fold, Route
 from neural_hive.streams.kernel.inbox import Mail, Misrouted, dead_letter, open_mail, timer_letter
 from neural_hive.streams.kernel.partition_log import Fenced, Indefinite, KafkaPartitionLog, PartitionLog
 from neural_hive.streams.kernel.reading import RegistryAway
-from neural_hive.streams.kernel.recovery import BrokenLog, Recovered, last_acceptance, recover
+from neural_hive.streams.kernel.recovery import BrokenLog, Recovered, causes, last_acceptance, recover
 from neural_hive.streams.kernel.standing import StateView
 from neural_hive.streams.kernel.state import Store, Timer, TopicPosition, row_key
 from neural_hive.streams.kernel.system import Committed, System
-from neural_hive.streams.kernel.transport import Batch
+from neural_hive.streams.kernel.transport import Batch, batches_of
 from neural_hive.streams.kernel.unit import Cause, Work, cause_digest
 
 TRANSACTION_OUTPUTS_MAX = 20_000
@@ -54,6 +57,8 @@ class Place(msgspec.Struct, frozen=True):
     open_log: Callable[[str, str, int], PartitionLog] | None = None
     """Makes the log of a group, a transactional id and a partition; None: Kafka's."""
     member: str = ""  # the instance id by which the group knows this process
+    open_archive: OpenArchive | None = None  # goes on where Kafka has no more; None: nothing does
+    input_ids: dict[str, str] = {}  # topic ids of the inputs that the archive may go on with
 
 
 class Partition:
@@ -84,7 +89,7 @@ class Partition:
     def open(self) -> None:
         """Fence, read the offsets, recover the state. Also the way back from any error that leaves a doubt.
 
-        Waits for a broker that is away. Raises BrokenLog, StalledLog, Fenced.
+        Waits for a broker that is away. Raises BrokenLog, NewerLog, StalledLog, Fenced.
         """
         wait_s = 0.1
         self.opening = True
@@ -99,7 +104,7 @@ class Partition:
         try:
             self._open()
             return True
-        except Indefinite as error:
+        except (Indefinite, ArchiveAway) as error:
             log.warning("cannot recover yet", partition=self.name, why=str(error))
         return False
 
@@ -107,9 +112,10 @@ class Partition:
         started = self.place.clock.elapsed_s()
         self.close()
         self.log.take_over()
-        recovered, accepted = self._recover()
-        self.position = recovered.position
-        self._read_offsets()
+        with closing(WholeLog(self.log, self.place.topic_ids, self.place.open_archive)) as whole:
+            recovered, accepted = self._recover(whole)
+            self.position = recovered.position
+            self._read_offsets(whole)
         self._ends, self._passed_at = None, None
         if accepted is not None:
             self._record(accepted)
@@ -129,15 +135,15 @@ class Partition:
             self._log = made or KafkaPartitionLog(place.kafka, *about, place.stall_s, place.member)
         return self._log
 
-    def _recover(self) -> tuple[Recovered, AcceptLog | None]:
+    def _recover(self, whole: WholeLog) -> tuple[Recovered, AcceptLog | None]:
         """The state at the log's end; and what to record first, if somebody accepts a damaged log now."""
         place = self.place
         is_new = not (place.folder / place.state_version).exists()
         try:
-            return self._fold_log(), None
+            return self._fold_log(whole), None
         except BrokenLog as error:
             accepted = accepted_for(place.folder)
-            until = NEVER if accepted else last_acceptance(self.log, place.topic_ids)
+            until = NEVER if accepted else last_acceptance(whole, place.topic_ids)
             # A state from before that the log does not explain is evidence: only a person's word sets it aside.
             if until == 0 or not (accepted or is_new):
                 raise
@@ -145,17 +151,17 @@ class Partition:
             expected = repr(self._store.position() if self._store else None)
             self._close_store()
             set_aside(place.folder / place.state_version)
-            recovered = self._fold_log(until)
+            recovered = self._fold_log(whole, until)
             if accepted is None:
                 return recovered, None
             found = repr(recovered.position)
             return recovered, AcceptLog(accepted.reason, accepted.requested_by, f"{expected}: {error}", found)
 
-    def _fold_log(self, accepted_until: int = 0) -> Recovered:
+    def _fold_log(self, whole: WholeLog, accepted_until: int = 0) -> Recovered:
         place = self.place
         self._store = place.open_store(place.folder / place.state_version)
         self.fold = Fold(self.system.all_aggregates, self._store)
-        return recover(self.fold, self.log, place.topic_ids, place.state_version, accepted_until)
+        return recover(self.fold, whole, place.topic_ids, place.state_version, accepted_until)
 
     def _record(self, command: AcceptLog) -> None:
         """Writes that a damaged log was accepted, as the first event after it."""
@@ -168,11 +174,13 @@ class Partition:
         self._commit(work, {})
         forget_accepted(self.place.folder)
 
-    def _read_offsets(self) -> None:
-        """The committed input offsets; on the very first start the log's beginning is committed, in so many words."""
+    def _read_offsets(self, whole: WholeLog) -> None:
+        """The committed input offsets. Where an input is new (on the very first start all are), its beginning is
+        committed, in so many words.
+        """
         found = self.log.committed(self._inputs)
         missing = [topic for topic, offset in found.items() if offset < 0]
-        if missing and self.position.sequence > 0:
+        if missing and self.position.sequence > 0 and self._was_read(missing, whole):
             raise BrokenLog(
                 f"{self.name} has events but no committed offset for {', '.join(missing)}: the group's offsets "
                 "expired or were deleted, and starting over would process everything again. Set the group's offset "
@@ -182,6 +190,12 @@ class Partition:
             self.next = found | {topic: self.log.range(topic)[0] for topic in missing}
             self.log.commit([], self.next)
         self.next = found | {topic: self.next[topic] for topic in missing}
+
+    def _was_read(self, missing: list[str], whole: WholeLog) -> bool:
+        """Whether inputs without a committed offset were read before. A newer build may have inputs that are new."""
+        if len(missing) == len(self._inputs):
+            return True  # a group's offsets expire together
+        return not causes(whole, self.place.topic_ids).isdisjoint(missing)
 
     def close(self) -> None:
         """Lets go of state and producer. What was not committed is gone; the log has the rest."""
@@ -210,7 +224,7 @@ class Partition:
                 self._fire_timers()
                 self._commit_passed()
                 return True
-            except Indefinite as error:
+            except (Indefinite, ArchiveAway) as error:
                 log.warning("recovering from the log", partition=self.name, why=str(error))
                 self.open()
             except RegistryAway as error:
@@ -218,9 +232,9 @@ class Partition:
                 return False
 
     def _process(self, batch: Batch) -> None:
+        if batch.first > self.next[batch.topic]:
+            self._take_expired(batch)
         at = self.next[batch.topic]
-        if batch.first > at:
-            self._stop_at_gap(batch, at)
         work = self._new_work()
         for record in batch.records:
             if record.offset < at:
@@ -242,11 +256,22 @@ class Partition:
                 self.next[batch.topic] = batch.next
                 self._passed_at = self._passed_at or self.place.clock.elapsed_s()
 
-    def _stop_at_gap(self, batch: Batch, at: int) -> NoReturn:
+    def _take_expired(self, batch: Batch) -> None:
+        """Processes from the archive what Kafka deleted while nobody read it: the records before the batch.
+
+        Raises BrokenLog: the archive does not have them; Fenced: Kafka still has them.
+        """
+        at, place = self.next[batch.topic], self.place
         where = f"{batch.topic}:{batch.partition} continues at offset {batch.first}, expected {at}"
-        if self.log.range(batch.topic)[0] > at:
-            raise BrokenLog(f"{where}: records expired before they were processed")
-        raise Fenced(f"{where}: batches were dropped on their way in a rebalance, and are fetched again")
+        if self.log.range(batch.topic)[0] <= at:
+            raise Fenced(f"{where}: batches were dropped on their way in a rebalance, and are fetched again")
+        with closing(WholeLog(self.log, place.input_ids, place.open_archive)) as whole:
+            try:
+                records = whole.read(batch.topic, at, batch.first)
+                for expired in batches_of(records, batch.topic, batch.partition, at, batch.first):
+                    self._process(expired)
+            except LostLog as error:
+                raise BrokenLog(f"{where}: records expired before they were processed: {error}") from error
 
     def _new_work(self) -> Work:
         return Work(

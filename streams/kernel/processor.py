@@ -24,7 +24,7 @@ from neural_hive.connectors.kafka_log import StalledLog, UnreadableLog, end_offs
 from neural_hive.streams.kernel.broadcast import Broadcast
 from neural_hive.streams.kernel.credentials import faust_credentials
 from neural_hive.streams.kernel.partition import Fenced, Partition, Place
-from neural_hive.streams.kernel.recovery import BrokenLog
+from neural_hive.streams.kernel.recovery import BrokenLog, NewerLog
 from neural_hive.streams.kernel.stable_ends import StableEnds
 from neural_hive.streams.kernel.stacks import write_lines, write_tasks, write_threads
 from neural_hive.streams.kernel.system import System
@@ -378,7 +378,7 @@ class Processor:
 
     def _fail(self, error: BaseException) -> None:
         """Nothing is skipped: the process ends, and what it did not commit is done again from the log."""
-        broken = isinstance(error, (BrokenLog, StalledLog))
+        broken = isinstance(error, (BrokenLog, NewerLog, StalledLog))
         log.critical(
             "stopped",
             system=self.system.name,

@@ -17,21 +17,29 @@ from neural_hive.connectors.kafka_log import (
     Record,
     merged,
 )
-from neural_hive.schemas.codec import decode
+from neural_hive.projections.whole_log import Readable
+from neural_hive.schemas.catalogue import UnknownSchema
+from neural_hive.schemas.codec import BadRecord, decode
 from neural_hive.schemas.envelope import NO_HASH, Envelope
 from neural_hive.streams.kernel.fold import Fold, Route
-from neural_hive.streams.kernel.partition_log import PartitionLog
 from neural_hive.streams.kernel.state import Position, TopicPosition, row_key
 from neural_hive.streams.kernel.unit import EVENT_TYPE_HEADER, cause_digest
 
 FOLDED_BEFORE_WRITE = 50_000  # changed keys that recovery keeps in memory
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 
 class BrokenLog(RuntimeError):
     """The log is not what this partition wrote: a gap, a fork, or events that are gone or were changed.
 
     The partition stops and keeps what it has, for the state and the archive may be the only copies.
+    """
+
+
+class NewerLog(RuntimeError):
+    """The log holds what a newer build wrote, and this one cannot fold it: nothing is guessed, and nobody's word helps.
+
+    The partition stops until this worker is updated.
     """
 
 
@@ -51,20 +59,24 @@ class _Event(msgspec.Struct, frozen=True):
 
 def recover(
     fold: Fold,
-    log: PartitionLog,
+    log: Readable,
     topic_ids: dict[str, str],
     state_version: str,
     accepted_until: int = 0,
 ) -> Recovered:
     """Folds all events that the state does not contain yet. Call after the fence.
 
-    Up to the sequence `accepted_until` somebody accepted the log as it is: gaps and broken chains are passed over.
-    Raises BrokenLog; StalledLog: a foreign transaction holds the log's end.
+    Up to the sequence `accepted_until` somebody accepted the log as it is: gaps, broken chains and what is no event at
+    all are passed over. Raises BrokenLog, NewerLog; StalledLog: a foreign transaction holds the log's end.
     """
     stored = fold.store.position() or _beginning(topic_ids, state_version)
     ranges = {topic: log.range(topic) for topic in topic_ids}
     _check_still_there(stored, topic_ids, ranges, log.partition)
-    readers = [_events(log, topic, stored.topics.get(topic), ranges[topic]) for topic in topic_ids]
+    if not accepted_until:
+        _check_from_the_first(stored, ranges, log.partition)
+    readers = [
+        _events(log, topic, stored.topics.get(topic), ranges[topic], accepted_until) for topic in topic_ids
+    ]
     return _fold_all(fold, merged(readers), stored, accepted_until)
 
 
@@ -91,25 +103,62 @@ def _check_still_there(
             )
 
 
+def _check_from_the_first(stored: Position, ranges: dict[str, tuple[int, int]], partition: int) -> None:
+    """Nobody could tell how many events there were in what is gone, and the next one would take the place of one."""
+    for topic, (begin, _) in ranges.items():
+        known = stored.topics.get(topic)
+        if begin and (known is None or known.offset < 0):
+            raise BrokenLog(
+                f"{topic}:{partition} begins at offset {begin}: what was before is gone, and no archive has it"
+            )
+
+
 def _events(
-    log: PartitionLog, topic: str, position: TopicPosition | None, bounds: tuple[int, int]
+    log: Readable,
+    topic: str,
+    position: TopicPosition | None,
+    bounds: tuple[int, int],
+    accepted_until: int,
 ) -> Iterator[tuple[int, _Event]]:
     """The topic's events behind the position, by sequence; the last known one is read again to see it unchanged."""
     known = position is not None and position.offset >= 0
     first = position.offset if position is not None and known else bounds[0]
+    sequence = 0
     try:
         for record in log.read(topic, first, bounds[1]):
             if known and position is not None:
                 known = False
                 _check_unchanged(record, position)
                 continue
-            decoded = decode(record.value or b"", "event")
-            assert isinstance(decoded.head, Envelope)
-            yield decoded.head.sequence, _Event(record, decoded.head, decoded.payload)
+            try:
+                event = _decoded(record)
+            except BrokenLog as error:
+                if sequence >= accepted_until:
+                    raise
+                logger.warning("passing over what is no event", why=str(error))
+                continue
+            sequence = event.envelope.sequence
+            yield sequence, event
     except LostLog as error:
         raise BrokenLog(str(error)) from error
     if known:
         raise BrokenLog(f"{topic}:{log.partition} has no record at offset {first}, which the state contains")
+
+
+def _decoded(record: Record) -> _Event:
+    """Raises NewerLog: an unknown schema id; BrokenLog: no event of this system."""
+    try:
+        decoded = decode(record.value or b"", "event")
+    except UnknownSchema as error:
+        raise _newer(record, error) from error
+    except BadRecord as error:
+        raise BrokenLog(f"{_place(record)} is no event: {error}") from error
+    assert isinstance(decoded.head, Envelope)
+    return _Event(record, decoded.head, decoded.payload)
+
+
+def _newer(record: Record, why: object) -> NewerLog:
+    return NewerLog(f"{_place(record)}: {why}: a newer build wrote it, update this worker")
 
 
 def _check_unchanged(record: Record, position: TopicPosition) -> None:
@@ -120,17 +169,24 @@ def _check_unchanged(record: Record, position: TopicPosition) -> None:
         )
 
 
-def last_acceptance(log: PartitionLog, topics: Iterable[str]) -> int:
+def last_acceptance(log: Readable, topics: Iterable[str]) -> int:
     """The sequence of the last event that says that a damaged log was accepted; 0 if there is none."""
     name = PartitionLogAccepted.__name__.encode()
     last = 0
     for topic in topics:
         for record in log.read(topic, *log.range(topic)):
             if (EVENT_TYPE_HEADER, name) in record.headers:
-                head = decode(record.value or b"", "event").head
-                assert isinstance(head, Envelope)
-                last = max(last, head.sequence)
+                last = max(last, _decoded(record).envelope.sequence)
     return last
+
+
+def causes(log: Readable, topics: Iterable[str]) -> set[str]:
+    """The topics of all inputs that events of this partition say they follow from."""
+    return {
+        _decoded(record).envelope.source_topic
+        for topic in topics
+        for record in log.read(topic, *log.range(topic))
+    }
 
 
 def _fold_all(
@@ -173,13 +229,17 @@ def _fold_one(fold: Fold, event: _Event, digest: bytes, accepted: bool) -> None:
             f"{_place(record)} is version {envelope.version} of {aggregate.name} {envelope.aggregate_id}, "
             f"expected {version + 1} with the hash of the one before: the aggregate's chain is broken"
         )
+    try:
+        known = event_of(aggregate, envelope.event_type, event.payload)
+    except LookupError as error:
+        raise _newer(record, error) from error
     route = Route((record.key or b"").decode(), envelope.correlation_id, envelope.trace_id)
     fold.apply(
         aggregate,
         envelope.aggregate_id,
         key,
         row,
-        event_of(aggregate, envelope.event_type, event.payload),
+        known,
         envelope.version,
         envelope.occurred_at,
         digest,
@@ -192,10 +252,7 @@ def _fold_one(fold: Fold, event: _Event, digest: bytes, accepted: bool) -> None:
 def _aggregate_of(fold: Fold, event: _Event) -> Aggregate[Any]:
     aggregate = fold.aggregates.get(event.envelope.aggregate_type)
     if aggregate is None:
-        raise BrokenLog(
-            f"{_place(event.record)} is of aggregate type {event.envelope.aggregate_type}, which this build does not "
-            "know: a newer build wrote it; update this worker"
-        )
+        raise _newer(event.record, f"the aggregate type {event.envelope.aggregate_type} is not known")
     return aggregate
 
 
@@ -203,4 +260,4 @@ def _place(record: Record) -> str:
     return f"{record.topic}:{record.partition} offset {record.offset}"
 
 
-__all__ = ["BrokenLog", "Recovered", "recover"]
+__all__ = ["BrokenLog", "NewerLog", "Recovered", "recover"]

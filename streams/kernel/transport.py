@@ -6,7 +6,7 @@ transaction markers or aborted records only: timers and lag need to know.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import aiokafka
@@ -14,11 +14,14 @@ import faust.transport.drivers.aiokafka as driver
 import msgspec
 from faust.types import TP, ConsumerMessage
 
+from neural_hive.connectors.kafka_log import Record
 from neural_hive.streams.kernel.unpacking import Fetched
 
 FETCH_WAIT_MS = 500  # how long the broker may hold an empty fetch
 MARKER_WAIT_S = 0.2  # how late a position that passed only transaction markers is told
 HELD_WAIT_S = 0.005
+BATCH_RECORDS = 5_000  # of what did not come by a fetch
+BATCH_BYTES = 8 << 20
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -30,6 +33,21 @@ class Batch(msgspec.Struct, frozen=True):
     next: int
     records: list[Fetched]
     size_bytes: int
+
+
+def batches_of(
+    records: Iterable[Record], topic: str, partition: int, first: int, end: int
+) -> Iterator[Batch]:
+    """All records of [first, end), read elsewhere, as batches that follow each other."""
+    at, taken, size_bytes = first, list[Fetched](), 0
+    for r in records:
+        taken.append(Fetched(topic, partition, r.offset, r.timestamp_ms, r.key, r.value, r.headers))
+        size_bytes += len(r.value or b"")
+        if len(taken) >= BATCH_RECORDS or size_bytes >= BATCH_BYTES:
+            yield Batch(topic, partition, at, r.offset + 1, taken, size_bytes)
+            at, taken, size_bytes = r.offset + 1, [], 0
+    if at < end:
+        yield Batch(topic, partition, at, end, taken, size_bytes)
 
 
 class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -138,4 +156,4 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]
     on_expelled: Callable[[str], None]
 
 
-__all__ = ["Batch", "BatchConsumer", "BatchTransport", "Fetched"]
+__all__ = ["Batch", "BatchConsumer", "BatchTransport", "Fetched", "batches_of"]

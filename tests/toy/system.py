@@ -4,6 +4,7 @@ The suffix keeps the topics of one test apart from those of another; the version
 """
 
 import asyncio
+import json
 import os
 import sys
 import time
@@ -13,7 +14,9 @@ from typing import Any
 import msgspec
 
 from neural_hive.aggregates.aggregate import Rejected
+from neural_hive.connectors.clickhouse import ClickHouse
 from neural_hive.connectors.schema_registry import ForeignSchemas
+from neural_hive.projections.archive_reader import ArchiveReader
 from neural_hive.streams.kernel.broadcast import View
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.transport import BatchConsumer
@@ -91,6 +94,11 @@ def _grow_deaf() -> None:
     BatchConsumer._getmany = deaf  # type: ignore[method-assign]
 
 
+def _archive() -> ArchiveReader:
+    """The archive that the variable TOY_ARCHIVE names: host, port, user, password and database, as JSON."""
+    return ArchiveReader(ClickHouse(**json.loads(os.environ["TOY_ARCHIVE"]), retry_s=1))
+
+
 def main(bootstrap: str, data: str, suffix: str = "", version: str = "") -> None:
     """Runs the system; `version` moves it to another `state_version`, as a change of its code would."""
     if "TOY_DEAF" in os.environ:
@@ -103,6 +111,7 @@ def main(bootstrap: str, data: str, suffix: str = "", version: str = "") -> None
         fetch_schema=ForeignSchemas(registry).schema
         if (registry := os.environ.get("TOY_REGISTRY"))
         else None,
+        open_archive=_archive if "TOY_ARCHIVE" in os.environ else None,
         session_s=int(os.environ.get("TOY_SESSION_S", "10")),
         stuck_s=float(os.environ.get("TOY_STUCK_S", "90")),
     )
