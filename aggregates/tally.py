@@ -40,6 +40,16 @@ def queued(workflow_id: str) -> str:
     return f"queued:{workflow_id}"
 
 
+def asking(workflow_id: str) -> str:
+    """Tickets of a workflow that ask an agent for a slot, and have not been given to it."""
+    return f"asking:{workflow_id}"
+
+
+def given_out(workflow_id: str) -> str:
+    """Attempts at a workflow's tickets that were given to agents so far."""
+    return f"given:{workflow_id}"
+
+
 def outstanding(agent_id: str) -> str:
     """Tickets of this partition that ask an agent for a slot, or have one."""
     return f"outstanding:{agent_id}"

@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     agent_unhealthy_s: float = Field(180.0, le=1e9)
     agent_removed_s: float = Field(600.0, le=1e9)
 
+    allocation_limit_s: float = Field(60.0, gt=0, le=1e9)
+    agents_busy_limit_s: float = Field(900.0, gt=0, le=1e9)
+
     kafka_port: int = Field(19092, ge=1, le=65535)
     clickhouse_http_port: int = Field(18123, ge=1, le=65535)
     schema_registry_port: int = Field(18081, ge=1, le=65535)

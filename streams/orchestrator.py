@@ -73,7 +73,7 @@ from neural_hive.streams.orchestrator_course import (
     tell,
 )
 from neural_hive.streams.orchestrator_dispatch import do_without, give_up_place, use_slots
-from neural_hive.streams.orchestrator_flow import Flow
+from neural_hive.streams.orchestrator_flow import USUAL_LIMITS, Flow, Limits
 from neural_hive.streams.orchestrator_messages import (
     AdjustQos,
     CancelWorkflow,
@@ -91,8 +91,8 @@ M = TypeVar("M")
 Handler = Callable[[Flow, M], None]
 
 
-def build() -> System:
-    """The system."""
+def build(limits: Limits = USUAL_LIMITS) -> System:
+    """The system, with the times after which there are incidents."""
     orchestrator = System(
         "orchestrator",
         (WORKFLOW, TICKET, INCIDENT),
@@ -103,14 +103,14 @@ def build() -> System:
 
     def on(topic: str, message: type[M], route: str = "workflow_id") -> Callable[[Handler[M]], Handler[M]]:
         def declare(handler: Handler[M]) -> Handler[M]:
-            orchestrator.on(topic, message, route)(_settled(handler))
+            orchestrator.on(topic, message, route)(_settled(handler, limits))
             return handler
 
         return declare
 
     def on_timer(aggregate: Aggregate[Any], name: str) -> Callable[[Handler[str]], Handler[str]]:
         def declare(handler: Handler[str]) -> Handler[str]:
-            orchestrator.on_timer(aggregate, name)(_settled(handler))
+            orchestrator.on_timer(aggregate, name)(_settled(handler, limits))
             return handler
 
         return declare
@@ -229,12 +229,12 @@ def build() -> System:
     return orchestrator
 
 
-def _settled(handler: Handler[M]) -> Callable[[Unit, M], None]:
+def _settled(handler: Handler[M], limits: Limits) -> Callable[[Unit, M], None]:
     """The handler, and then what its changes mean to those that wait for agents."""
 
     @wraps(handler)
     def handle(unit: Unit, message: M) -> None:
-        flow = Flow(unit)
+        flow = Flow(unit, limits)
         handler(flow, message)
         settle(flow)
 

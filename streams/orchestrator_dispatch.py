@@ -60,6 +60,7 @@ def give_up_place(flow: Flow, ticket_id: str) -> None:
         asked = (slot.agent_id, slot.attempt, slot.allocation)
         reason = f"no slot of {slot.agent_id} was free for {waited_s} s"
         flow.on_ticket(ticket_id, UnallocateTicket(*asked, reason, flow.now))
+        flow.impatient.add(ticket.created.workflow_id)
 
 
 def _dispatch(flow: Flow, ticket: Ticket, slot: Slot, bytes_left: int) -> int:

@@ -44,16 +44,25 @@ _OUTCOMES: Final = {
 }
 
 
+class Limits(msgspec.Struct, frozen=True):
+    """How long tickets of a workflow may wait before there is an incident, s."""
+
+    allocation_s: float = 60  # if no agent could do them
+    busy_s: float = 900  # if agents could, and none of the workflow's tickets is given to one
+
+
+USUAL_LIMITS: Final = Limits()
+
+
 class Flow:
     """The work on one message; `moved` and `touched` say what it means to those that wait for agents."""
 
-    def __init__(self, unit: Unit) -> None:
-        self.unit, self.now = unit, unit.now
+    def __init__(self, unit: Unit, limits: Limits = USUAL_LIMITS) -> None:
+        self.unit, self.now, self.limits = unit, unit.now, limits
         self.moved = False  # tickets wait that did not, or an agent has less to do
         self.touched: dict[str, None] = {}  # workflows, in order, of which other tickets wait than before
-        self.cut_short = (
-            ""  # the workflow whose ticket is next, if agents take more than one message gives out
-        )
+        self.impatient: set[str] = set()  # workflows of which a ticket has waited long for a slot
+        self.cut_short = ""  # whose ticket is next, if agents take more than one message gives out
         self._releases: dict[tuple[str, str], list[SlotRelease]] = {}
         self._requests: dict[tuple[str, str], list[SlotRequest]] = {}
 
@@ -90,18 +99,21 @@ class Flow:
         return events
 
     def on_workflow(self, workflow_id: str, command: Command) -> list[Event]:
-        """Decides a workflow's command. Nobody waits for an agent that does not exist once one is found."""
+        """Decides a workflow's command. Incidents about agents end when it waits no more, or is served again."""
         self.unit.turn_to(workflow_id)
         before = self.unit.load(WORKFLOW, workflow_id)
         events = self.unit.execute(WORKFLOW, workflow_id, command)
-        if events and before is not None and before.stranded_since:
+        if events and before is not None:
             after = self.workflow(workflow_id)
-            if not after.stranded_since:
-                resolve = ResolveIncident(
-                    f"no ticket lacks an agent; the workflow is {after.status}", self.now
-                )
-                self.unit.execute(INCIDENT, incident_id_of(workflow_id, Kind.NO_AGENT), resolve)
+            if before.stranded_since and not after.stranded_since:
+                self._resolve(after, Kind.NO_AGENT, "no ticket lacks an agent")
+            if before.idle_since and before.idle_since != after.idle_since:
+                self._resolve(after, Kind.AGENTS_BUSY, "none waits, or one was given to an agent")
         return events
+
+    def _resolve(self, workflow: Workflow, kind: Kind, why: str) -> None:
+        resolve = ResolveIncident(f"{why}; the workflow is {workflow.status}", self.now)
+        self.unit.execute(INCIDENT, incident_id_of(workflow.workflow_id, kind), resolve)
 
     def open_incident(self, incident: OpenIncident) -> None:
         """Says that somebody should look at a workflow."""
@@ -110,9 +122,11 @@ class Flow:
         self.unit.execute(INCIDENT, incident_id, incident)
 
     def _compare(self, before: Ticket, after: Ticket, events: Sequence[Event], denied: bool) -> None:
+        workflow_id = after.created.workflow_id
+        if before.is_waiting != after.is_waiting:
+            self.touched[workflow_id] = None
         if before.slot == after.slot and before.is_queued == after.is_queued:
             return
-        workflow_id = after.created.workflow_id
         self.touched[workflow_id] = None
         if after.is_queued or (before.slot is not None and after.slot is None):
             self.moved = True

@@ -7,6 +7,7 @@ from neural_hive.aggregates.agent import Silence
 from neural_hive.schemas.extensions import SYSTEMS_GROUP, declared
 from neural_hive.streams import orchestrator, registry, registry_metrics
 from neural_hive.streams.kernel.system import System
+from neural_hive.streams.orchestrator_flow import Limits
 
 
 class SystemSettings(Protocol):
@@ -26,6 +27,16 @@ class SystemSettings(Protocol):
     @property
     def agent_removed_s(self) -> float: ...
 
+    @property
+    def allocation_limit_s(self) -> float:
+        """How long tickets may lack an agent that can do them before there is an incident; the one that follows: how
+        long a workflow may be given nothing while its agents are busy.
+        """
+        ...
+
+    @property
+    def agents_busy_limit_s(self) -> float: ...
+
 
 def _registry(settings: SystemSettings) -> System:
     times_s = (
@@ -39,8 +50,12 @@ def _registry(settings: SystemSettings) -> System:
     return system
 
 
+def _orchestrator(settings: SystemSettings) -> System:
+    return orchestrator.build(Limits(settings.allocation_limit_s, settings.agents_busy_limit_s))
+
+
 _OWN: Final[dict[str, Callable[[SystemSettings], System]]] = {
-    "orchestrator": lambda settings: orchestrator.build(),
+    "orchestrator": _orchestrator,
     "registry": _registry,
 }
 

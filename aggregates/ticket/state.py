@@ -127,6 +127,16 @@ class Ticket(msgspec.Struct, frozen=True):
         return self.status is Status.READY and self.slot is None and self.place > 0
 
     @property
+    def is_asking(self) -> bool:
+        """Whether it waits for the slot of an agent that was chosen."""
+        return self.status is Status.READY and self.slot is not None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits for an agent: to be chosen, or to have a slot."""
+        return self.is_queued or self.is_asking
+
+    @property
     def retry_count(self) -> int:
         """How often it was tried again after the first attempt."""
         return max(self.attempt - 1, 0)
@@ -292,6 +302,8 @@ def counters(event: TicketEvent, before: Ticket | None, after: Ticket) -> Iterab
     """
     created = after.created
     yield from _moved_slot(before, after)
+    if isinstance(event, TicketDispatched):
+        yield tally.given_out(created.workflow_id), 1
     if isinstance(event, TicketCreated):
         yield tally.open_dependencies(created.ticket_id), len(created.dependencies)
         yield tally.unfinished(created.workflow_id), 1
@@ -310,8 +322,11 @@ def counters(event: TicketEvent, before: Ticket | None, after: Ticket) -> Iterab
 
 def _moved_slot(before: Ticket | None, after: Ticket) -> Iterable[tuple[str, int]]:
     was_queued, slot = (before.is_queued, before.slot) if before is not None else (False, None)
+    was_asking = before is not None and before.is_asking
     if was_queued != after.is_queued:
         yield tally.queued(after.created.workflow_id), 1 if after.is_queued else -1
+    if was_asking != after.is_asking:
+        yield tally.asking(after.created.workflow_id), 1 if after.is_asking else -1
     if slot != after.slot:
         if slot is not None:
             yield tally.outstanding(slot.agent_id), -1

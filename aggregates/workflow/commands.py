@@ -71,6 +71,7 @@ class AwaitAgents(Command, frozen=True):
     reason: str
     stranded: bool  # some need what no registered, healthy agent can do
     now: int
+    given_count: int = 0  # attempts at its tickets that were given to agents so far
     is_cut_short: bool = False  # agents take more of them: to be looked at again as soon as can be
 
 

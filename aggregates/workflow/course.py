@@ -149,7 +149,17 @@ def await_agents(workflow: Workflow, command: AwaitAgents) -> list[WorkflowEvent
     pause_s = min(1 << min(workflow.looks, 10), LOOK_AGAIN_S_MAX)
     look_again_at = command.now + (1 if command.is_cut_short else pause_s * 1_000_000)
     reason = command.reason[:REASON_CHARS_MAX]
-    told = (since, look_again_at, command.ready_count, reason, stranded_since)
+    is_served = command.given_count != workflow.given_count
+    idle_since = command.now if is_served or not workflow.idle_since else workflow.idle_since
+    told = (
+        since,
+        look_again_at,
+        command.ready_count,
+        reason,
+        stranded_since,
+        idle_since,
+        command.given_count,
+    )
     return [WorkflowWaiting(workflow.workflow_id, *told)]
 
 

@@ -117,7 +117,7 @@ class WorkflowCommandRefused(Event, frozen=True):
 
 
 class WorkflowWaiting(Event, frozen=True):
-    """Tickets of a workflow are ready, and no agent takes them now."""
+    """Tickets of a workflow are ready, and no agent takes them now: none is chosen, or those that are have no slot."""
 
     workflow_id: str
     since: int
@@ -127,6 +127,8 @@ class WorkflowWaiting(Event, frozen=True):
     stranded_since: int = (
         0  # since when some need what no registered, healthy agent can do; 0: agents are only busy
     )
+    idle_since: int = 0  # since when none was given to an agent, as far as was looked
+    given_count: int = 0  # attempts that were given to agents until now
 
 
 class WorkflowWaitEnded(Event, frozen=True):

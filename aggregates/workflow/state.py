@@ -66,6 +66,8 @@ class Workflow(msgspec.Struct, frozen=True):
     stranded_since: int = 0
     look_again_at: int = 0
     looks: int = 0  # since it waits
+    idle_since: int = 0  # none of its tickets was given to an agent since then; 0: it does not wait
+    given_count: int = 0  # as the last look counted
     overdue: str = ""  # why it fails once it goes on: its deadline has passed in a pause
 
 
@@ -113,6 +115,7 @@ def evolve(workflow: Workflow | None, event: WorkflowEvent) -> Workflow:
             return _changed(workflow, last_refusal=event)
         case WorkflowWaiting():
             waits = {"waiting_since": event.since, "stranded_since": event.stranded_since}
+            waits |= {"idle_since": event.idle_since, "given_count": event.given_count}
             looks = workflow.looks + 1 if workflow is not None else 1
             return _changed(workflow, look_again_at=event.look_again_at, looks=looks, **waits)
         case WorkflowWaitEnded():
@@ -124,7 +127,8 @@ def evolve(workflow: Workflow | None, event: WorkflowEvent) -> Workflow:
 
 
 def _at_rest(workflow: Workflow | None) -> Workflow:
-    return _changed(workflow, waiting_since=0, stranded_since=0, look_again_at=0, looks=0)
+    since = {"waiting_since": 0, "stranded_since": 0, "idle_since": 0}
+    return _changed(workflow, look_again_at=0, looks=0, **since)
 
 
 def _changed(workflow: Workflow | None, **changes: Any) -> Workflow:

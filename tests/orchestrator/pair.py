@@ -8,6 +8,7 @@ from neural_hive.aggregates.slot import held_key
 from neural_hive.aggregates.vocabulary import TaskType
 from neural_hive.streams import registry
 from neural_hive.streams.orchestrator import build
+from neural_hive.streams.orchestrator_flow import USUAL_LIMITS, Limits
 from neural_hive.streams.registry_messages import COMMANDS, DeregisterAgent, RegisterAgent
 from tests.orchestrator.memory_unit import MemoryUnit, Sent
 
@@ -15,8 +16,8 @@ from tests.orchestrator.memory_unit import MemoryUnit, Sent
 class Pair:
     """The two systems. `capacity` 0: no agent is registered."""
 
-    def __init__(self, agent_id: str, capacity: int) -> None:
-        self.orchestrator, self.registry = MemoryUnit(build()), MemoryUnit(registry.build())
+    def __init__(self, agent_id: str, capacity: int, limits: Limits = USUAL_LIMITS) -> None:
+        self.orchestrator, self.registry = MemoryUnit(build(limits)), MemoryUnit(registry.build())
         self.orchestrator.views = {
             "agents": lambda: self._states("agent"),
             "trails": lambda: self._states("trail"),
@@ -25,12 +26,15 @@ class Pair:
         self._registered = 0
         self._views: dict[str, dict[str, Any]] = {"agent": {}, "trail": {}}
         self._viewed = 0  # how much of the registry's log is in them
+        self.views_are_stale = False  # nothing more of it comes
         if capacity:
             self.register(agent_id, capacity)
 
     def _states(self, name: str) -> dict[str, Any]:
         """What a view of the registry's events holds: agents that are registered, or trails."""
         log = self.registry.log
+        if self.views_are_stale:
+            return self._views[name]
         for written in log[self._viewed :]:
             if written.aggregate in self._views:
                 state = self.registry.states[written.aggregate, written.aggregate_id]

@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ from neural_hive.aggregates.workflow import (
     WorkflowWaiting,
 )
 from neural_hive.aggregates.workflow import Status as WorkflowStatus
+from neural_hive.streams.orchestrator_flow import Limits
 from neural_hive.streams.orchestrator_messages import (
     AdjustQos,
     PauseWorkflow,
@@ -33,6 +35,8 @@ from neural_hive.streams.orchestrator_messages import (
     ReportStart,
     ResumeWorkflow,
 )
+from neural_hive.streams.registry_messages import COMMANDS as REGISTRY
+from neural_hive.streams.registry_messages import DeregisterAgent
 from tests.aggregates.making import AGENT, decision, task
 from tests.orchestrator.memory_unit import MemoryUnit
 from tests.orchestrator.pair import Pair
@@ -238,6 +242,79 @@ def test_without_an_agent_a_workflow_waits_and_there_is_an_incident_until_one_co
     settled(run.pair, AGENT, "agent-2")
 
 
+def stalled(capacity: int, size: int) -> Run:
+    """A workflow on an agent that works on `capacity` tickets and says nothing more of them."""
+    tasks = (task(f"t{n}", timeout_ms=7_200_000) for n in range(size))
+    run = Run(decision(*tasks), capacity)
+    run.publish()
+    for dispatch in run.waiting:
+        run.start(dispatch)
+    return run
+
+
+@pytest.mark.parametrize("size", [2, 3, 9])
+def test_an_agent_that_gets_on_with_nothing_makes_an_incident_that_ends_when_it_does(size: int) -> None:
+    """Of nine tickets most wait for an agent to be chosen, of two or three all that wait were promised a slot."""
+    run = stalled(1, size)
+    began = run.unit.now
+    while not events_of(run.unit, IncidentOpened):
+        run.fire(run.unit.timers()[0])
+    (opened,) = events_of(run.unit, IncidentOpened)
+    assert (opened.kind, opened.severity) == (Kind.AGENTS_BUSY, Severity.LOW)
+    assert 900_000_000 <= opened.opened_at - began <= 1_000_000_000
+    assert "no agent has taken a ticket" in opened.summary
+    assert opened.summary.endswith("agent-1. They are full, silent, or turn tickets away")
+    assert len(opened.ticket_ids) == size - 1
+    for _ in range(20):
+        run.fire(run.unit.timers()[0])
+    assert len(events_of(run.unit, IncidentOpened)) == 1
+    run.answer(run.waiting[0])
+    while not events_of(run.unit, IncidentResolved):
+        run.fire(run.unit.timers()[0])
+    run.finish()
+    assert run.workflow.status is WorkflowStatus.COMPLETED
+    settled(run.pair, AGENT)
+
+
+def test_a_large_plan_that_gets_on_makes_no_incident() -> None:
+    run = stalled(1, 12)
+    began = run.unit.now
+    while run.waiting:
+        run.unit.now += 600_000_000
+        for timer in [timer for timer in run.unit.timers() if timer.due <= run.unit.now]:
+            if timer in run.unit.timers():
+                run.fire(timer)
+        run.answer(run.waiting[0])
+        for dispatch in run.waiting:
+            run.start(dispatch)
+    assert run.unit.now - began > 7_000_000_000
+    assert run.workflow.status is WorkflowStatus.COMPLETED
+    assert not events_of(run.unit, IncidentOpened)
+
+
+def test_agents_that_turn_every_ticket_away_make_an_incident() -> None:
+    run = Run(plan("d-1", 2), capacity=4)
+    assert run.unit.view("agents").value.keys() == {AGENT}
+    run.pair.views_are_stale = True
+    run.pair.registry.handle(REGISTRY, DeregisterAgent(AGENT, "it leaves"), "unheard")
+    run.publish()
+    while not events_of(run.unit, IncidentOpened):
+        run.fire(run.unit.timers()[0])
+    assert not run.waiting
+    assert [event.kind for event in events_of(run.unit, IncidentOpened)] == [Kind.AGENTS_BUSY]
+    run.stop()
+    assert len(events_of(run.unit, IncidentResolved)) == 1
+
+
+def test_the_limits_are_settings() -> None:
+    run = Run(plan("d-1", 1), pair=Pair("", 0, Limits(allocation_s=5)))
+    run.publish()
+    began = run.unit.now
+    while not events_of(run.unit, IncidentOpened):
+        run.fire(run.waits()[0])
+    assert 5_000_000 <= run.unit.now - began < 10_000_000
+
+
 def test_a_workflow_that_is_stopped_while_it_waits_waits_no_more() -> None:
     run = Run(plan("d-1", 2), capacity=0)
     run.publish()
@@ -412,7 +489,8 @@ def test_agents_with_room_are_given_all_of_a_large_plan_at_once() -> None:
     assert looks == 2_000 // 256
     assert run.unit.now - began < 1_000_000
     assert {event.reason for event in events_of(run.unit, WorkflowWaiting)} == {
-        "256 tickets were given out at once, and its next ones follow"
+        "256 tickets were given out at once, and its next ones follow",
+        "the agents that were chosen for its tickets have no slot for them yet",
     }
 
 

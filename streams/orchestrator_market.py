@@ -1,0 +1,53 @@
+"""What a message sees of the agents, and of the tickets that wait for them."""
+
+from typing import Final
+
+from neural_hive.aggregates import tally
+from neural_hive.aggregates.matching import Match, match
+from neural_hive.aggregates.ticket import Ticket, requirement
+from neural_hive.streams.agents_view import candidates
+from neural_hive.streams.orchestrator_flow import AGENTS, TRAILS, Flow
+
+ALLOCATED_MAX: Final = 256  # tickets of one message
+REQUIREMENTS_MAX: Final = 256  # different ones that are looked at
+CONSIDERED_MAX: Final = 5  # agents that a decision tells of
+OUTSTANDING_FACTOR: Final = 2  # the next slots are asked for while the agent works
+
+
+class Market:
+    """The agents as the transaction sees them, and what this partition wants of them."""
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+        self._agents = flow.unit.view(AGENTS).value
+        self._trails = flow.unit.view(TRAILS).value
+        self._known: dict[str, tuple[Match, ...]] = {}
+
+    def able(self, ticket: Ticket) -> tuple[Match, ...]:
+        """All who can do the ticket, best first."""
+        key = requirement(ticket)
+        if key not in self._known:
+            task = ticket.created.task
+            known = candidates(self._agents, self._trails, task.task_type.value)
+            required = task.required_capabilities
+            self._known[key] = match(known, required, self._flow.now, len(known), task.task_type)
+        return self._known[key]
+
+    def choose(self, ticket: Ticket) -> Match | None:
+        """The best one that has room; None: nobody has."""
+        room = [(found, self._room(found.agent_id)) for found in self.able(ticket)]
+        free = (found for found, (load, capacity) in room if load < capacity)
+        later = (found for found, (load, capacity) in room if load < OUTSTANDING_FACTOR * capacity)
+        return next(free, None) or next(later, None)
+
+    def _room(self, agent_id: str) -> tuple[int, int]:
+        return self._flow.unit.count(tally.outstanding(agent_id)), self._agents[agent_id].profile.capacity
+
+
+def first_of_each(flow: Flow, queue: str, start: str = "") -> list[Ticket]:
+    """The first ticket of each requirement in a queue."""
+    found: list[Ticket] = []
+    while len(found) < REQUIREMENTS_MAX and (first := flow.unit.first(queue, 1, start)):
+        found.append(flow.ticket(first[0]))
+        start = requirement(found[-1]) + "0"  # the character after "/"
+    return found
