@@ -30,6 +30,7 @@ from neural_hive.streams.kernel.reading import RegistryAway
 from neural_hive.streams.kernel.recovery import BrokenLog, Recovered, causes, last_acceptance, recover
 from neural_hive.streams.kernel.standing import StateView
 from neural_hive.streams.kernel.state import Store, Timer, TopicPosition, row_key
+from neural_hive.streams.kernel.state_folders import remove_older
 from neural_hive.streams.kernel.system import Committed, System
 from neural_hive.streams.kernel.transport import Batch, batches_of
 from neural_hive.streams.kernel.unit import Cause, Work, cause_digest
@@ -125,6 +126,8 @@ class Partition:
         took_s = self.place.clock.elapsed_s() - started
         self.messages.recovery_seconds.set(took_s)
         log.info("partition open", partition=self.name, folded=recovered.folded, took_s=round(took_s, 3))
+        if removed := remove_older(self.place.folder, self.place.state_version):
+            log.info("older states removed", partition=self.name, state_versions=removed)
 
     @property
     def log(self) -> PartitionLog:
