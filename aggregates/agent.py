@@ -86,7 +86,7 @@ class Profile(msgspec.Struct, frozen=True):
     agent_type: AgentType
     capabilities: tuple[str, ...]
     task_types: tuple[TaskType, ...]
-    capacity: int  # tickets at once
+    capacity: int  # tickets at once; 0: none for now
 
 
 class Telemetry(msgspec.Struct, frozen=True):
@@ -209,7 +209,9 @@ def refusal(agent: Agent | None) -> str:
         return "there is no such agent"
     if agent.presence is not Presence.REGISTERED:
         return f"the agent is {agent.presence}"
-    return "" if agent.health is Health.HEALTHY else f"the agent is {agent.health}"
+    if agent.health is not Health.HEALTHY:
+        return f"the agent is {agent.health}"
+    return "" if agent.profile.capacity else "the agent takes nothing for now"
 
 
 def decide(agent: Agent | None, command: AgentCommand) -> list[AgentEvent]:
@@ -275,8 +277,8 @@ def _check(agent_id: str, profile: Profile) -> None:
         raise Rejected("agent_type must be one of WORKER, SCOUT, GUARD, ANALYST, OPTIMIZER")
     if TaskType.UNKNOWN in profile.task_types:
         raise Rejected("task_types holds one that this build does not know")
-    if not 1 <= profile.capacity <= CAPACITY_MAX:
-        raise Rejected(f"capacity must be within 1 to {CAPACITY_MAX:,} tickets, not {profile.capacity}")
+    if not 0 <= profile.capacity <= CAPACITY_MAX:
+        raise Rejected(f"capacity must be within 0 to {CAPACITY_MAX:,} tickets, not {profile.capacity}")
     if len(profile.capabilities) > CAPABILITIES_MAX or len(profile.task_types) > len(TaskType):
         raise Rejected(f"an agent can have {CAPABILITIES_MAX} capabilities, and each task type once")
     for capability in profile.capabilities:

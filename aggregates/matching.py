@@ -48,7 +48,7 @@ def match(
 ) -> tuple[Match, ...]:
     """The best `count` agents with all required capabilities at a time (µs), best first; ties by agent id.
 
-    An agent that names no task types takes any.
+    An agent that names no task types takes any; one whose capacity is 0 takes nothing.
     """
     wanted = frozenset(required)
     able = (c for c in candidates if _can(c.agent, wanted, task_type))
@@ -57,10 +57,13 @@ def match(
 
 
 def _can(agent: Agent, wanted: frozenset[str], task_type: TaskType | None) -> bool:
-    alive = agent.presence is Presence.REGISTERED and agent.health is Health.HEALTHY
+    takes = agent.profile.capacity > 0 and agent.health is Health.HEALTHY
     types = agent.profile.task_types
     return (
-        alive and wanted.issubset(agent.profile.capabilities) and (not types or task_type in (None, *types))
+        takes
+        and agent.presence is Presence.REGISTERED
+        and wanted.issubset(agent.profile.capabilities)
+        and (not types or task_type in (None, *types))
     )
 
 

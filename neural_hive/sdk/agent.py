@@ -29,6 +29,7 @@ from neural_hive.sdk.breaker import Breaker
 TOPIC: Final = "registry.commands"
 AGENT_TYPES: Final = tuple(kind.value for kind in AgentType if kind is not AgentType.UNKNOWN)
 DELIVERY_TIMEOUT_S: Final = 20.0  # shorter than a heartbeat's way to the next one
+OFFER_WAIT_S: Final = 1.0  # so that it is known before what its sender says next
 REGISTER_EVERY: Final = 10  # heartbeats; who was removed while the network was away is known again by itself
 log = structlog.get_logger()
 
@@ -100,6 +101,7 @@ class AgentClient:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._lost = False  # something was not delivered since the last registration
+        self._capacity = config.capacity
 
     def __enter__(self) -> "AgentClient":
         """Registers, and begins to tell that it lives. Raises Undelivered."""
@@ -129,6 +131,13 @@ class AgentClient:
         """Makes the agent unknown. Raises Undelivered."""
         self._deliver("DeregisterAgent", {"reason": reason, "requested_by": self._who})
 
+    def offer(self, capacity: int) -> None:
+        """Takes so many tickets at once from now on; 0: none. Never raises: it is said again until it is known."""
+        self._capacity = capacity
+        if self._thread is not None:
+            self._register_again()
+            self._publisher.flush(OFFER_WAIT_S)
+
     def start(self, registered: bool = False) -> None:
         """Heartbeats from now on, in a thread that never raises: what goes wrong is logged and tried again."""
         if self._thread is None:
@@ -156,7 +165,7 @@ class AgentClient:
             "agent_type": config.agent_type,
             "capabilities": list(config.capabilities),
             "task_types": list(config.task_types),
-            "capacity": config.capacity,
+            "capacity": self._capacity,
             "requested_by": self._who,
         }
 

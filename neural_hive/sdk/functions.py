@@ -1,7 +1,8 @@
 """Runs tickets as functions of this program, each in a thread, within the time limit of its task.
 
 Python cannot end a thread. A function that goes on past its time limit is told so (`ticket.cancelled`), its ticket is
-reported as TIMED_OUT, and it keeps its slot until it ends: there are never more than `capacity` at once.
+reported as TIMED_OUT, and it keeps its slot until it ends: there are never more than `capacity` at once. While it goes
+on the agent offers less: it would be given tickets that it cannot begin.
 """
 
 import threading
@@ -26,6 +27,7 @@ Function = Callable[[Ticket], Any]
 EXECUTOR: Final = "function"
 ERROR_CHARS_MAX: Final = 4_000
 _LOOK_EVERY_S: Final = 0.05
+_LEAVE_S: Final = 1.0  # how long a function may take to end once it is told to
 
 log = structlog.get_logger()
 
@@ -69,9 +71,19 @@ class Functions:
 
 
 class FunctionExecutor:
-    """Runs functions; `run` may be called from many threads. `folder` is this executor's alone."""
+    """Runs functions; `run` may be called from many threads. `folder` is this executor's alone.
 
-    def __init__(self, functions: Functions, folder: Path, store: ArtifactStore, capacity: int) -> None:
+    `offer` is told how many slots there are beside those of functions that do not end.
+    """
+
+    def __init__(
+        self,
+        functions: Functions,
+        folder: Path,
+        store: ArtifactStore,
+        capacity: int,
+        offer: Callable[[int], None] = lambda capacity: None,
+    ) -> None:
         self._functions = functions
         self._folder = folder
         self._store = store
@@ -79,6 +91,9 @@ class FunctionExecutor:
         self._slots = threading.BoundedSemaphore(capacity)
         self._lock = threading.Lock()
         self._tally = _Tally()
+        self._offer = offer
+        self._offering = threading.Lock()
+        self._overrunning: set[_Call] = set()
         remove_tree(folder)  # what a killed one left
         folder.mkdir(parents=True)
 
@@ -94,6 +109,8 @@ class FunctionExecutor:
         threading.Thread(target=self._live, args=(call,), name=order.folder_name, daemon=True).start()
         while not call.over.wait(_LOOK_EVERY_S) and not call.ticket.cancelled:
             pass
+        if not call.over.wait(_LEAVE_S):
+            self._leave(call)
         report = call.report(order.time_limit_s, cancellation, time_of)
         with self._lock:
             self._tally = self._tally.after(report)
@@ -119,7 +136,26 @@ class FunctionExecutor:
         finally:
             with self._lock:
                 self._tally = msgspec.structs.replace(self._tally, running=self._tally.running - 1)
+                has_overrun = call in self._overrunning
+                self._overrunning.discard(call)
             self._slots.release()
+            if has_overrun:
+                self._tell_offer()
+
+    def _leave(self, call: "_Call") -> None:
+        """A function does not end: its ticket is over, its slot is not free."""
+        with self._lock:
+            if call.over.is_set():
+                return
+            self._overrunning.add(call)
+        log.warning("function_does_not_end", ticket=call.ticket.fencing_token)
+        self._tell_offer()
+
+    def _tell_offer(self) -> None:
+        with self._offering:  # or an older figure could come last
+            with self._lock:
+                left = self._capacity - len(self._overrunning)
+            self._offer(left)
 
     def _take_slot(self, ticket: Ticket, begin_by_s: float) -> bool:
         """Waits for a slot as long as the function may begin; whether it got one in time."""

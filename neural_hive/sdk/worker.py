@@ -85,11 +85,13 @@ class Agent:
         folder = settings.data / "worker" / config.agent_id
         with held(folder), _told_to_stop(stopping or threading.Event()) as told:
             store = ArtifactStore(settings.data / "artifacts")
-            executor = FunctionExecutor(self._functions, folder / "attempts", store, config.capacity)
+            client = AgentClient(config, kafka, lambda: executor.telemetry())
+            executor = FunctionExecutor(
+                self._functions, folder / "attempts", store, config.capacity, client.offer
+            )
             options = Options(config.agent_id, frozenset(config.task_types), config.capacity)
             begun = Begun(folder / "begun")
             worker = Worker(options, kafka, executor, self._functions.prepare, begun=begun)
-            client = AgentClient(config, kafka, executor.telemetry)
             try:
                 worker.run(told, client.start)  # known as soon as it can be given tickets, not before
             finally:

@@ -74,7 +74,7 @@ def test_registering_again_is_a_sign_of_life() -> None:
     [
         ({"agent_type": AgentType.UNKNOWN}, "agent_type"),
         ({"task_types": (TaskType.UNKNOWN,)}, "task_types"),
-        ({"capacity": 0}, "capacity"),
+        ({"capacity": -1}, "capacity"),
         ({"capacity": 10_001}, "capacity"),
         ({"capabilities": ("a b",)}, "capability"),
         ({"capabilities": ("a",) * 65}, "64 capabilities"),

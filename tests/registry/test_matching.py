@@ -20,8 +20,9 @@ def candidate(
     success_rate: float = 1.0,
     trail: Trail | None = None,
     task_types: tuple[TaskType, ...] = (),
+    capacity: int = 1,
 ) -> Candidate:
-    profile = Profile(AgentType.WORKER, capabilities, task_types, 1)
+    profile = Profile(AgentType.WORKER, capabilities, task_types, capacity)
     return Candidate(Agent(agent_id, profile, presence, health, NOW, Telemetry(success_rate)), trail)
 
 
@@ -47,6 +48,7 @@ def test_only_who_is_healthy_and_there() -> None:
         candidate("b", health=Health.UNHEALTHY),
         candidate("c", presence=Presence.REMOVED),
         candidate("d", presence=Presence.DEREGISTERED),
+        candidate("takes-nothing", capacity=0),
         candidate("e"),
     ) == ["e"]
 

@@ -210,6 +210,16 @@ def test_more_capacity_is_given_to_those_who_wait(unit: KernelUnit) -> None:
     assert story(release(unit, given_back("t3"))) == ["Returned t3", "Granted t4"]
 
 
+def test_an_agent_that_takes_nothing_for_now_sends_all_who_wait_elsewhere(unit: KernelUnit) -> None:
+    reserve(unit, *(asked(unit, f"t{n}", n) for n in range(3)))
+    assert story(unit.handle(agent(0))) == ["Denied t2"]
+    assert story(release(unit, given_back("t0"))) == ["Returned t0"]
+    assert story(reserve(unit, asked(unit, "t3"))) == ["Denied t3"]
+    assert unit.handle(agent(0)) == [], "the same again is a sign of life"
+    unit.handle(agent(2))
+    assert story(reserve(unit, asked(unit, "t4"))) == ["Granted t4"], "one is held still"
+
+
 def test_a_full_queue_sends_on(unit: KernelUnit) -> None:
     reserve(unit, *(asked(unit, f"t{n}", n) for n in range(WAITING_MAX + 3)))
     kinds = Counter(name for name, _, tickets in told(unit) for _ in tickets)

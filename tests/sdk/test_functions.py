@@ -26,7 +26,10 @@ class Bench:
         self.functions = Functions()
         self.store = ArtifactStore(folder / "store")
         self.attempts = folder / "attempts"
-        self.executor = FunctionExecutor(self.functions, self.attempts, self.store, capacity)
+        self.offers: list[int] = []
+        self.executor = FunctionExecutor(
+            self.functions, self.attempts, self.store, capacity, self.offers.append
+        )
 
     def run(self, function: Any, cancellation: Cancellation | None = None, **changes: Any) -> Report:
         self.functions.execute["EXECUTE"] = function
@@ -134,6 +137,7 @@ def test_who_runs_too_long_is_told_times_out_and_keeps_its_slot(bench: Bench) ->
         )
     assert time.monotonic() - started < 30
     assert told.wait(30)
+    assert bench.offers == [1, 0]
     full = bench.run(lambda _: None, timeout_ms=200)
     assert (full.ended, "all 2 slots are held" in full.error) == ("FAILED", True)
     assert bench.executor.telemetry().load == 1
@@ -142,6 +146,7 @@ def test_who_runs_too_long_is_told_times_out_and_keeps_its_slot(bench: Bench) ->
     assert (late.ended, "all 2 slots are held" in late.error) == ("FAILED", True)
     gate.set()
     eventually(lambda: bench.run(lambda _: None).ended == "COMPLETED")
+    eventually(lambda: bench.offers == [1, 0, 1, 2])
 
 
 def test_what_ends_after_its_time_has_timed_out(bench: Bench) -> None:
@@ -152,6 +157,7 @@ def test_what_ends_after_its_time_has_timed_out(bench: Bench) -> None:
 
     report = bench.run(late, timeout_ms=100)
     assert (report.ended, report.outputs) == ("TIMED_OUT", {})
+    assert bench.offers == []  # it ended when it was told to
 
 
 def test_cancelling_is_seen_by_the_function_and_ends_the_wait(bench: Bench) -> None:
