@@ -30,6 +30,7 @@ from neural_hive.aggregates.workflow import (
     Status,
     WorkflowCancelled,
     WorkflowCommandRefused,
+    WorkflowCompensating,
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowStarted,
@@ -99,9 +100,11 @@ class FlowCMetrics:
         self._ended = counter("workflows_ended", "Workflows that have ended", "status")
         self._success = counter("success", "Workflows that were completed")
         self._failures = counter(
-            "failures", "Workflows that have failed, by why: tasks or deadline", "reason"
+            "failures", "Workflows that have failed, undone yet or not, by why: tasks or deadline", "reason"
         )
-        self._violations = counter("sla_violations", "Workflows that were not done by their deadline")
+        self._violations = counter(
+            "sla_violations", "Workflows that their deadline found undone, or that ended after it"
+        )
         self._created = counter("tickets_generated", "Tickets that were made of tasks", "task_type")
         self._published = counter("tickets_published", "Attempts that were given to agents", "task_type")
         self._tickets = counter(
@@ -162,17 +165,26 @@ class FlowCMetrics:
             case PlanRejected():
                 self._validations.labels("rejected").inc()
             case WorkflowCompleted(duration_ms=duration_ms):
-                self._end("COMPLETED", late, duration_ms)
+                self._end("COMPLETED", duration_ms)
                 self._success.inc()
+                self._violations.inc(late)
+            case WorkflowCompensating():
+                self._fail(late)
             case WorkflowFailed(duration_ms=duration_ms):
-                self._end("FAILED", late, duration_ms)
-                self._failures.labels("deadline" if late else "tasks").inc()
+                self._end("FAILED", duration_ms)
+                if (
+                    observed.before.status is not Status.COMPENSATING
+                ):  # else it had failed before it was undone
+                    self._fail(late)
             case WorkflowCancelled():
-                self._end("CANCELLED", late, None)
+                self._end("CANCELLED", None)
 
-    def _end(self, status: str, late: bool, duration_ms: int | None) -> None:
-        self._ended.labels(status).inc()
+    def _fail(self, late: bool) -> None:
+        self._failures.labels("deadline" if late else "tasks").inc()
         self._violations.inc(late)
+
+    def _end(self, status: str, duration_ms: int | None) -> None:
+        self._ended.labels(status).inc()
         if duration_ms is not None:  # else somebody stopped it, which says nothing of its speed
             self._duration.observe(duration_ms / 1_000)
 

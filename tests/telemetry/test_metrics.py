@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from neural_hive.aggregates.incident import INCIDENT, IncidentOpened, Kind, Severity
 from neural_hive.aggregates.tally import READY_QUEUE
 from neural_hive.aggregates.ticket import TicketCommandRefused, TicketCompensated
-from neural_hive.aggregates.workflow import Status
+from neural_hive.aggregates.workflow import Status, WorkflowCancelled
 from neural_hive.streams.flow_c import follow
 from neural_hive.streams.flow_c_active import Active
 from neural_hive.streams.kernel.system import Committed, Observed, System
@@ -98,6 +98,25 @@ def test_failures_by_reason_and_violations(followed: Followed) -> None:
     assert followed.value("flow_c_sla_violations_total") == 1
     assert followed.value("flow_c_workflows_ended_total", status="FAILED") == 2
     assert followed.value("flow_c_success_total") == 0
+
+
+def test_a_workflow_fails_when_that_is_decided_and_not_when_it_is_undone(followed: Followed) -> None:
+    for failed_s, reason in ((60, "tasks"), (HOUR_S, "deadline")):
+        log = History()
+        followed.commit(log.begun(deadline_s=HOUR_S), log.commit(failed_s, log.compensating(failed_s)))
+        assert followed.value("flow_c_failures_total", reason=reason) == 1
+        followed.commit(log.commit(2 * HOUR_S, log.workflow_failed(2 * HOUR_S)))
+        assert followed.value("flow_c_failures_total", reason=reason) == 1
+    assert followed.value("flow_c_sla_violations_total") == 1
+    assert followed.value("flow_c_workflows_ended_total", status="FAILED") == 2
+
+
+def test_what_somebody_stops_violates_nothing(followed: Followed) -> None:
+    log = History()
+    cancelled = WorkflowCancelled(log.workflow, "changed our mind", "ann", 0, 2, 1)
+    followed.commit(log.begun(deadline_s=60), log.commit(61, cancelled))
+    assert followed.value("flow_c_workflows_ended_total", status="CANCELLED") == 1
+    assert followed.value("flow_c_sla_violations_total") == 0
 
 
 def test_rejections_refusals_and_compensations(followed: Followed) -> None:
