@@ -9,20 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
-from prometheus_client import Counter, Histogram
 
 from neural_hive.aggregates.agent import Agent, AgentType, Health, Presence, Profile, Telemetry
 from neural_hive.aggregates.matching import Candidate, Match, match
 from neural_hive.aggregates.pheromone import Trail, trail_id_of
 from neural_hive.aggregates.vocabulary import TaskType
+from neural_hive.streams import matching_metrics
 
 AGENTS_MAX: Final = 10_000
 COUNT_MAX: Final = 1_000
-_COUNTS: Final = (0, 1, 2, 5, 10, 25, 50, 100, 250, 1_000, 10_000)
-_REQUESTS = Counter("discovery_requests_total", "Searches for agents in the read models")
-_DURATION = Histogram("discovery_duration_seconds", "Time of one search, the read models included")
-_EVALUATED = Histogram("matching_candidates_evaluated", "Agents that one search looked at", buckets=_COUNTS)
-_MATCHED = Histogram("agents_matched", "Agents that one search found", buckets=_COUNTS)
 _AGENTS_SQL: Final = f"""
     SELECT agent_id, agent_type, status, capabilities, task_types, capacity, success_rate, load, latency_ms,
         toUnixTimestamp64Micro(seen_at)
@@ -82,13 +77,11 @@ def discover(tables: Tables, wanted: Wanted, at: int | None = None) -> tuple[Fou
     """
     if not 1 <= wanted.count <= COUNT_MAX:
         raise ValueError(f"count must be within 1 to {COUNT_MAX:,}, not {wanted.count}")
-    _REQUESTS.inc()
-    with _DURATION.time():
+    with matching_metrics.search(matching_metrics.CLIENT) as search:
         known = candidates(tables, wanted.domain or (wanted.task_type or ""))
         now = time.time_ns() // 1_000 if at is None else at
         matches = match(known, wanted.capabilities, now, wanted.count, wanted.task_type)
-        _EVALUATED.observe(len(known))
-        _MATCHED.observe(len(matches))
+        search.found(len(known), len(matches))
         loads = slot_loads(tables) if matches else {}
     capacities = {one.agent.agent_id: one.agent.profile.capacity for one in known}
     return tuple(_found(one, capacities[one.agent_id], loads.get(one.agent_id, Load())) for one in matches)

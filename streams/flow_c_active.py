@@ -71,6 +71,11 @@ class Active:
         """Workflows that are so now."""
         return Counter(workflow.status for workflow in self._all())[status]
 
+    def short_of_agents(self, nobody_can: bool) -> int:
+        """Workflows with tickets that wait: no agent is there that could do them, or those who could are busy."""
+        waiting = (found for found in self._all() if found.waiting_since)
+        return sum(bool(found.stranded_since) is nobody_can for found in waiting)
+
     def waiting(self) -> int:
         """Tickets that are ready, and no agent is chosen for them yet."""
         with self._lock:

@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Iterable
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
@@ -34,6 +35,7 @@ from neural_hive.aggregates.workflow import (
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowStarted,
+    WorkflowWaiting,
 )
 from neural_hive.streams.flow_c_active import ACTIVE, Active
 from neural_hive.streams.flow_c_steps import Attempt, Step
@@ -113,6 +115,9 @@ class FlowCMetrics:
         self._retries = counter("retries", "Attempts that went wrong and are made again", "task_type")
         self._compensations = counter("compensations", "Compensations that have ended", "status")
         self._refused = counter("refused", "Results and commands that the state did not allow", "what")
+        self._waits = counter(
+            "waits", "Looks at which tickets of a workflow still waited, by why: no_agent or busy", "reason"
+        )
         self._incidents = counter("incidents_opened", "Incidents that were opened", "kind", "severity")
         self._calls = Counter(
             "neural_hive_service_registry_calls",
@@ -178,6 +183,8 @@ class FlowCMetrics:
                     self._fail(late)
             case WorkflowCancelled():
                 self._end("CANCELLED", None)
+            case WorkflowWaiting(stranded_since=stranded_since):
+                self._waits.labels("no_agent" if stranded_since else "busy").inc()
 
     def _fail(self, late: bool) -> None:
         self._failures.labels("deadline" if late else "tasks").inc()
@@ -226,7 +233,14 @@ def _gauges(active: Active, registry: CollectorRegistry) -> None:
 
     workflows = gauge("workflows_active", "Workflows that go on now", "status")
     for status in ACTIVE:
-        workflows.labels(status).set_function(_counted(active, status))
+        workflows.labels(status).set_function(partial(active.count, status))
+    short = gauge(
+        "workflows_waiting",
+        "Workflows whose tickets wait: no_agent could do them, or all who could are busy",
+        "reason",
+    )
+    for reason, nobody_can in (("no_agent", True), ("busy", False)):
+        short.labels(reason).set_function(partial(active.short_of_agents, nobody_can))
     gauge("tickets_waiting", "Tickets that are ready, and no agent is chosen for them yet").set_function(
         active.waiting
     )
@@ -237,7 +251,3 @@ def _gauges(active: Active, registry: CollectorRegistry) -> None:
     gauge(
         "deadlines_approaching", "Workflows that go on with a tenth of their time left, or less, or none"
     ).set_function(active.approaching)
-
-
-def _counted(active: Active, status: Status) -> Any:
-    return lambda: active.count(status)

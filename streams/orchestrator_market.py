@@ -5,6 +5,7 @@ from typing import Final
 from neural_hive.aggregates import tally
 from neural_hive.aggregates.matching import Match, match
 from neural_hive.aggregates.ticket import Ticket, requirement
+from neural_hive.streams import matching_metrics
 from neural_hive.streams.agents_view import candidates
 from neural_hive.streams.orchestrator_flow import AGENTS, TRAILS, Flow
 
@@ -28,9 +29,12 @@ class Market:
         key = requirement(ticket)
         if key not in self._known:
             task = ticket.created.task
-            known = candidates(self._agents, self._trails, task.task_type.value)
-            required = task.required_capabilities
-            self._known[key] = match(known, required, self._flow.now, len(known), task.task_type)
+            with matching_metrics.search(matching_metrics.ORCHESTRATOR) as search:
+                known = candidates(self._agents, self._trails, task.task_type.value)
+                required = task.required_capabilities
+                found = match(known, required, self._flow.now, len(known), task.task_type)
+            search.found(len(known), len(found))
+            self._known[key] = found
         return self._known[key]
 
     def choose(self, ticket: Ticket) -> Match | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from click.testing import Result
 from typer.testing import CliRunner
 
@@ -113,6 +114,18 @@ def test_what_is_held_and_waits_is_told(registry: KernelUnit, tables: ClickHouse
         ("failing", 2, 1, 2),
     ]
     assert [one.agent_id for one in discover(tables, Wanted(count=1), registry.now)] == ["failing"]
+
+
+def test_a_search_is_counted_with_what_it_found(registry: KernelUnit, tables: ClickHouse) -> None:
+    def value(name: str) -> float:
+        return REGISTRY.get_sample_value(name, {"asked_by": "client"}) or 0.0
+
+    names = ("discovery_requests_total", "matching_candidates_evaluated_sum", "agents_matched_sum")
+    before = [value(name) for name in names]
+    found = discover(tables, Wanted(("python",), TaskType.TEST), registry.now)
+    requests, looked_at, matched = (value(n) - b for n, b in zip(names, before, strict=True))
+    assert (requests, matched) == (1, len(found))
+    assert looked_at > matched
 
 
 def test_what_makes_no_sense_is_refused(tables: ClickHouse) -> None:

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from neural_hive.aggregates.incident import INCIDENT, IncidentOpened, Kind, Severity
 from neural_hive.aggregates.tally import READY_QUEUE
 from neural_hive.aggregates.ticket import TicketCommandRefused, TicketCompensated
-from neural_hive.aggregates.workflow import Status, WorkflowCancelled
+from neural_hive.aggregates.workflow import Status, WorkflowCancelled, WorkflowWaitEnded, WorkflowWaiting
 from neural_hive.streams.flow_c import follow
 from neural_hive.streams.flow_c_active import Active
 from neural_hive.streams.kernel.system import Committed, Observed, System
@@ -162,6 +162,18 @@ def test_slots_that_are_asked_for_and_tickets_that_wait(followed: Followed) -> N
     assert followed.value("flow_c_workflows_active", status="RUNNING") == 1
     followed.commit(log.commit(9, log.dispatched(log.b, 9)))
     assert followed.value("service_registry_calls_total", outcome="granted") == 1
+
+
+def test_that_nobody_can_is_told_apart_from_that_all_are_busy(followed: Followed) -> None:
+    busy, stranded = History(0), History(1)
+    for log, since in ((busy, 0), (stranded, BEGAN)):
+        waiting = WorkflowWaiting(log.workflow, BEGAN, BEGAN + SECOND, 1, "why", since)
+        followed.commit(log.begun(), log.commit(1, waiting))
+    for reason in ("no_agent", "busy"):
+        assert followed.value("flow_c_workflows_waiting", reason=reason) == 1
+        assert followed.value("flow_c_waits_total", reason=reason) == 1
+    followed.commit(stranded.commit(2, WorkflowWaitEnded(stranded.workflow, BEGAN)))
+    assert followed.value("flow_c_workflows_waiting", reason="no_agent") == 0
 
 
 def test_incidents_by_kind_and_severity(followed: Followed) -> None:
