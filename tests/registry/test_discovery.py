@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from prometheus_client import REGISTRY
 from click.testing import Result
+from prometheus_client import REGISTRY
 from typer.testing import CliRunner
 
 from neural_hive.aggregates.agent import AgentType
