@@ -21,6 +21,7 @@ from neural_hive.schemas.codec import Decoded, EventEncoder
 from neural_hive.streams.kernel import metrics
 from neural_hive.streams.kernel.acceptance import accepted_for, forget_accepted, set_aside
 from neural_hive.streams.kernel.broadcast import Broadcast
+from neural_hive.streams.kernel.broker_time import BrokerTime
 from neural_hive.streams.kernel.clock import Clock, SystemClock
 from neural_hive.streams.kernel.failed_timers import FailedTimers
 from neural_hive.streams.kernel.fold import NEVER, Fold, Route
@@ -86,6 +87,7 @@ class Partition:
         self._ends: tuple[int, dict[str, int]] | None = None  # when asked (µs), end of each input then
         self._failed_timers = FailedTimers()
         self._passed_at: float | None = None  # since when the position is ahead of the committed offset
+        self._time = BrokerTime(place.clock, self._ask_time)
 
     def open(self) -> None:
         """Fence, read the offsets, recover the state. Also the way back from any error that leaves a doubt.
@@ -368,7 +370,7 @@ class Partition:
         """How long a step without a batch can wait, s."""
         if self._passed_at is not None or self._ends is not None:
             return 0.05
-        return min(max((self.fold.next_due - self.place.clock.now()) / 1e6, 0.0), 1.0)
+        return min(self._time.left_s(self.fold.next_due), 1.0) if self.fold.next_due < NEVER else 1.0
 
     def _fire_timers(self) -> None:
         """Fires what is due, once every input was read up to the end that it had at or after the due time.
@@ -376,8 +378,8 @@ class Partition:
         Or results that wait in the topic after an outage would be overtaken by their time-outs.
         """
         if self._ends is None:
-            now = self.place.clock.now()
-            if self.fold.next_due > now:
+            now = self._time.reached(self.fold.next_due) if self.fold.next_due < NEVER else None
+            if now is None:
                 return
             self._ends = (now, self._input_ends())
         asked_at, ends = self._ends
@@ -425,6 +427,9 @@ class Partition:
                 work.refuse_with(timer_letter(timer, cause, error, self.name, self.place.partitions_of))
             return False
         return True
+
+    def _ask_time(self) -> int:
+        return self.log.ask_time(self.system.event_topics[0])
 
     def _input_ends(self) -> dict[str, int]:
         return {topic: self.log.range(topic)[1] for topic in self._inputs}

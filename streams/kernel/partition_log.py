@@ -4,7 +4,7 @@
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -56,6 +56,10 @@ class PartitionLog(Protocol):
 
     def read(self, topic: str, first: int, end: int) -> Iterator[Record]:
         """The committed records of [first, end). Raises StalledLog, LostLog."""
+        ...
+
+    def ask_time(self, topic: str) -> int:
+        """The time by which records of this topic get their append time, µs: one that has just been there."""
         ...
 
 
@@ -171,6 +175,22 @@ class KafkaPartitionLog:
             raise Indefinite("the broker did not say where the last events landed")
         return landed
 
+    def ask_time(self, topic: str) -> int:
+        """See PartitionLog.ask_time. Only a record that is appended tells; this one is never committed."""
+        producer = self._producer
+        assert producer is not None, "take_over comes first"
+        told: list[int] = []
+        try:
+            producer.begin_transaction()
+            _produce(producer, Output(topic, self.partition, b"", b"", [], None), _note_time(told))
+            producer.flush(CALL_TIMEOUT_S)
+            producer.abort_transaction(CALL_TIMEOUT_S)
+        except KafkaException as error:
+            raise self._explained(error) from error
+        if not told:
+            raise Indefinite("the broker did not say what time it is")
+        return told[0]
+
     def _send_offsets(self, producer: Producer, tps: list[TopicPartition]) -> None:
         """Adds the input offsets to the transaction. Raises Indefinite: no answer in time.
 
@@ -203,6 +223,14 @@ class KafkaPartitionLog:
     def _explained(self, error: KafkaException) -> Fenced | Indefinite:
         text = error.args[0].str()
         return Fenced(f"{self._transactional_id}: {text}") if _is_fenced(error) else Indefinite(text)
+
+
+def _note_time(told: list[int]) -> Callable[[Any, Any], None]:
+    def delivered(error: Any, message: Any) -> None:
+        if error is None:
+            told.append(message.timestamp()[1] * 1_000)
+
+    return delivered
 
 
 def _produce(producer: Producer, output: Output, watch: Any) -> None:

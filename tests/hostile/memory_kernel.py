@@ -51,6 +51,10 @@ class MemoryLog:
         """See PartitionLog."""
         yield from self.topics.get(topic, [])[first:end]
 
+    def ask_time(self, topic: str) -> int:
+        """See PartitionLog."""
+        return self.now
+
     def commit(self, outputs: list[Output], offsets: Mapping[str, int]) -> dict[str, int]:
         """See PartitionLog."""
         landed = {}

@@ -207,6 +207,21 @@ class SimulatedLog:
             self._reached("markers")
         return landed
 
+    def ask_time(self, topic: str) -> int:
+        """See PartitionLog.ask_time: a transaction that is aborted."""
+        broker = self._broker
+        self._check_owner()
+        if self._id in broker.open:
+            broker.settle(self._id)
+        transaction = broker.begin(self._id)
+        broker.append((topic, self.partition), b"", b"", (), transaction)
+        told = broker.now
+        self._reached("asked")
+        self._check_owner()
+        if broker.open.get(self._id) is transaction:
+            broker.finish(self._id, commit=False)
+        return told
+
     def _check_owner(self) -> None:
         if self._broker.epochs.get(self._id) != self._epoch:
             raise Fenced(f"{self._id}: there is a newer owner")

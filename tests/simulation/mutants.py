@@ -67,6 +67,13 @@ class EagerTimers(Partition):
         return {}
 
 
+class OwnTime(Partition):
+    """Timers are due when this machine's clock says so."""
+
+    def _ask_time(self) -> int:
+        return self.place.clock.now()
+
+
 MUTANTS: Mapping[str, Mapping[str, type]] = {
     "state before log": {"partition_class": StateBeforeLog},
     "no fence": {"log_of": NoFence},
@@ -74,4 +81,5 @@ MUTANTS: Mapping[str, Mapping[str, type]] = {
     "no cut at the own position": {"partition_class": NoCut},
     "recovery stops at a stalled last stable offset": {"log_of": ShortRecovery},
     "timers overtake waiting inputs": {"partition_class": EagerTimers},
+    "timers believe the own clock": {"partition_class": OwnTime},
 }

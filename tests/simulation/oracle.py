@@ -89,11 +89,11 @@ def _check_state(world: World, seat: Seat) -> None:
 
 
 def _check_timers(world: World, seat: Seat, events: list[Written]) -> None:
-    """What lay in the inputs before a timer was due is handled before it.
+    """None fires before it is due, and what lay in the inputs before that is handled before it.
 
-    Where the clocks disagree there is no such promise: only the processor knows when it was due.
+    Whatever the processes' clocks say: the broker's counts. Where that one was set back there is no such promise.
     """
-    if not world.clocks_agree:
+    if world.broker_was_set_back:
         return
     system = world.systems[seat[0]]
     handled: dict[tuple[str, int], int] = {}
@@ -109,7 +109,9 @@ def _check_timers(world: World, seat: Seat, events: list[Written]) -> None:
         )
     }
     answers = [(appended[at], sequence, at) for at, sequence in handled.items()]
+    written_at = {written.envelope.sequence: written.at for written in events}
     for due, sequence in _fired(system.timers, events):
+        assert written_at[sequence] >= due, f"a timer of {seat} fired early"
         late = [at for appended_at, handled_at, at in answers if appended_at < due and handled_at > sequence]
         assert not late, f"a timer of {seat} overtook {late[0]}"
 

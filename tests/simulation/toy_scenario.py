@@ -51,7 +51,7 @@ class Toy(Scenario):
         for _ in range(chance.randint(1, 4)):
             topic = chance.choice((COMMANDS, RESULTS))
             match chance.choices(
-                ("add", "twice", "astray", "count down", "bad", "refused"), (20, 3, 2, 2, 1, 1)
+                ("add", "twice", "astray", "count down", "bad", "refused"), (20, 3, 2, 4, 1, 1)
             )[0]:
                 case "add":
                     self._send(topic, "AddToCounter", self._key(), amount=chance.randint(1, 2))

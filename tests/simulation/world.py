@@ -98,6 +98,7 @@ class World:
         self.processes = [self._process(f"process-{n}") for n in range(3)]
         self.sent: dict[str, str] = {}  # message id → its routing id
         self.clocks_agree = self.chance.random() < 0.5
+        self.broker_was_set_back = False
         self._log_of, self._partition_class = log_of, partition_class
         self._armed: tuple[int, str] | None = None
         topics = (t for system in self.systems.values() for t in (*system.topics, *system.event_topics))
@@ -228,13 +229,14 @@ class World:
         process.disk.clear()
 
     def _shift_clocks(self) -> None:
-        match self.chance.randrange(3):
-            case 0:
-                self.chance.choice(self.processes).clock.off_us = self.chance.choice((-1, 0, 1)) * HOUR_US
-            case 1:
+        match self.chance.choices(("of a process", "all", "the broker's, back"), (6, 1, 1))[0]:
+            case "of a process":
+                self.chance.choice(self.processes).clock.off_us = self.chance.choice((-1, 0, 1, 1)) * HOUR_US
+            case "all":
                 self.broker.pass_time(HOUR_US)
             case _:
                 self.broker.now -= HOUR_US
+                self.broker_was_set_back = True
 
     # How it is carried out
 
