@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from socketserver import ThreadingMixIn
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -39,9 +39,18 @@ class _Handler(WSGIRequestHandler):
 class MetricsServer:
     """Serves in a thread of its own until it is closed."""
 
-    def __init__(self, name: str, port: int, is_ready: Callable[[], bool]) -> None:
-        """`port` 0 is any free one. Raises MetricsPortTaken."""
-        self._name, self._is_ready = name, is_ready
+    def __init__(
+        self,
+        name: str,
+        port: int,
+        is_ready: Callable[[], bool],
+        stopped: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        """`port` 0 is any free one. `stopped` says what of the process may not go on, and why; the rest does.
+
+        Raises MetricsPortTaken.
+        """
+        self._name, self._is_ready, self._stopped = name, is_ready, stopped
         self._metrics = make_wsgi_app()
         try:
             self._server = make_server(HOST, port, self._answer, _Server, _Handler)
@@ -66,13 +75,17 @@ class MetricsServer:
                 found: Iterable[bytes] = self._metrics(request, start)
                 return found
             case "/health":
-                return _json(start, 200, {"status": "alive", "process": self._name, "pid": os.getpid()})
+                return self._told(start, 200, "alive", pid=os.getpid())
             case "/ready":
                 ready = self._is_ready()
-                status = "ready" if ready else "not ready"
-                return _json(start, 200 if ready else 503, {"status": status, "process": self._name})
+                return self._told(start, 200 if ready else 503, "ready" if ready else "not ready")
             case _:
                 return _json(start, 404, {"error": f"there are {_PATHS}"})
+
+    def _told(self, start: Callable[..., Any], code: int, status: str, **more: Any) -> list[bytes]:
+        stopped = dict(self._stopped())
+        degraded = {"stopped": stopped} if stopped else {}
+        return _json(start, code, {"status": status, "process": self._name, **more, **degraded})
 
 
 def _json(start: Callable[..., Any], code: int, document: dict[str, Any]) -> list[bytes]:

@@ -5,10 +5,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import msgspec
+import psutil
 import structlog
 
 from neural_hive.metrics_server import MetricsServer
@@ -34,6 +36,21 @@ def metrics_url(data: Path, name: str, pid: int | None) -> str:
         return ""
 
 
+def stopped_file(data: Path, name: str, pid: int) -> Path:
+    """The file that names the partitions of a process that may not go on, while there are any."""
+    return run_folder(data) / f"{name}-{pid}.stopped"
+
+
+def stopped_partitions(data: Path, name: str = "*", pid: int | str = "*") -> dict[str, str]:
+    """Partitions that may not go on, such as orchestrator.2, and why: of one process, or of all that live here."""
+    found: dict[str, str] = {}
+    for file in run_folder(data).glob(f"{name}-{pid}.stopped"):
+        if psutil.pid_exists(int(file.stem.rpartition("-")[2])):
+            with suppress(FileNotFoundError):
+                found |= msgspec.json.decode(file.read_bytes(), type=dict[str, str])
+    return found
+
+
 def processor_name(systems: Sequence[str]) -> str:
     """The name of the process that runs the processors of these systems: with one's name if it is alone."""
     return f"processor-{systems[0]}" if len(systems) == 1 else "processor"
@@ -43,7 +60,9 @@ class Readiness:
     """Says to the supervisor whether this process does its work."""
 
     def __init__(self, data: Path, name: str) -> None:
+        self._data, self._name = data, name
         self.file = ready_file(data, name, os.getpid())
+        self._stopped = stopped_file(data, name, os.getpid())
         self.file.parent.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, ready: bool = True) -> None:
@@ -51,6 +70,19 @@ class Readiness:
             self.file.touch()
         else:
             self.file.unlink(missing_ok=True)
+
+    def tell_stopped(self, reasons: Mapping[str, str]) -> None:
+        """Says which partitions of this process may not go on, and why. It does its work for the others."""
+        if reasons:
+            draft = self._stopped.with_suffix(".draft")
+            draft.write_bytes(msgspec.json.encode(reasons))
+            draft.replace(self._stopped)
+        else:
+            self._stopped.unlink(missing_ok=True)
+
+    def stopped(self) -> dict[str, str]:
+        """What was told last."""
+        return stopped_partitions(self._data, self._name, os.getpid())
 
 
 @contextmanager
@@ -61,7 +93,7 @@ def process(settings: Settings, name: str, is_ready: Callable[[], bool] | None =
     """
     configure_logging(name, settings.log_level)
     readiness = Readiness(settings.data, name)
-    with _metrics(settings, name, is_ready or readiness.file.exists):
+    with _metrics(settings, name, is_ready or readiness.file.exists, readiness.stopped):
         try:
             yield readiness
         except Exception:
@@ -69,14 +101,17 @@ def process(settings: Settings, name: str, is_ready: Callable[[], bool] | None =
             raise SystemExit(1) from None
         finally:
             readiness(False)
+            readiness.tell_stopped({})
 
 
 @contextmanager
-def _metrics(settings: Settings, name: str, is_ready: Callable[[], bool]) -> Iterator[None]:
+def _metrics(
+    settings: Settings, name: str, is_ready: Callable[[], bool], stopped: Callable[[], Mapping[str, str]]
+) -> Iterator[None]:
     if not settings.metrics:
         yield
         return
-    server = MetricsServer(name, settings.metrics_port, is_ready)
+    server = MetricsServer(name, settings.metrics_port, is_ready, stopped)
     told = metrics_file(settings.data, name, os.getpid())
     try:
         told.write_text(server.url)

@@ -34,6 +34,7 @@ class ProcessState(msgspec.Struct, frozen=True):
     last_exit_code: int | None
     log: str
     metrics_url: str = ""  # empty: it serves none, or not yet
+    stopped_partitions: dict[str, str] = {}  # those that may not go on, and why
 
 
 class State(msgspec.Struct, frozen=True):
@@ -73,8 +74,10 @@ def clear_state(data: Path) -> None:
 
 
 def forget_processes(data: Path) -> None:
-    """Removes what processes that have ended told of themselves: that they are ready, where their metrics are."""
-    for pattern in ("*.ready", "*.metrics"):
+    """Removes what processes that have ended told of themselves: that they are ready, where their metrics are, what
+    of theirs is stopped.
+    """
+    for pattern in ("*.ready", "*.metrics", "*.stopped"):
         for file in run_folder(data).glob(pattern):
             file.unlink(missing_ok=True)
 

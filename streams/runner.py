@@ -92,7 +92,7 @@ def cluster_of(config: dict[str, Any], system: System) -> Cluster:
 
     Raises WrongCluster: a topic is missing, or the system's own topics differ in their partition counts.
     """
-    admin = AdminClient(dict(config))
+    admin = AdminClient({"log_level": 3, **config})
     metadata = admin.list_topics(timeout=CALL_TIMEOUT_S).topics
     partitions_of = {name: len(topic.partitions) for name, topic in metadata.items()}
     views = (view.topic for view in system.views.values())
@@ -146,12 +146,15 @@ class Runner:
         fetch_schema: Fetch | None = None,
         stuck_s: float = STUCK_S,
         open_archive: OpenArchive | None = None,
+        on_stopped: Callable[[Mapping[str, str]], None] = lambda reasons: None,
     ) -> None:
         self._config, self._on_ready, self._open_archive = config, on_ready, open_archive
+        self._on_stopped = on_stopped
         self._session_s, self._stuck_s = session_s, stuck_s
         self._read = MessageReader(fetch_schema)
         self._extra_modules = set(extra_modules)
         self._ready: dict[str, bool] = {}
+        self._stopped: dict[str, Mapping[int, str]] = {}
         self._locks: list[IO[str]] = []  # held for as long as the process lives
         self.broadcasts: list[Broadcast[Any]] = []
         self.processors: list[Processor] = []
@@ -177,13 +180,12 @@ class Runner:
         self._ready[system.name] = False
         states = state_version(system, self._extra_modules)
         logic = logic_version(system, self._extra_modules)
-        topic_ids = cluster.topic_ids if system.aggregates else {}
 
         def place_of(number: int) -> Place:
             return Place(
                 self._config,
                 folder / str(number),
-                topic_ids,
+                cluster.topic_ids if system.aggregates else {},
                 cluster.partitions_of,
                 logic,
                 states,
@@ -194,13 +196,32 @@ class Runner:
                 input_ids=cluster.input_ids,
             )
 
+        def look_at_cluster() -> None:
+            nonlocal cluster
+            cluster = cluster_of(self._config, system)
+
         def tell(ready: bool) -> None:
             self._ready[system.name] = ready
             self._on_ready(all(self._ready.values()))
 
+        def tell_stopped(reasons: Mapping[int, str]) -> None:
+            self._stopped[system.name] = reasons
+            found = {f"{name}.{n}": why for name, of in self._stopped.items() for n, why in of.items()}
+            self._on_stopped(found)
+
         log.info("starting", system=system.name, slot=slot, logic_version=logic)
         return Processor(
-            system, self._config, folder, slot, place_of, views, tell, self._session_s, self._stuck_s
+            system,
+            self._config,
+            folder,
+            slot,
+            place_of,
+            views,
+            tell,
+            self._session_s,
+            self._stuck_s,
+            look_at_cluster,
+            tell_stopped,
         )
 
     def run(self) -> None:
@@ -257,6 +278,7 @@ def run_systems(
     `more`: `fetch_schema` finds schemas that other producers registered; `open_archive` opens what keeps the log for
     longer than Kafka does; `session_s` is how long a silent worker
     keeps its partitions; `stuck_s` is how long something that must move may stand still before the process ends;
+    `on_stopped` hears which partitions are stopped, such as orchestrator.2, and why;
     `extra_modules` count into the versions of state and logic although nothing imports them.
     """
     Runner(systems, config, data, on_ready, **more).run()

@@ -69,6 +69,7 @@ def run_processor(settings: Settings, names: Sequence[str], ready: Readiness) ->
             ready,
             fetch_schema=foreign.schema,
             open_archive=partial(ArchiveReader.of, settings),
+            on_stopped=ready.tell_stopped,
         )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from neural_hive.process import stopped_partitions
 from neural_hive.settings import load_settings
 
 
@@ -16,7 +17,7 @@ class NothingToRecover(RuntimeError):
 
 
 class StillRunning(RuntimeError):
-    """The system's workers must be stopped first."""
+    """The system's workers run, and the partitions are not stopped."""
 
 
 def register(app: typer.Typer) -> None:
@@ -34,32 +35,58 @@ def recover(
 ) -> None:
     """Go on with a log that lost or changed committed events. Look at `replay verify` and the archive first.
 
-    At its next start a partition that finds its log broken keeps its old state aside, folds the log as it is, and
-    records your word as its first event. A partition whose log is whole takes no notice.
+    A stopped partition of a system that runs acts on it within seconds, any other one at its next start: it keeps its
+    old state aside, folds the log as it is, and records your word as its first event. A partition whose log is whole
+    forgets your word.
     """
     from neural_hive.streams.kernel.acceptance import Acceptance, accept
 
     if not accept_log.strip():
         raise typer.BadParameter("give a reason", param_hint="--accept-log")
-    root = load_settings(config, running=False, data=data).data / "processors" / system
-    folders = [f for f in _partition_folders(root) if not partition or int(f.name) in partition]
+    settings = load_settings(config, running=False, data=data)
+    root = settings.data / "processors" / system
+    wanted = set(partition or ())
+    at_work = _running(root)
+    if at_work:
+        wanted = _stopped(settings.data, system, wanted, at_work)
+    folders = [f for f in _partition_folders(root) if not wanted or int(f.name) in wanted]
     if not folders:
         raise NothingToRecover(f"no partition of {system} has a state in {root}")
     acceptance = Acceptance(accept_log.strip(), by or getpass.getuser())
     for folder in folders:
         accept(folder, acceptance)
-    console = Console()
-    console.print(f"{len(folders)} partitions of {system} will accept their log at the next start")
+    count = len({folder.name for folder in folders})
+    when = "within seconds" if at_work else "at the next start"
+    Console().print(f"{count} partitions of {system} will accept their log {when}")
 
 
-def _partition_folders(root: Path) -> list[Path]:
-    """The partitions' folders of all workers. Raises StillRunning: a worker holds its slot."""
-    found: list[Path] = []
+def _running(root: Path) -> list[str]:
+    """The workers that hold their slots."""
+    found = []
     for worker in sorted(root.glob("worker-*")):
         with (worker / "lock").open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise StillRunning(f"{worker.name} of {root.name} is running: stop it first") from None
-        found += [folder for folder in sorted(worker.iterdir()) if folder.name.isdigit()]
+                found.append(worker.name)
     return found
+
+
+def _stopped(data: Path, system: str, wanted: set[int], at_work: list[str]) -> set[int]:
+    """The partitions that are stopped, of those wanted. Raises StillRunning: one that works has nothing to accept."""
+    told = (name.rpartition(".") for name in stopped_partitions(data))
+    stopped = {int(number) for name, _, number in told if name == system}
+    others = sorted(wanted - stopped) if wanted else []
+    if others or not stopped:
+        which = f"partitions {', '.join(map(str, others))} are" if others else "no partition is"
+        raise StillRunning(
+            f"{', '.join(at_work)} of {system} run, and {which}{' not' if others else ''} stopped: there is nothing to "
+            "accept. To leave your word with partitions that work, stop the system first"
+        )
+    return wanted or stopped
+
+
+def _partition_folders(root: Path) -> list[Path]:
+    """The partitions' folders of all workers."""
+    workers = sorted(root.glob("worker-*"))
+    return [folder for worker in workers for folder in sorted(worker.iterdir()) if folder.name.isdigit()]

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from neural_hive.connectors.child import tail
-from neural_hive.process import metrics_url
+from neural_hive.process import metrics_url, stopped_partitions
 from neural_hive.settings import Settings, load_settings
 from neural_hive.state import RUNNING, State, held, is_running, running_state
 
@@ -120,7 +120,7 @@ def _up_detached(data: Path, config: Path | None, brokers: int) -> None:
             f"[red]error:[/red] the system did not start. Its log is {log}:\n{tail(log)}", markup=True
         )
         raise typer.Exit(1)
-    _show(_with_metrics(state), console)
+    _show(_as_told(state), console)
 
 
 def _wait_running(data: Path, supervisor: subprocess.Popen[bytes]) -> State | None:
@@ -170,10 +170,12 @@ def status(
     config: Config = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
-    """Show the processes of the system; exit code 0 if all are running, 1 if some are not, 3 if none is."""
+    """Show the processes of the system; exit code 0 if all are running, 1 if some or partitions of them are not, 3 if
+    none is.
+    """
     folder = load_settings(config, running=False, data=data).data
     running = running_state(folder)
-    state = _with_metrics(running) if running else None
+    state = _as_told(running) if running else None
     if json:
         document = state or {"status": "stopped", "data": str(folder), "processes": []}
         typer.echo(msgspec.json.encode(document).decode())
@@ -183,14 +185,19 @@ def status(
         Console().print(f"nothing runs on {folder}. Start it with `neural-hive up`")
     if state is None:
         raise typer.Exit(NOT_RUNNING)
-    if state.status != RUNNING or any(process.status != RUNNING for process in state.processes):
+    if state.status != RUNNING or any(p.status != RUNNING or p.stopped_partitions for p in state.processes):
         raise typer.Exit(1)
 
 
-def _with_metrics(state: State) -> State:
-    """The state, with where each process serves its metrics."""
+def _as_told(state: State) -> State:
+    """The state, with what each process tells of itself: where its metrics are, which partitions may not go on."""
+    data = Path(state.data)
     processes = [
-        msgspec.structs.replace(found, metrics_url=metrics_url(Path(state.data), found.name, found.pid))
+        msgspec.structs.replace(
+            found,
+            metrics_url=metrics_url(data, found.name, found.pid),
+            stopped_partitions=stopped_partitions(data, found.name, found.pid) if found.pid else {},
+        )
         for found in state.processes
     ]
     return msgspec.structs.replace(state, processes=processes)
@@ -209,5 +216,8 @@ def _show(state: State, console: Console) -> None:
     for process in state.processes:
         if process.metrics_url:
             console.print(f"metrics of {process.name:<16} {process.metrics_url}", highlight=False)
+    for process in state.processes:
+        for name, why in process.stopped_partitions.items():
+            console.print(f"stopped: partition {name}, the others go on. {why}", style="red", markup=False)
     for note in state.notes:
         console.print(f"note: {note}", style="yellow")

@@ -29,8 +29,16 @@ def accepted_for(folder: Path) -> Acceptance | None:
     return msgspec.json.decode(file.read_bytes(), type=Acceptance) if file.exists() else None
 
 
+def left_at(folder: Path) -> float | None:
+    """When a word was left for a partition, s; None: none waits."""
+    try:
+        return (folder / FILE).stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
 def forget_accepted(folder: Path) -> None:
-    """The word was recorded: it does not count for the next damage."""
+    """The word was recorded, or the log is whole: it does not count for the next damage."""
     (folder / FILE).unlink(missing_ok=True)
 
 

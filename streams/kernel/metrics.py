@@ -18,6 +18,11 @@ _TRANSACTION = Histogram(
 )
 _RECOVERY = Gauge("neural_hive_recovery_seconds", "Time of the last recovery from the log", _LABELS)
 _QUEUED = Gauge("neural_hive_queued_records", "Records fetched and not yet processed", _LABELS)
+_STOPPED = Gauge(
+    "neural_hive_partition_stopped",
+    "1 while the partition's log is broken or stalled, and it is closed",
+    _LABELS,
+)
 
 
 class PartitionMetrics(msgspec.Struct, frozen=True):
@@ -30,6 +35,7 @@ class PartitionMetrics(msgspec.Struct, frozen=True):
     transaction_seconds: Histogram
     recovery_seconds: Gauge
     queued: Gauge
+    stopped: Gauge
 
 
 @cache
@@ -44,4 +50,5 @@ def of(system: str, partition: int) -> PartitionMetrics:
         _TRANSACTION.labels(*labels),
         _RECOVERY.labels(*labels),
         _QUEUED.labels(*labels),
+        _STOPPED.labels(*labels),
     )

@@ -122,6 +122,7 @@ class Partition:
         self._ends, self._passed_at = None, None
         if accepted is not None:
             self._record(accepted)
+        forget_accepted(self.place.folder)
         self._is_told = True
         for follower in self.system.opened:
             self._call(follower, self.number, StateView(self.fold))
@@ -177,7 +178,6 @@ class Partition:
         work.begin(Cause(message_id, digest, route, self.place.clock.now(), "", self.number, 0))
         work.execute(self.system.all_aggregates[-1], self.name, command)
         self._commit(work, {})
-        forget_accepted(self.place.folder)
 
     def _read_offsets(self, whole: WholeLog) -> None:
         """The committed input offsets. Where an input is new (on the very first start all are), its beginning is

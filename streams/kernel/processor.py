@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import faust
 import structlog
@@ -20,13 +21,13 @@ import yarl
 from confluent_kafka import KafkaException
 from faust.types import TP
 
-from neural_hive.connectors.kafka_log import StalledLog, UnreadableLog, end_offsets
+from neural_hive.connectors.kafka_log import UnreadableLog, end_offsets
 from neural_hive.streams.kernel.broadcast import Broadcast
 from neural_hive.streams.kernel.credentials import faust_credentials
 from neural_hive.streams.kernel.partition import Fenced, Partition, Place
-from neural_hive.streams.kernel.recovery import BrokenLog, NewerLog
 from neural_hive.streams.kernel.stable_ends import StableEnds
 from neural_hive.streams.kernel.stacks import write_lines, write_tasks, write_threads
+from neural_hive.streams.kernel.stopped import CONTAINED, StoppedPartitions
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.transport import Batch, BatchTransport
 from neural_hive.streams.kernel.watchdog import Watchdog
@@ -40,7 +41,6 @@ AGAIN_FIRST_S = 0.1  # after which a partition that waits for the schema registr
 AGAIN_MAX_S = 5.0
 STUCK_S = 90.0  # longer than any single wait for the broker
 EXIT_FENCED = 13  # another process has the partition: start anew
-EXIT_BROKEN = 14  # the log is not what it should be: look before you start again
 EXIT_STUCK = 15  # something that must move stood still, and the stacks say where: start anew
 log = structlog.get_logger()
 
@@ -120,6 +120,7 @@ class Slot:
         except asyncio.CancelledError:
             return  # Faust is stopping; a transaction in flight ends in its thread
         except BaseException as error:
+            self._forget()
             fail(error)
 
     async def _rest(self, seconds: float) -> None:
@@ -181,7 +182,11 @@ class Processor:
         on_ready: Callable[[bool], None] = lambda ready: None,
         session_s: int = 10,
         stuck_s: float = STUCK_S,
+        look_at_cluster: Callable[[], None] = lambda: None,
+        on_stopped: Callable[[Mapping[int, str]], None] = lambda reasons: None,
     ) -> None:
+        """`look_at_cluster`: what `place_of` says of topics shall be as it is now. `on_stopped` hears which partitions
+        are stopped, and why."""
         self.system = system
         self.beats = 0  # of the event loop
         self._config, self._stuck_s = config, stuck_s
@@ -190,6 +195,8 @@ class Processor:
         self._pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix=system.name)
         self._opening = asyncio.Lock()
         self._is_outdated = False  # the assignment: the next one has not come yet
+        self._look_at_cluster = look_at_cluster
+        self.stopped = StoppedPartitions(config, self._pool, self._go_on, on_stopped)
         self.app = self._new_app(config, folder, slot, session_s)
 
     def _new_app(self, config: Mapping[str, Any], folder: Path, slot: str, session_s: int) -> faust.App:
@@ -281,7 +288,9 @@ class Processor:
         }
 
     def _event_places(self) -> list[tuple[str, int]]:
-        return [(topic, number) for topic in self.system.event_topics for number in list(self.slots)]
+        return [
+            (topic, number) for topic in self.system.event_topics for number in [*self.slots, *self.stopped]
+        ]
 
     def _stuck(self, what: str) -> None:
         """Ends the process, with the stacks that say why. The log has all that counts, so nothing is lost."""
@@ -300,6 +309,8 @@ class Processor:
         held = sorted({tp.partition for tp in consumer.held})
         yield f"{self.system.name} {flow}; partitions held back: {held}"
         yield from (slot.describe() for slot in list(self.slots.values()))
+        for number, why in self.stopped.reasons().items():
+            yield f"{self.system.name}.{number} is stopped: {why}"
 
     def loops(self) -> list[asyncio.AbstractEventLoop]:
         """The event loops that its tasks are in."""
@@ -322,6 +333,8 @@ class Processor:
         for slot in self.slots.values():
             slot.partition.close()
         self.slots.clear()
+        for number in self.stopped:
+            self.stopped.forget(number)
 
     async def _assigned(self, app: Any, **_: Any) -> None:
         """Opens what is new, closes what is gone, before Faust seeks to the committed offsets and goes on."""
@@ -337,10 +350,11 @@ class Processor:
             await asyncio.gather(*(slot.stop() for slot in self.slots.values()))
             for gone in set(self.slots) - assigned:
                 self.slots.pop(gone).partition.close()
+            for gone in set(self.stopped) - assigned:
+                self.stopped.forget(gone)
+            missing = assigned - set(self.slots) - set(self.stopped)
             try:
-                new = await asyncio.gather(
-                    *(self._open(number, rebalance) for number in sorted(assigned - set(self.slots)))
-                )
+                new = await asyncio.gather(*(self._open(number, rebalance) for number in sorted(missing)))
             except BaseException as error:
                 self._fail(error)
                 return
@@ -355,16 +369,23 @@ class Processor:
                     self._hold(number, True)
                 return
             for slot in self.slots.values():
-                slot.start(self._pool, self._fail)
+                self._start(slot)
             self.app.consumer.held.clear()
-            log.info("assigned", system=self.system.name, partitions=sorted(self.slots))
+            for number in self.stopped:
+                self._hold(number, True)
+            stopped = {"stopped": sorted(self.stopped)} if set(self.stopped) else {}
+            log.info("assigned", system=self.system.name, partitions=sorted(self.slots), **stopped)
             self._on_ready(True)
 
     async def _open(self, number: int, rebalance: int) -> Partition | None:
-        """None: the group took it away while it opened, and its next owner was faster."""
+        """None: it may not go on, or the group took it away while it opened, and its next owner was faster."""
+        await self.stopped.settled(number)
         partition = self._new_partition(number)
         try:
             await asyncio.get_running_loop().run_in_executor(self._pool, partition.open)
+        except CONTAINED as error:
+            self.stopped.add(partition, error)
+            return None
         except Fenced as error:
             if self.app.rebalancing_count == rebalance:
                 raise
@@ -376,13 +397,63 @@ class Processor:
     def _new_partition(self, number: int) -> Partition:
         return Partition(self.system, number, self._place_of(number), self._views)
 
-    def _fail(self, error: BaseException) -> None:
+    def _start(self, slot: Slot) -> None:
+        slot.start(self._pool, partial(self._failed, slot))
+
+    def _failed(self, slot: Slot, error: BaseException) -> None:
+        if not isinstance(error, CONTAINED):
+            self._fail(error)
+        number = slot.partition.number
+        self._hold(number, True)
+        if self.slots.get(number) is slot:
+            del self.slots[number]
+            self.stopped.add(slot.partition, error)
+
+    async def _go_on(self, number: int) -> None:
+        """Opens a stopped partition again, if it may go on. Raises what stops it still."""
+        loop, rebalance = asyncio.get_running_loop(), self.app.rebalancing_count
+        partition = await loop.run_in_executor(self._pool, self._look_again, number)
+        try:
+            await loop.run_in_executor(self._pool, partition.open)
+            # Not to be waited for: whoever has the lock may wait until nothing is done about this partition.
+            if not self._opening.locked():
+                async with self._opening:
+                    await self._seek(partition)
+                    if self._is_still_ours(number, rebalance):
+                        self.stopped.forget(number)
+                        self.slots[number] = Slot(partition, self._hold)
+                        self._start(self.slots[number])
+                        self._hold(number, False)
+                        log.info("partition goes on", partition=partition.name)
+                        return
+        except Fenced as error:
+            if self._is_still_ours(number, rebalance):
+                self._fail(error)
+        except BaseException:
+            await loop.run_in_executor(self._pool, partition.close)
+            raise
+        await loop.run_in_executor(self._pool, partition.close)
+
+    def _is_still_ours(self, number: int, rebalance: int) -> bool:
+        """Whether the group has not shared its partitions out anew since a rebalance."""
+        same = self.app.rebalancing_count == rebalance and not self.app.rebalancing
+        return same and number in self.stopped
+
+    def _look_again(self, number: int) -> Partition:
+        self._look_at_cluster()
+        return self._new_partition(number)
+
+    async def _seek(self, partition: Partition) -> None:
+        """What was fetched before it stopped was thrown away."""
+        places = {TP(topic, partition.number): offset for topic, offset in partition.next.items()}
+        await self.app.consumer.seek_wait(places)
+
+    def _fail(self, error: BaseException) -> NoReturn:
         """Nothing is skipped: the process ends, and what it did not commit is done again from the log."""
-        broken = isinstance(error, (BrokenLog, NewerLog, StalledLog))
         log.critical(
             "stopped",
             system=self.system.name,
             why=f"{type(error).__name__}: {error}",
-            exc_info=None if broken or isinstance(error, Fenced) else error,
+            exc_info=None if isinstance(error, Fenced) else error,
         )
-        os._exit(EXIT_BROKEN if broken else EXIT_FENCED)
+        os._exit(EXIT_FENCED)

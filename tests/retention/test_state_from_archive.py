@@ -1,7 +1,6 @@
 """Kafka has deleted the beginning of the events, or all of them: the state is still the fold of the whole log."""
 
 from neural_hive.replay.report import Check
-from neural_hive.streams.kernel.processor import EXIT_BROKEN
 from tests.retention.archived_toy import ArchivedToy, log_of
 
 
@@ -53,9 +52,7 @@ def _filled(archived: ArchivedToy) -> None:
 
 
 def _stops(archived: ArchivedToy, *reasons: str) -> None:
-    archived.toy.start()
-    assert archived.toy.workers[-1].wait(120) == EXIT_BROKEN
-    log = log_of(archived.toy)
+    log = archived.toy.start_stopped()
     assert all(reason in log for reason in reasons)
     assert "Traceback" not in log
 

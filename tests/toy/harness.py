@@ -16,7 +16,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from neural_hive.connectors.kafka_log import Record, read_committed
+from neural_hive.connectors.kafka_log import Record, begin_offsets, read_committed
 from neural_hive.schemas.codec import decode, encode_message
 from neural_hive.schemas.envelope import NO_HASH, Envelope, Header
 from neural_hive.streams.kernel.fold import Fold
@@ -180,6 +180,16 @@ class Toy:
                 worker.kill()
                 worker.wait()
 
+    def start_stopped(self, wait_s: float = WAIT_S) -> str:
+        """Starts a worker, and waits until it has stopped a partition, and lives on; what it has logged by then."""
+        self.start()
+        file, until = self._log(len(self.workers) - 1), time.monotonic() + wait_s
+        while "partition stopped" not in (log := file.read_text()):
+            assert time.monotonic() < until, self.explain()
+            time.sleep(0.2)
+        assert self.workers[-1].poll() is None, self.explain()
+        return log
+
     def add(self, count: int, keys: int = 500, amount: int = 1) -> None:
         """Publishes `count` messages over two topics."""
         for _ in range(count):
@@ -230,7 +240,8 @@ class Toy:
         return [letter for letter in letters if letter["source_topic"].endswith(self.suffix)]
 
     def _read(self, topic: str, partition: int) -> Iterator[Record]:
-        return read_committed(self.config, topic, partition, 0, None)
+        begin = begin_offsets(self.config, [(topic, partition)])[topic, partition]
+        return read_committed(self.config, topic, partition, begin, None)
 
     def lag(self) -> int:
         """Input records (and markers) behind the group's committed offsets."""

@@ -17,6 +17,7 @@ from neural_hive.aggregates.aggregate import Rejected
 from neural_hive.connectors.clickhouse import ClickHouse
 from neural_hive.connectors.schema_registry import ForeignSchemas
 from neural_hive.projections.archive_reader import ArchiveReader
+from neural_hive.streams import runner
 from neural_hive.streams.kernel.broadcast import View
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.transport import BatchConsumer
@@ -103,6 +104,8 @@ def main(bootstrap: str, data: str, suffix: str = "", version: str = "") -> None
     """Runs the system; `version` moves it to another `state_version`, as a change of its code would."""
     if "TOY_DEAF" in os.environ:
         _grow_deaf()
+    if "TOY_STALL_S" in os.environ:
+        runner.STALL_S = float(os.environ["TOY_STALL_S"])
     run_system(
         build(suffix),
         {"bootstrap.servers": bootstrap},
