@@ -209,8 +209,8 @@ class ClickHouse:
     def _read(self, ask: Any) -> Any:
         for attempt in stamina.retry_context(
             on=lambda error: isinstance(error, ClickHouseError) and error.is_passing,
-            attempts=None,
-            timeout=self._retry_s,
+            attempts=None if self._retry_s else 1,
+            timeout=self._retry_s or None,
             wait_initial=0.05,
             wait_max=1.0,
             wait_jitter=0.1,
