@@ -409,12 +409,12 @@ class Processor:
             del self.slots[number]
             self.stopped.add(slot.partition, error)
 
-    async def _go_on(self, number: int) -> None:
+    async def _go_on(self, partition: Partition) -> None:
         """Opens a stopped partition again, if it may go on. Raises what stops it still."""
         loop, rebalance = asyncio.get_running_loop(), self.app.rebalancing_count
-        partition = await loop.run_in_executor(self._pool, self._look_again, number)
+        number = partition.number
         try:
-            await loop.run_in_executor(self._pool, partition.open)
+            await loop.run_in_executor(self._pool, self._open_again, partition)
             # Not to be waited for: whoever has the lock may wait until nothing is done about this partition.
             if not self._opening.locked():
                 async with self._opening:
@@ -439,9 +439,10 @@ class Processor:
         same = self.app.rebalancing_count == rebalance and not self.app.rebalancing
         return same and number in self.stopped
 
-    def _look_again(self, number: int) -> Partition:
-        self._look_at_cluster()
-        return self._new_partition(number)
+    def _open_again(self, partition: Partition) -> None:
+        self._look_at_cluster()  # its topics may have been made anew
+        partition.place = self._place_of(partition.number)
+        partition.open()
 
     async def _seek(self, partition: Partition) -> None:
         """What was fetched before it stopped was thrown away."""

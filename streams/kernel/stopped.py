@@ -79,7 +79,7 @@ class StoppedPartitions:
         self,
         config: Mapping[str, Any],
         pool: ThreadPoolExecutor,
-        go_on: Callable[[int], Awaitable[None]],
+        go_on: Callable[[Partition], Awaitable[None]],
         tell: Callable[[Mapping[int, str]], None],
     ) -> None:
         self._config, self._pool, self._go_on, self._tell = config, pool, go_on, tell
@@ -125,7 +125,7 @@ class StoppedPartitions:
                 stopped.note_again()
                 continue
             try:
-                await self._go_on(number)
+                await self._go_on(stopped.partition)
             except Exception as error:
                 stopped.note_again(error)
                 self._tell(self.reasons())

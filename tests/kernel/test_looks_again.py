@@ -73,17 +73,14 @@ class Owner:
             self.kernel.restart()
         self.stopped.add(self.kernel.partition, caught.value)
 
-    async def _go_on(self, number: int) -> None:
+    async def _go_on(self, partition: Partition) -> None:
         self.looks += 1
-        old = self.kernel.partition
-        partition = Partition(old.system, number, old.place, old.views)
         try:
             partition.open()
         except BrokenLog:
             partition.close()
             raise
-        self.kernel.partition = partition
-        self.stopped.forget(number)
+        self.stopped.forget(partition.number)
 
 
 async def _until(owner: Owner, looks: int) -> None:
