@@ -85,13 +85,19 @@ def _admin(bootstrap: str, security: Mapping[str, str] | None) -> AdminClient:
     return AdminClient({"bootstrap.servers": bootstrap, "log_level": _CRITICAL, **(security or {})})
 
 
+def unreachable(bootstrap: str, error: KafkaException) -> KafkaUnreachable:
+    """The error that says so, and what to do."""
+    return KafkaUnreachable(
+        f"no Kafka broker answers at {bootstrap} ({_reason(error)}). Is it running, and is the setting "
+        "kafka_bootstrap right? `neural-hive up` starts one here"
+    )
+
+
 def _metadata(admin: AdminClient, bootstrap: str) -> Any:
     try:
         return admin.list_topics(timeout=_TIMEOUT_S)
     except KafkaException as error:
-        raise KafkaUnreachable(
-            f"no Kafka broker answers at {bootstrap} ({_reason(error)}). Is it running? `neural-hive status` tells"
-        ) from error
+        raise unreachable(bootstrap, error) from error
 
 
 def _partition_counts(admin: AdminClient, bootstrap: str) -> dict[str, int]:

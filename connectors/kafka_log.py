@@ -244,7 +244,10 @@ class Ranges:
         try:
             known = self._consumer.list_topics(topic, timeout=CALL_TIMEOUT_S).topics[topic]
         except KafkaException as error:
-            raise UnreadableLog(f"{topic}: {error.args[0].str()}") from error
+            raise UnreadableLog(
+                f"topic {topic} cannot be read: {error.args[0].str()}. Is Kafka running, and is the setting "
+                "kafka_bootstrap right?"
+            ) from error
         if known.error is not None:
             raise UnreadableLog(f"{topic}: {known.error.str()}")
         return sorted(known.partitions)

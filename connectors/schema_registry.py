@@ -24,6 +24,10 @@ _ID_MAX: Final = 2**31 - 1
 _SHOWN_MAX: Final = 100
 
 
+class RegistryUnusable(RuntimeError):
+    """The registry does not answer, or not as one; the text says what to do."""
+
+
 class RegistryConflict(RuntimeError):
     """The registry says something else than this build about a schema; the text names both."""
 
@@ -70,9 +74,23 @@ def register_all(url: str, client_config: Mapping[str, Any] | None = None) -> li
 
     `client_config`: SchemaRegistryClient's other settings (TLS, authorisation). May be repeated at any time.
     Raises RegistryConflict: an id is taken by another schema, or the schema has another id; nothing of that
-    record was changed. SchemaRegistryError: the registry refuses or cannot be reached.
+    record was changed. RegistryUnusable: it refuses or cannot be reached.
     """
-    with SchemaRegistryClient({"url": url, **(client_config or {})}) as client:
+    try:
+        return _register_all(url, client_config or {})
+    except RegistryConflict:
+        raise
+    except SchemaRegistryError as error:
+        raise RegistryUnusable(f"the schema registry at {url} takes no schemas: {error}") from error
+    except Exception as error:  # whatever its HTTP library raises
+        raise RegistryUnusable(
+            f"no schema registry answers at {url} ({error}). Start it, mend the setting schema_registry_url, or leave "
+            "that out: then one is started here"
+        ) from error
+
+
+def _register_all(url: str, client_config: Mapping[str, Any]) -> list[str]:
+    with SchemaRegistryClient({"url": url, **client_config}) as client:
         known = set(client.get_subjects())
         changed: dict[str, None] = {}
         for row in _rows():

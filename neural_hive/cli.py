@@ -81,8 +81,10 @@ def main() -> None:
 
 def _explain(error: Exception) -> int:
     """Says what went wrong; gives the exit code. Our own errors say what to do."""
-    if type(error).__module__.startswith("neural_hive."):
-        sys.stderr.write(f"error: {error}\n")
+    from neural_hive.explain import explained
+
+    if told := explained(error):
+        sys.stderr.write(f"error: {told}\n")
         return FAILED
     text = " ".join(str(error).split())
     kept = _keep(error)

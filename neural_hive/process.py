@@ -13,9 +13,10 @@ import msgspec
 import psutil
 import structlog
 
+from neural_hive.explain import explained
 from neural_hive.metrics_server import MetricsServer
 from neural_hive.settings import Settings
-from neural_hive.state import run_folder
+from neural_hive.state import made, run_folder
 
 
 def ready_file(data: Path, name: str, pid: int) -> Path:
@@ -63,7 +64,7 @@ class Readiness:
         self._data, self._name = data, name
         self.file = ready_file(data, name, os.getpid())
         self._stopped = stopped_file(data, name, os.getpid())
-        self.file.parent.mkdir(parents=True, exist_ok=True)
+        made(self.file.parent)
 
     def __call__(self, ready: bool = True) -> None:
         if ready:
@@ -89,15 +90,21 @@ class Readiness:
 def process(settings: Settings, name: str, is_ready: Callable[[], bool] | None = None) -> Iterator[Readiness]:
     """The life of one process: a log, a ready file and metrics that do not outlive it.
 
-    `is_ready` is what `/ready` asks; by default whether the ready file is there. Raises MetricsPortTaken.
+    `is_ready` is what `/ready` asks; by default whether the ready file is there. Raises MetricsPortTaken,
+    DataUnusable.
     """
     configure_logging(name, settings.log_level)
     readiness = Readiness(settings.data, name)
     with _metrics(settings, name, is_ready or readiness.file.exists, readiness.stopped):
         try:
             yield readiness
-        except Exception:
-            structlog.get_logger().exception("stopped by an error")
+        except Exception as error:
+            log = structlog.get_logger()
+            if told := explained(error):
+                log.critical("stopped", why=told)
+                log.debug("where it came from", exc_info=error)
+            else:
+                log.exception("stopped by an error")
             raise SystemExit(1) from None
         finally:
             readiness(False)

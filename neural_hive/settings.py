@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     data: Path = Path(".neural-hive")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    kafka_bootstrap: str = "127.0.0.1:19092"
+    kafka_bootstrap: str = Field("127.0.0.1:19092", min_length=1)
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
     kafka_sasl_username: str | None = None

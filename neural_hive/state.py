@@ -23,6 +23,10 @@ class DataInUse(RuntimeError):
     """Another system runs on the data folder."""
 
 
+class DataUnusable(RuntimeError):
+    """The data folder cannot be written; the text says why, and what to do."""
+
+
 class ProcessState(msgspec.Struct, frozen=True):
     """One process of the system; `created_at` (seconds, this machine's clock) tells reused pids apart."""
 
@@ -52,6 +56,17 @@ class State(msgspec.Struct, frozen=True):
 def run_folder(data: Path) -> Path:
     """Where a running system keeps its lock, its state and the ready files of its processes."""
     return data / "run"
+
+
+def made(folder: Path) -> Path:
+    """Makes a folder in the data folder, if it is not there. Raises DataUnusable."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataUnusable(
+            f"the folder {folder} cannot be made: {error.strerror}. Name another data folder with --data"
+        ) from error
+    return folder
 
 
 def write_state(data: Path, state: State) -> None:
@@ -116,9 +131,8 @@ def is_running(data: Path) -> bool:
 
 @contextlib.contextmanager
 def held(data: Path) -> Iterator[None]:
-    """Holds the data folder for this supervisor. Raises DataInUse if another one has it."""
-    run_folder(data).mkdir(parents=True, exist_ok=True)
-    with (run_folder(data) / "lock").open("a+b") as file:
+    """Holds the data folder for this supervisor. Raises DataInUse if another one has it, DataUnusable."""
+    with (made(run_folder(data)) / "lock").open("a+b") as file:
         if not _locked(file):
             other = _read(_state_file(data))
             who = f" (process {other.pid})" if other else ""

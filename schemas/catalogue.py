@@ -27,6 +27,10 @@ class UnknownSchema(LookupError):
     """A schema id or record name that this build does not know; a newer build wrote it."""
 
 
+class BadSchemas(ValueError):
+    """A folder of schemas cannot be used; the text names it, and says what to do."""
+
+
 class Registered(msgspec.Struct, frozen=True):
     """One version of one record, as it stands in `ids.json`."""
 
@@ -58,7 +62,7 @@ def _located() -> dict[int, tuple[Registered, Path]]:
     for folder in folders():
         for row in _rows(folder):
             if row.id in found:
-                raise ValueError(f"schema id {row.id} stands in {folder} and in {found[row.id][1]}")
+                raise BadSchemas(f"schema id {row.id} stands in {folder} and in {found[row.id][1]}")
             found[row.id] = (row, folder)
     return found
 
@@ -67,7 +71,7 @@ def _rows(folder: Path) -> list[Registered]:
     try:
         return msgspec.json.decode((folder / "ids.json").read_bytes(), type=list[Registered])
     except FileNotFoundError as error:
-        raise ValueError(
+        raise BadSchemas(
             f"{folder} has no ids.json; run python -m neural_hive.schemas.freeze --folder {folder}, "
             f"or take it out of {FOLDERS_VARIABLE}"
         ) from error

@@ -13,9 +13,10 @@ from typing import IO, Any
 import faust
 import msgspec
 import structlog
-from confluent_kafka import TopicCollection
+from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
+from neural_hive.connectors.kafka_admin import unreachable
 from neural_hive.projections.whole_log import OpenArchive
 from neural_hive.streams.kernel.broadcast import Broadcast
 from neural_hive.streams.kernel.inbox import DEAD_LETTERS
@@ -91,8 +92,16 @@ def cluster_of(config: dict[str, Any], system: System) -> Cluster:
     """The cluster as the system needs it.
 
     Raises WrongCluster: a topic is missing, or the system's own topics differ in their partition counts.
+    KafkaUnreachable: no broker answers.
     """
-    admin = AdminClient({"log_level": 3, **config})
+    admin = AdminClient({"log_level": 2, **config})  # what goes wrong comes as an exception
+    try:
+        return _looked_at(admin, system)
+    except KafkaException as error:
+        raise unreachable(config["bootstrap.servers"], error) from error
+
+
+def _looked_at(admin: AdminClient, system: System) -> Cluster:
     metadata = admin.list_topics(timeout=CALL_TIMEOUT_S).topics
     partitions_of = {name: len(topic.partitions) for name, topic in metadata.items()}
     views = (view.topic for view in system.views.values())

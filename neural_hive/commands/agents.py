@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
+from neural_hive.quiet import logs_to_stderr
 from neural_hive.settings import Settings, load_settings
 
 AGENTS_MAX: Final = 10_000
@@ -101,6 +102,7 @@ def _read(settings: Settings, gone: bool) -> list[dict[str, Any]]:
 def _tables(settings: Settings) -> Any:
     from neural_hive.connectors.clickhouse import ClickHouse
 
+    logs_to_stderr()
     user = settings.clickhouse_user
     return ClickHouse.of(settings, settings.password_of(user), secure=settings.clickhouse_secure)
 

@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from neural_hive.state import made
+
 NEXT = """\
 What to try next:
   neural-hive up --detach
@@ -37,7 +39,7 @@ def demo(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     console = Console()
     data = keep.absolute() if keep else Path(tempfile.mkdtemp(prefix="neural-hive-demo-"))
-    data.mkdir(parents=True, exist_ok=True)
+    made(data)
     try:
         run(data, console)
     except DemoFailed as failure:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from neural_hive.quiet import logs_to_stderr
 from neural_hive.settings import load_settings
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def flow_c(
 
     settings = load_settings(config, data=data)
     password = settings.password_of(settings.clickhouse_user)
+    logs_to_stderr()
     with ClickHouse.of(settings, password, secure=settings.clickhouse_secure) as client:
         status = flow_c_status(client, hours)
     if as_json:

@@ -32,7 +32,7 @@ def wfformat(
 ) -> None:
     """Make a plan whose tasks take their recorded time, in the recorded order.
 
-    Exit code: 0 completed (or written, published), 1 failed or rejected, 2 bad file, 3 no answer in time.
+    Exit code: 0 completed (or written, published), 1 failed or rejected, 2 bad file or place, 3 no answer in time.
     """
     from neural_hive.publishing import ExitCode
     from neural_hive.wfformat import BadRecording, read_recording
@@ -46,7 +46,10 @@ def wfformat(
     except BadRecording as error:
         refuse(str(error).splitlines(), ExitCode.BAD_PLAN, json)
     if out:
-        _write(decision, out)
+        try:
+            _write(decision, out)
+        except OSError as error:
+            refuse([f"{out}: cannot be written: {error.strerror}"], ExitCode.BAD_PLAN, json)
     if publish:
         send(decision, wait, json, timeout, data, config)
 

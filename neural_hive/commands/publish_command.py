@@ -11,6 +11,7 @@ import typer
 
 from neural_hive.aggregates.vocabulary import Priority
 from neural_hive.commands.publish import Config, Data, Json, reachable, refuse
+from neural_hive.quiet import logs_to_stderr
 from neural_hive.streams import orchestrator_messages as messages
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ def _publish(message: Command, options: _Common) -> None:
     from neural_hive.sdk.client import HiveClient
     from neural_hive.sdk.outcome import NoAnswerYet
 
+    logs_to_stderr()
     json = options.json
     settings = reachable(options.data, options.config, json)
     try:

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from neural_hive.quiet import logs_to_stderr
 from neural_hive.settings import BadSettings, Settings, load_settings
 
 Data = Annotated[
@@ -64,6 +65,7 @@ def verify(
     from neural_hive.replay.everything import Request, verify_everything
     from neural_hive.replay.report import render
 
+    logs_to_stderr()
     settings = load_settings(config, data=data)
     left_out = set(without or ())
     states = settings.data / "processors"
@@ -183,6 +185,7 @@ def _history(settings: Settings, source: Source, aggregate_id: str, moment: Any)
     from neural_hive.replay.history import history as read
     from neural_hive.replay.reader import KafkaSource, LogSource
 
+    logs_to_stderr()
     log: LogSource = KafkaSource(_quiet(settings))
     if source is Source.ARCHIVE:
         log = ArchiveSource(_tables(settings).clickhouse)

@@ -17,7 +17,7 @@ from rich.table import Table
 from neural_hive.connectors.child import tail
 from neural_hive.process import metrics_url, stopped_partitions
 from neural_hive.settings import Settings, load_settings
-from neural_hive.state import RUNNING, State, held, is_running, running_state
+from neural_hive.state import RUNNING, State, held, is_running, made, running_state
 
 START_TIMEOUT_S = 600.0  # the first start downloads
 STOP_TIMEOUT_S = 180.0
@@ -101,7 +101,7 @@ def _up_detached(data: Path, config: Path | None, brokers: int) -> None:
 
     console = Console()
     log = log_file(data, "supervisor")
-    log.parent.mkdir(parents=True, exist_ok=True)
+    made(log.parent)
     options = ["--data", str(data), "--brokers", str(brokers)]
     options += ["--config", str(config.absolute())] if config else []
     with held(data):  # tells now, and not in a log, if another system runs here
