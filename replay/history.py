@@ -1,6 +1,6 @@
 """What happened to one aggregate, and what it was at a time or version: its events, and the fold of them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -9,7 +9,8 @@ import msgspec
 from neural_hive.aggregates.aggregate import Aggregate, event_of
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.replay.reader import LogSource
-from neural_hive.schemas.codec import BadRecord, decode
+from neural_hive.schemas.catalogue import UnknownSchema
+from neural_hive.schemas.codec import decode
 from neural_hive.schemas.envelope import Envelope
 
 
@@ -27,6 +28,13 @@ class NoSuchAggregate(LookupError):
     """Nothing in the log bears this id, up to the time or version that was asked for."""
 
 
+class NewerEvent(LookupError):
+    """A newer build wrote an event that may be of the aggregate: nothing is guessed."""
+
+    def __init__(self, place: str, why: object) -> None:
+        super().__init__(f"{place}: {why}: a newer build wrote it, ask with that one")
+
+
 class Moment(msgspec.Struct, frozen=True):
     """Up to when to look; without both, up to now."""
 
@@ -40,7 +48,7 @@ NOW = Moment()
 def history(
     source: LogSource, topics: Iterable[str], aggregate_id: str, moment: Moment = NOW
 ) -> list[Happening]:
-    """The aggregate's events in their order. Raises NoSuchAggregate; and what the source raises."""
+    """The aggregate's events in their order. Raises NoSuchAggregate, NewerEvent; and what the source raises."""
     needle = aggregate_id.encode()
     found = [
         happening
@@ -58,18 +66,25 @@ def history(
     return found
 
 
+def missing_before(happenings: Sequence[Happening]) -> int:
+    """How many events before the first one the source does not have: without them the fold is wrong."""
+    return happenings[0].envelope.version - 1
+
+
 def state(happenings: Iterable[Happening], aggregates: Iterable[Aggregate[Any]]) -> Any:
     """What the aggregate is after these events, folded with the code that runs live.
 
-    Raises LookupError: a newer build wrote an event.
+    Raises NewerEvent.
     """
     by_name = {aggregate.name: aggregate for aggregate in aggregates}
     current = None
     for happening in happenings:
-        aggregate = by_name[happening.envelope.aggregate_type]
-        current = aggregate.evolve(
-            current, event_of(aggregate, happening.envelope.event_type, happening.payload)
-        )
+        try:
+            aggregate = by_name[happening.envelope.aggregate_type]
+            event = event_of(aggregate, happening.envelope.event_type, happening.payload)
+        except LookupError as error:
+            raise NewerEvent(happening.place, error) from error
+        current = aggregate.evolve(current, event)
     return current
 
 
@@ -86,12 +101,13 @@ def _until(records: Iterator[Record], at: int | None) -> Iterator[Record]:
 
 
 def _read(record: Record, aggregate_id: str) -> Happening | None:
-    value = record.value or b""
-    decoded = decode(value, "event")
+    value, place = record.value or b"", f"{record.topic}:{record.partition}:{record.offset}"
+    try:
+        decoded = decode(value, "event")
+    except UnknownSchema as error:
+        raise NewerEvent(place, error) from error
     head = decoded.head
-    if not isinstance(head, Envelope):
-        raise BadRecord(f"{record.topic}:{record.partition}:{record.offset} is no event")
+    assert isinstance(head, Envelope)
     if head.aggregate_id != aggregate_id:
         return None
-    place = f"{record.topic}:{record.partition}:{record.offset}"
     return Happening(place, record.timestamp_ms * 1000, sha256(value).hexdigest(), head, decoded.payload)

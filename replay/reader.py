@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from neural_hive.connectors.kafka_log import CommittedLog, Ranges, Record
+from neural_hive.connectors.kafka_log import CommittedLog, Ranges, Record, UnreadableLog
 from neural_hive.replay.report import Part
 
 Range = tuple[int, int]  # first offset, and the one that follows the last
@@ -57,14 +57,19 @@ class JoinedSource:
         self._begins: dict[tuple[str, int], int] = {}
 
     def ranges(self, topic: str) -> dict[int, Range]:
-        """See LogSource.ranges."""
-        found: dict[int, Range] = {}
-        for partition, (first, end) in self._kafka.ranges(topic).items():
-            self._begins[topic, partition] = first
-            found[partition] = (first, end)
-        if any(first for first, _ in found.values()):
-            for partition, (first, _) in self._archive.ranges(topic).items():
-                found[partition] = (first, found[partition][1])
+        """See LogSource.ranges. Raises UnreadableLog: something is in neither of them."""
+        found = dict(self._kafka.ranges(topic))
+        self._begins |= {(topic, partition): begin for partition, (begin, _) in found.items()}
+        deleted = {partition: begin for partition, (begin, _) in found.items() if begin}
+        archived = self._archive.ranges(topic) if deleted else {}
+        for partition, begin in deleted.items():
+            first, end = archived.get(partition, (0, 0))
+            if end < begin:
+                raise UnreadableLog(
+                    f"{topic}:{partition} begins at offset {begin} in Kafka and ends at {end} in the archive: what is "
+                    "between them is in neither"
+                )
+            found[partition] = (first, found[partition][1])
         return found
 
     def spans(self, topic: str, partition: int, first: int, end: int) -> list[Span]:

@@ -37,7 +37,11 @@ class Part(StrEnum):
 
 
 From = Annotated[
-    Source, typer.Option("--source", help="Read the log from Kafka, or from ClickHouse's archive")
+    Source,
+    typer.Option(
+        "--source",
+        help="Read the log from Kafka, and the archive where Kafka has no more; or from the archive alone",
+    ),
 ]
 
 
@@ -183,14 +187,22 @@ def _schemas_of_others(settings: Settings) -> Callable[[int], dict[str, Any]]:
 def _history(settings: Settings, source: Source, aggregate_id: str, moment: Any) -> Any:
     from neural_hive.replay.archive import ArchiveSource
     from neural_hive.replay.history import history as read
-    from neural_hive.replay.reader import KafkaSource, LogSource
+    from neural_hive.replay.history import missing_before
+    from neural_hive.replay.reader import JoinedSource, KafkaSource, NotedSource
 
     logs_to_stderr()
-    log: LogSource = KafkaSource(_quiet(settings))
-    if source is Source.ARCHIVE:
-        log = ArchiveSource(_tables(settings).clickhouse)
+    archive = ArchiveSource.of(settings)
+    log = NotedSource(
+        archive if source is Source.ARCHIVE else JoinedSource(archive, KafkaSource(_quiet(settings)))
+    )
     topics = sorted({a.topic for system in _systems(settings) for a in system.aggregates})
-    return read(log, topics, aggregate_id, moment)
+    found = read(log, topics, aggregate_id, moment)
+    console = Console(stderr=True)
+    if any(part.source == archive.name and part.records for part in log.parts):
+        console.print(f"Read from {', '.join(sorted({part.source for part in log.parts}))}")
+    if missing := missing_before(found):
+        console.print(f"versions 1 to {missing} are not there: what follows is only the rest", style="yellow")
+    return found
 
 
 def _quiet(settings: Settings) -> dict[str, Any]:

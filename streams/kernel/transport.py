@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import aiokafka
+import aiokafka.consumer.subscription_state as subscription_state
 import faust.transport.drivers.aiokafka as driver
 import msgspec
 from faust.types import TP, ConsumerMessage
@@ -25,7 +26,10 @@ BATCH_BYTES = 8 << 20
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """What one fetch brought of one partition: all committed records with first ≤ offset < next."""
+    """What one fetch brought of one partition: all committed records with first ≤ offset < next.
+
+    Where Kafka has deleted what follows the batch before, `first` is where it goes on: there may be no record at all.
+    """
 
     topic: str
     partition: int
@@ -48,6 +52,23 @@ def batches_of(
             at, taken, size_bytes = r.offset + 1, [], 0
     if at < end:
         yield Batch(topic, partition, at, end, taken, size_bytes)
+
+
+class _Place(subscription_state.TopicPartitionState):  # type: ignore[misc]
+    """aiokafka's place in a partition; remembers that it was moved on since what stood there is gone."""
+
+    was_moved = False
+
+    def await_reset(self, strategy: Any) -> None:
+        self.was_moved = True
+        super().await_reset(strategy)
+
+    def seek(self, position: int) -> None:
+        self.was_moved = False
+        super().seek(position)
+
+
+subscription_state.TopicPartitionState = _Place
 
 
 class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -84,28 +105,29 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         timeout: float | None = None,
         max_records: int | None = None,
     ) -> dict[TP, Batch]:
-        before = self._positions(consumer)
+        before = {tp: place.position for tp, place in self._places(consumer)}
         fetched = await super()._fetch_records(
             consumer, active_partitions, timeout=timeout, max_records=max_records
         )
         batches = {}
-        for tp, after in self._positions(consumer).items():
-            records = fetched.get(tp, [])
+        for tp, place in self._places(consumer):
+            records, after = fetched.get(tp, []), place.position
             first = before.get(tp)
-            if first is None or after <= first:
+            if first is None or after <= first or place.was_moved:
                 first = records[0].offset if records else after
-            if after > first:
+            if after > first or place.was_moved:
+                place.was_moved = False
                 size_bytes = sum([record.size_bytes for record in records])
                 batches[tp] = Batch(tp.topic, tp.partition, first, after, records, size_bytes)
         return batches
 
     @staticmethod
-    def _positions(consumer: Any) -> dict[Any, int]:
+    def _places(consumer: Any) -> list[tuple[Any, _Place]]:
         subscription = consumer._subscription.subscription
         if subscription is None or subscription.assignment is None:
-            return {}
+            return []
         states = subscription.assignment._tp_state
-        return {tp: state.position for tp, state in states.items() if state.has_valid_position}
+        return [(tp, state) for tp, state in states.items() if state.has_valid_position]
 
 
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]

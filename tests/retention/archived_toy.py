@@ -47,12 +47,24 @@ class ArchivedToy:
     def archive_all(self) -> None:
         """A projector follows until all that is in the log now is archived, and is told to stop."""
         follower = Follower(self, self._server, self._database)  # type: ignore[arg-type]
-        ends = {(t, p): end for t in self.kinds for p, (_, end) in self._ranges.of(t).items() if end}
+        ends = {(t, p): bounds for t in self.kinds for p, bounds in self._ranges.of(t).items() if bounds[1]}
+        lasts = {place: self._last(*place, *bounds) for place, bounds in ends.items()}
         with follower.running():
-            follower.wait(lambda: follower.is_ready, "the projector has nothing to do")
+            follower.wait(lambda: self._is_archived(follower, lasts), "all is archived")
         assert follower.failure is None, follower.failure
         standing = read_standing(follower.store).positions
-        assert {place: standing[place].next for place in ends} == ends
+        assert {place: standing[place].next for place in ends} == {p: end for p, (_, end) in ends.items()}
+
+    def _last(self, topic: str, partition: int, begin: int, end: int) -> int:
+        """The offset of the last record; markers stand behind it."""
+        records = read_committed(self.config, topic, partition, max(begin, end - 10), end)
+        return max((record.offset for record in records), default=-1)
+
+    def _is_archived(self, follower: Follower, lasts: dict[tuple[str, int], int]) -> bool:
+        if not follower.is_ready:
+            return False  # the tables may not be there yet
+        standing = read_standing(follower.store).positions
+        return all(place in standing and standing[place].next > last for place, last in lasts.items())
 
     def note(self) -> None:
         """Remembers all events that Kafka has now, so that the whole log is known when it has them no more."""

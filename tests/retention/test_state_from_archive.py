@@ -1,6 +1,10 @@
 """Kafka has deleted the beginning of the events, or all of them: the state is still the fold of the whole log."""
 
+import time
+
 from neural_hive.replay.report import Check
+from tests.fixtures_clickhouse import ClickHouseServer
+from tests.kernel.conftest import ToyFactory
 from tests.retention.archived_toy import ArchivedToy, log_of
 
 
@@ -72,3 +76,29 @@ def test_an_archive_that_does_not_reach_to_the_log_stops_the_partition(archived_
     archived_toy.use_archive()
     archived_toy.delete_state()
     _stops(archived_toy, "the archive ends at offset", "no archive has it")
+
+
+def test_a_partition_waits_for_an_archive_that_is_away(
+    make_toy: ToyFactory, clickhouse_server: ClickHouseServer
+) -> None:
+    archived = ArchivedToy(make_toy(1), clickhouse_server, "away")
+    _filled(archived)
+    archived.note()
+    archived.archive_all()
+    archived.delete(archived.toy.event_topics)
+    archived.delete_state()
+    archived.use_archive()
+    clickhouse_server.kill()
+    toy = archived.toy
+    toy.start()
+    toy.add(100, keys=10)
+    until = time.monotonic() + 120
+    while "cannot recover yet" not in log_of(toy):
+        assert toy.workers[-1].poll() is None, log_of(toy)
+        assert time.monotonic() < until, log_of(toy)
+        time.sleep(0.1)
+    clickhouse_server.start()
+    toy.wait_until_done()
+    toy.stop()
+    archived.note()
+    archived.check_state()
