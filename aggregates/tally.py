@@ -55,6 +55,16 @@ def outstanding(agent_id: str) -> str:
     return f"outstanding:{agent_id}"
 
 
+def roots(workflow_id: str) -> str:
+    """The queue of a workflow's tickets that depend on nothing: all others are reached from them."""
+    return f"roots:{workflow_id}"
+
+
+def to_undo(workflow_id: str) -> str:
+    """The queue of a workflow's tickets that are to be undone, in the order in which they are."""
+    return f"undo:{workflow_id}"
+
+
 def ready_queue(workflow_id: str) -> str:
     """The queue of a workflow's tickets that are ready, whether an agent is chosen or not."""
     return f"ready:{workflow_id}"

@@ -221,7 +221,7 @@ def build(limits: Limits = USUAL_LIMITS) -> System:
     def give_up(flow: Flow, workflow_id: str) -> None:
         workflow = flow.workflow(workflow_id)
         late = [t for t, ticket in all_tickets(flow, workflow).items() if ticket.status in UNFINISHED]
-        cancel_unfinished(flow, workflow.roots, DEADLINE_PASSED)
+        cancel_unfinished(flow, workflow_id, DEADLINE_PASSED)
         summary = f"{DEADLINE_PASSED} with {len(late):,} tickets unfinished"
         tell(flow, workflow, Kind.DEADLINE_PASSED, summary, tuple(late[:TICKETS_MAX]))
         finish(flow, workflow_id, DEADLINE_PASSED)
@@ -281,7 +281,7 @@ def _stop(flow: Flow, command: CancelWorkflow) -> None:
     workflow = flow.unit.load(WORKFLOW, workflow_id)
     findings: tuple[str, ...] = ()
     if workflow is not None and workflow.status in OPEN:
-        cancel_unfinished(flow, workflow.roots, f"the workflow was stopped: {command.reason}")
+        cancel_unfinished(flow, workflow_id, f"the workflow was stopped: {command.reason}")
         findings = audit(flow, workflow).findings
     if workflow is not None and findings:
         tell(flow, workflow, Kind.INTEGRITY, findings[0], ())

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from neural_hive.aggregates import tally
+from neural_hive.aggregates.decision import TASKS_MAX
 from neural_hive.aggregates.incident import TICKETS_MAX
 from neural_hive.aggregates.ticket import UNFINISHED, Status, Ticket, could_not_be_undone
 from neural_hive.aggregates.workflow import FINDINGS_MAX, Workflow
@@ -35,10 +36,16 @@ def audit(flow: Flow, workflow: Workflow) -> Audit:
     return Audit(tuple(findings[:FINDINGS_MAX]), tuple(troubled[:TICKETS_MAX]), tuple(not_undone))
 
 
+def roots(flow: Flow, workflow_id: str) -> list[str]:
+    """The tickets of a workflow that depend on nothing."""
+    return flow.unit.first(tally.roots(workflow_id), TASKS_MAX)
+
+
 def all_tickets(flow: Flow, workflow: Workflow) -> dict[str, Ticket]:
     """Every ticket of a workflow: all are reached from the roots."""
     found: dict[str, Ticket] = {}
-    waiting, seen = list(workflow.roots), set(workflow.roots)
+    waiting = roots(flow, workflow.workflow_id)
+    seen = set(waiting)
     while waiting:
         ticket_id = waiting.pop()
         found[ticket_id] = ticket = flow.ticket(ticket_id)
@@ -82,7 +89,7 @@ def _of_tickets(tickets: dict[str, Ticket]) -> list[str]:
 
 def compensation_order(flow: Flow, workflow: Workflow) -> tuple[str, ...]:
     """Completed tickets that can be undone: the last completed first, and always before what they depended on."""
-    completed = _completed(flow, workflow)
+    completed = _done(flow, workflow)
     open_dependents = {
         ticket_id: sum(dependent in completed for dependent in ticket.created.dependents)
         for ticket_id, ticket in completed.items()
@@ -101,12 +108,18 @@ def compensation_order(flow: Flow, workflow: Workflow) -> tuple[str, ...]:
     return tuple(order)
 
 
-def _completed(flow: Flow, workflow: Workflow) -> dict[str, Ticket]:
-    """The completed tickets: what one depends on is complete, back to the roots."""
-    found, waiting = {}, list(workflow.roots)
+def unplanned(flow: Flow, workflow: Workflow) -> tuple[str, ...]:
+    """What is to be undone and is neither planned nor tried, in its order."""
+    order = ((ticket_id, flow.ticket(ticket_id)) for ticket_id in compensation_order(flow, workflow))
+    return tuple(t for t, ticket in order if not (ticket.undo_position or ticket.compensates))
+
+
+def _done(flow: Flow, workflow: Workflow) -> dict[str, Ticket]:
+    """The tickets that were completed: what one depends on was too, back to the roots."""
+    found, waiting = {}, roots(flow, workflow.workflow_id)
     while waiting:
         ticket_id = waiting.pop()
-        if ticket_id in found or (ticket := flow.ticket(ticket_id)).status is not Status.COMPLETED:
+        if ticket_id in found or (ticket := flow.ticket(ticket_id)).status not in _DONE:
             continue
         found[ticket_id] = ticket
         waiting += ticket.created.dependents

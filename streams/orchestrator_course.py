@@ -11,12 +11,12 @@ from neural_hive.aggregates.incident import INCIDENT, Kind, OpenIncident, incide
 from neural_hive.aggregates.ticket import (
     CancelTicket,
     CompensateTicket,
+    PlanCompensation,
     ReadyTicket,
     Ticket,
     TicketCommandRefused,
     TicketCompensated,
     TicketCompensationFailed,
-    TicketReady,
     TicketResultRefused,
     TicketRetryScheduled,
     is_finished,
@@ -30,7 +30,14 @@ from neural_hive.aggregates.workflow import (
     WorkflowFailed,
 )
 from neural_hive.aggregates.workflow import Status as WorkflowStatus
-from neural_hive.streams.orchestrator_audit import NOTHING_FOUND, Audit, audit, compensation_order
+from neural_hive.streams.orchestrator_audit import (
+    NOTHING_FOUND,
+    Audit,
+    audit,
+    compensation_order,
+    roots,
+    unplanned,
+)
 from neural_hive.streams.orchestrator_flow import Flow
 
 COMPENSATION_MS: Final = 4 * 3_600_000  # how long one may wait for its agent
@@ -43,7 +50,7 @@ def go_on(flow: Flow, ticket_id: str, events: Sequence[Event]) -> None:
         workflow = flow.workflow(flow.ticket(ticket_id).created.workflow_id)
         if isinstance(last, TicketCompensationFailed):
             _tell_what_is_left(flow, workflow, ticket_id, last.error)
-        _undo(flow, workflow, workflow.compensations.index(ticket_id) + 1)
+        _undo_next(flow, workflow)
     elif events and not isinstance(events[-1], _CHANGES_NOTHING):
         _follow(flow, ticket_id)
         finish(flow, flow.ticket(ticket_id).created.workflow_id)
@@ -85,9 +92,10 @@ def _cancel_all(flow: Flow, first: Iterable[str], reason: str) -> None:
             waiting += flow.ticket(ticket_id).created.dependents
 
 
-def cancel_unfinished(flow: Flow, roots: Iterable[str], reason: str) -> None:
+def cancel_unfinished(flow: Flow, workflow_id: str, reason: str) -> None:
     """Cancels every ticket that has not ended: all are reached from the roots."""
-    waiting, seen = list(roots), set(roots)
+    waiting = roots(flow, workflow_id)
+    seen = set(waiting)
     while waiting:
         ticket_id = waiting.pop()
         flow.on_ticket(ticket_id, CancelTicket(reason, flow.now))
@@ -109,7 +117,8 @@ def finish(flow: Flow, workflow_id: str, reason: str = "") -> None:
         return
     events = flow.on_workflow(workflow_id, _end(flow, workflow_id, reason, undo))
     if events and isinstance(events[0], WorkflowCompensating):
-        _undo(flow, flow.workflow(workflow_id), 0)
+        _plan(flow, undo)
+        _undo_next(flow, flow.workflow(workflow_id))
 
 
 def _say_the_end(flow: Flow, workflow: Workflow, reason: str = "") -> None:
@@ -163,15 +172,30 @@ def tell(
     )
 
 
-def _undo(flow: Flow, workflow: Workflow, first: int) -> None:
+def _plan(flow: Flow, undo: tuple[str, ...]) -> None:
+    for position, ticket_id in enumerate(undo, 1):
+        flow.on_ticket(ticket_id, PlanCompensation(position))
+
+
+def _undo_next(flow: Flow, workflow: Workflow) -> None:
     """Lets the next ticket that is to be undone wait for an agent; after the last one the workflow has failed."""
-    for ticket_id in workflow.compensations[first:]:
-        expires_at = flow.now + COMPENSATION_MS * 1_000
-        compensate = CompensateTicket(flow.now, next_place(flow, workflow), expires_at)
-        events = flow.on_ticket(ticket_id, compensate)
-        if events and isinstance(events[0], TicketReady):
-            return
-    _say_the_end(flow, workflow)
+    following = _next_to_undo(flow, workflow)
+    if not following:
+        _say_the_end(flow, workflow)
+        return
+    expires_at = flow.now + COMPENSATION_MS * 1_000
+    flow.on_ticket(following[0], CompensateTicket(flow.now, next_place(flow, workflow), expires_at))
+
+
+def _next_to_undo(flow: Flow, workflow: Workflow) -> list[str]:
+    """The first in the queue, if there is one. Builds before this one have planned nothing: what they left is planned
+    now.
+    """
+    queue = tally.to_undo(workflow.workflow_id)
+    if following := flow.unit.first(queue, 1):
+        return following
+    _plan(flow, unplanned(flow, workflow))
+    return flow.unit.first(queue, 1)
 
 
 def ready_tickets(flow: Flow, workflow_id: str, count: int) -> list[Ticket]:

@@ -105,6 +105,12 @@ class CancelTicket(Command, frozen=True):
     cancelled_at: int
 
 
+class PlanCompensation(Command, frozen=True):
+    """What the ticket did shall be undone after that of others of its workflow."""
+
+    position: int  # 1 is first
+
+
 class CompensateTicket(Command, frozen=True):
     """What the ticket did shall be undone by an agent, if one does it before `expires_at`."""
 
@@ -150,6 +156,7 @@ TicketCommand = (
     | RecordResult
     | TimeOutTicket
     | CancelTicket
+    | PlanCompensation
     | CompensateTicket
     | RetryNow
     | CompleteElsewhere

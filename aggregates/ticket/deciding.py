@@ -11,6 +11,7 @@ from neural_hive.aggregates.ticket.commands import (
     CreateTicket,
     DispatchTicket,
     GiveUpTicket,
+    PlanCompensation,
     ReadyTicket,
     RecordResult,
     RecordStart,
@@ -30,6 +31,7 @@ from neural_hive.aggregates.ticket.giving import (
     dispatch,
     give_up,
     make_ready,
+    plan_compensation,
     requeue,
     unallocate,
 )
@@ -64,6 +66,8 @@ def decide(ticket: Ticket | None, command: TicketCommand) -> list[TicketEvent]:
             return time_out(_existing(ticket), command)
         case CancelTicket():
             return cancel(_existing(ticket), command)
+        case PlanCompensation():
+            return plan_compensation(_existing(ticket), command)
         case CompensateTicket():
             return compensate(_existing(ticket), command)
         case RetryNow():

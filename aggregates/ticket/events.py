@@ -192,6 +192,12 @@ class OfCompensation(OfAttempt, frozen=True):
     artifacts: tuple[Artifact, ...]
 
 
+class TicketCompensationPlanned(OfTicket, frozen=True):
+    """What a ticket has done is to be undone, when its turn comes."""
+
+    position: int  # among those of its workflow, 1 is first
+
+
 class TicketCompensated(OfCompensation, frozen=True):
     """What a ticket had done was undone, since its workflow failed."""
 
@@ -225,6 +231,7 @@ TicketEvent = (
     | TicketCancelled
     | TicketResultRefused
     | TicketCommandRefused
+    | TicketCompensationPlanned
     | TicketCompensated
     | TicketCompensationFailed
 )

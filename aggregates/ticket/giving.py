@@ -8,6 +8,7 @@ from neural_hive.aggregates.ticket.commands import (
     CreateTicket,
     DispatchTicket,
     GiveUpTicket,
+    PlanCompensation,
     ReadyTicket,
     RequeueTicket,
     UnallocateTicket,
@@ -15,6 +16,7 @@ from neural_hive.aggregates.ticket.commands import (
 from neural_hive.aggregates.ticket.events import (
     TicketAllocated,
     TicketCancelled,
+    TicketCompensationPlanned,
     TicketCreated,
     TicketDispatched,
     TicketEvent,
@@ -123,6 +125,14 @@ def give_up(ticket: Ticket, command: GiveUpTicket) -> list[TicketEvent]:
     if ticket.compensates:
         return [not_undone(ticket, at, command.error)]
     return [TicketFailed(*ids(ticket), ticket.attempt, "", at, at, None, {}, (), capped(command.error))]
+
+
+def plan_compensation(ticket: Ticket, command: PlanCompensation) -> list[TicketEvent]:
+    if ticket.undo_position or ticket.compensates:
+        return []
+    if ticket.status is not Status.COMPLETED:
+        raise Rejected(f"a ticket that is {ticket.status} has done nothing that could be undone")
+    return [TicketCompensationPlanned(*ids(ticket), command.position)]
 
 
 def compensate(ticket: Ticket, command: CompensateTicket) -> list[TicketEvent]:

@@ -16,6 +16,7 @@ from neural_hive.aggregates.ticket.events import (
     TicketCommandRefused,
     TicketCompensated,
     TicketCompensationFailed,
+    TicketCompensationPlanned,
     TicketCompleted,
     TicketCreated,
     TicketDispatched,
@@ -120,6 +121,7 @@ class Ticket(msgspec.Struct, frozen=True):
     turned_away: int = 0  # how often, since it became ready
     start_by: int = 0  # of the attempt that is assigned; 0: no limit
     undo_tries: int = 0  # attempts to undo it so far
+    undo_position: int = 0  # among those that are to be undone, 1 is first; 0: it is not
 
     @property
     def is_queued(self) -> bool:
@@ -245,6 +247,8 @@ def evolve(ticket: Ticket | None, event: TicketEvent) -> Ticket:
             return change(waiting, made=Made(), started_at=None, completed_at=None)
         case TicketCancelled():
             return _over(ticket, Status.CANCELLED, event.cancelled_at)
+        case TicketCompensationPlanned():
+            return change(ticket, undo_position=event.position)
         case TicketCompensated():
             return change(ticket, status=Status.COMPENSATED, attempt_ended=Status.COMPLETED, slot=None)
         case TicketCompensationFailed():
@@ -343,10 +347,16 @@ def requirement(ticket: Ticket) -> str:
 def queues(ticket: Ticket) -> Mapping[str, str]:
     """A ready ticket stands in its workflow's queue and, until an agent is chosen, in that of all workflows.
 
-    Those that the same agents can do stand together, in the order of their places.
+    Those that the same agents can do stand together, in the order of their places. What depends on nothing stands
+    among its workflow's roots, and what is to be undone waits for its turn.
     """
-    if ticket.status is not Status.READY:
-        return {}
-    place = f"{requirement(ticket)}/{ticket.place:020d}"
-    own = tally.ready_queue(ticket.created.workflow_id)
-    return {own: place, tally.READY_QUEUE: place} if ticket.is_queued else {own: place}
+    workflow_id = ticket.created.workflow_id
+    found = {} if ticket.created.dependencies else {tally.roots(workflow_id): ""}
+    if ticket.status is Status.READY:
+        place = f"{requirement(ticket)}/{ticket.place:020d}"
+        found[tally.ready_queue(workflow_id)] = place
+        if ticket.is_queued:
+            found[tally.READY_QUEUE] = place
+    elif ticket.status is Status.COMPLETED and ticket.undo_position and not ticket.compensates:
+        found[tally.to_undo(workflow_id)] = f"{ticket.undo_position:06d}"
+    return found

@@ -47,7 +47,9 @@ OPEN: Final = frozenset({Status.RUNNING, Status.PAUSED})
 
 
 class Workflow(msgspec.Struct, frozen=True):
-    """What the events so far make of a workflow. Its tickets are aggregates of their own: only the first are named."""
+    """What the events so far make of a workflow. Its tickets are aggregates of their own, and stand in its queues: so
+    what is written with each of its events does not grow with them.
+    """
 
     workflow_id: str
     plan_id: str
@@ -56,9 +58,7 @@ class Workflow(msgspec.Struct, frozen=True):
     task_count: int = 0
     started_at: int = 0
     deadline_at: int = 0
-    roots: tuple[str, ...] = ()
     priority: Priority = Priority.UNKNOWN
-    compensations: tuple[str, ...] = ()
     failure: str = ""
     last_refusal: WorkflowCommandRefused | None = None
     risk_band: RiskBand = RiskBand.UNKNOWN
@@ -88,7 +88,6 @@ def evolve(workflow: Workflow | None, event: WorkflowEvent) -> Workflow:
                 event.task_count,
                 event.started_at,
                 event.deadline_at,
-                event.roots,
                 event.priority,
                 risk_band=event.risk_band,
             )
@@ -107,8 +106,7 @@ def evolve(workflow: Workflow | None, event: WorkflowEvent) -> Workflow:
         case WorkflowQosAdjusted():
             return _changed(workflow, priority=event.priority, deadline_at=event.deadline_at)
         case WorkflowCompensating():
-            undone = {"compensations": event.ticket_ids, "failure": event.reason}
-            return _changed(workflow, status=Status.COMPENSATING, **undone)
+            return _changed(workflow, status=Status.COMPENSATING, failure=event.reason)
         case WorkflowOverdue():
             return _changed(workflow, overdue=event.reason)
         case WorkflowCommandRefused():

@@ -25,6 +25,7 @@ from neural_hive.aggregates.ticket import (
     CreateTicket,
     DispatchTicket,
     GiveUpTicket,
+    PlanCompensation,
     ReadyTicket,
     RecordResult,
     RecordStart,
@@ -151,22 +152,34 @@ def test_one_agent_is_chosen_at_a_time_and_another_when_it_does_not_take_the_tic
 
 
 def test_a_ready_ticket_stands_in_queues_until_an_agent_is_chosen() -> None:
-    assert TICKET.queues(given(TICKET, CREATED).state) == {}
+    root = {"roots:d-1": ""}
+    assert TICKET.queues(given(TICKET, CREATED).state) == root
     waiting = given(TICKET, CREATED, READY)
     kind = requirement(waiting.state)
     place = f"{kind}/{NOW:020d}"
-    assert TICKET.queues(waiting.state) == {"ready": place, "ready:d-1": place}
-    assert TICKET.queues(waiting.when(ALLOCATE).state) == {"ready:d-1": place}
-    assert TICKET.queues(given(TICKET, *ASSIGNED).state) == {}
+    assert TICKET.queues(waiting.state) == {**root, "ready": place, "ready:d-1": place}
+    assert TICKET.queues(waiting.when(ALLOCATE).state) == {**root, "ready:d-1": place}
+    assert TICKET.queues(given(TICKET, *ASSIGNED).state) == root
     held = RequeueTicket(0, "paused", NOW + 2)
     waiting.when(held).then_types(TicketRequeued)
-    assert TICKET.queues(waiting.when(held).state) == {"ready:d-1": f"{kind}/{0:020d}"}
+    assert TICKET.queues(waiting.when(held).state) == {**root, "ready:d-1": f"{kind}/{0:020d}"}
     waiting.when(ALLOCATE, held).then_types(TicketRequeued, TicketUnallocated)
     waiting.when(ALLOCATE, RequeueTicket(7, "urgent", NOW)).then_nothing()
     waiting.when(held, ALLOCATE).then_nothing()
     given(TICKET, *ASSIGNED).when(held).then_nothing()
     other = given(TICKET, as_event(created(required_capabilities=("gpu",))), READY).state
     assert requirement(other) != kind
+
+
+def test_what_is_to_be_undone_stands_in_a_queue_until_its_turn_comes() -> None:
+    done = (*RUNNING, COMPLETED)
+    (planned,) = given(TICKET, *done).when(PlanCompensation(3)).events
+    waiting = given(TICKET, *done, planned)
+    assert TICKET.queues(waiting.state) == {"roots:d-1": "", "undo:d-1": "000003"}
+    waiting.when(PlanCompensation(4)).then_nothing()
+    assert "undo:d-1" not in TICKET.queues(waiting.when(COMPENSATE).state)
+    assert "undo:d-1" not in TICKET.queues(waiting.when(COMPENSATE, GiveUpTicket("no", NOW)).state)
+    given(TICKET, *RUNNING).when(PlanCompensation(1)).then_rejected("RUNNING has done nothing")
 
 
 def test_an_attempt_that_is_not_begun_in_time_has_timed_out() -> None:
@@ -553,6 +566,7 @@ commands: st.SearchStrategy[TicketCommand] = st.one_of(
     ),
     st.just(CANCEL),
     st.just(COMPENSATE),
+    st.builds(PlanCompensation, st.integers(1, 2)),
     st.just(RetryNow("again", "ann", NOW + 7)),
     st.just(CompleteElsewhere({"x": "1"}, "by hand", "ann", NOW + 7)),
     st.builds(TimeOutTicket, st.integers(EXPIRES_AT - 1, EXPIRES_AT + 1)),

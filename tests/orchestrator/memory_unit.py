@@ -54,6 +54,7 @@ class MemoryUnit:
         self.states: dict[Key, Any] = {}
         self.counters: Counter[str] = Counter()
         self.work: Counter[str] = Counter()
+        self.bytes_written = 0  # events, and each row that a message has changed
         self.repeats = 0
         self.sent: list[Sent] = []
         self.views: dict[str, Callable[[], Any]] = {}
@@ -110,6 +111,7 @@ class MemoryUnit:
             self._undo(start)
             del self.sent[sent:]
             raise
+        self.bytes_written += sum(len(msgspec.msgpack.encode(self.states[key])) for key in self._before)
         for key, repeat in self._is_repeat.items():
             self.repeats += repeat
             if key in self._before:
@@ -146,6 +148,7 @@ class MemoryUnit:
     def _append(self, aggregate: Aggregate[Any], aggregate_id: str, event: Event) -> None:
         assert type(event) in aggregate.events
         self.work["events"] += 1
+        self.bytes_written += len(msgspec.msgpack.encode(event))
         key = (aggregate.name, aggregate_id)
         before = self.states.get(key)
         self._before.setdefault(key, before)

@@ -12,6 +12,7 @@ from neural_hive.aggregates.ticket import (
     TicketAllocated,
     TicketCommandRefused,
     TicketCompensationFailed,
+    TicketCompensationPlanned,
     TicketCompleted,
     TicketCreated,
     TicketDispatched,
@@ -48,8 +49,9 @@ from neural_hive.schemas.envelope import Header
 from neural_hive.schemas.topics import TOPICS
 from neural_hive.schemas.topics import Kind as TopicKind
 from neural_hive.settings import Settings
-from neural_hive.streams import orchestrator_dispatch
+from neural_hive.streams import orchestrator_course, orchestrator_dispatch
 from neural_hive.streams.orchestrator import build
+from neural_hive.streams.orchestrator_course import _plan as plan_compensations
 from neural_hive.streams.orchestrator_dispatch import DISPATCH_BYTES_MAX
 from neural_hive.streams.orchestrator_messages import (
     AdjustQos,
@@ -349,8 +351,9 @@ def test_what_was_completed_is_undone_in_reverse_when_a_workflow_fails() -> None
     for name in "abcd":
         run.answer(run.dispatch_of(name), outputs={"x": name})
     compensating = run.answer(run.dispatch_of("e"), Outcome.FAILED)
+    planned = [TicketCompensationPlanned] * 3
     given_out = [TicketReady, TicketAllocated, TicketDispatched]
-    assert [type(event) for event in compensating[-4:]] == [WorkflowCompensating, *given_out]
+    assert [type(event) for event in compensating[-7:]] == [WorkflowCompensating, *planned, *given_out]
     undone: list[tuple[str, ...]] = []
     while run.waiting or run.retries():
         if not run.waiting:
@@ -371,6 +374,18 @@ def test_what_was_completed_is_undone_in_reverse_when_a_workflow_fails() -> None
     (left,) = (w.event for w in run.unit.log if getattr(w.event, "kind", "") == Kind.NOT_UNDONE)
     assert left.ticket_ids == (run.ticket("c").created.ticket_id,)
     assert left.summary == "task c could not be undone, after 3 tries: no"
+
+
+def test_what_a_build_without_plans_left_to_be_undone_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = started(undoable("a"), undoable("b", "a"), undoable("c", "b"), task("d", "c"))
+    for name in "abc":
+        run.answer(run.dispatch_of(name))
+    with monkeypatch.context() as patch:
+        patch.setattr(orchestrator_course, "_plan", lambda flow, undo: plan_compensations(flow, undo[:1]))
+        run.answer(run.dispatch_of("d"), Outcome.FAILED)
+    run.finish()
+    assert run.dispatched[-3:] == ["c", "b", "a"]
+    assert set(run.statuses.values()) == {Status.COMPENSATED, Status.FAILED}
 
 
 def test_each_ticket_that_could_not_be_undone_has_an_incident_of_its_own() -> None:
@@ -431,7 +446,7 @@ def held() -> Run:
 def test_a_workflow_that_fails_in_a_pause_is_undone_when_it_is_resumed() -> None:
     run = held()
     events = run.ask(ResumeWorkflow("d-1", "it is back", "ann"), "resume")
-    given_out = [TicketReady, TicketAllocated, TicketDispatched]
+    given_out = [TicketCompensationPlanned, TicketReady, TicketAllocated, TicketDispatched]
     assert [type(event) for event in events] == [WorkflowResumed, WorkflowCompensating, *given_out]
     run.finish()
     assert run.statuses == {"a": Status.COMPENSATED, "b": Status.FAILED}
@@ -469,7 +484,7 @@ def test_a_deadline_that_passes_in_a_pause_is_noticed_once_and_nothing_is_given_
     assert run.statuses == {"a": Status.COMPLETED, "b": Status.CANCELLED}
     (refused,) = run.ask(AdjustQos("d-1", "more time", deadline_ms=20_000_000), "adjust")
     assert refused.reason == "the deadline of the workflow has passed: resume or cancel the workflow"
-    *_, compensating, _, _, _ = run.ask(ResumeWorkflow("d-1", "it is back", "ann"), "resume")
+    _, compensating, *_ = run.ask(ResumeWorkflow("d-1", "it is back", "ann"), "resume")
     assert compensating.reason.startswith(
         "the deadline of the workflow has passed: of 2 tasks 0 failed and 1"
     )
