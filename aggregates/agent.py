@@ -34,6 +34,10 @@ CAPABILITIES_MAX: Final = 64
 CAPACITY_MAX: Final = 10_000
 REASON_CHARS_MAX: Final = 4_096
 NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+WEBHOOK_CHARS_MAX: Final = 2_048
+WEBHOOK: Final = re.compile(
+    r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?#][!-~]*)?"
+)
 
 
 class AgentType(StrEnum):
@@ -87,6 +91,7 @@ class Profile(msgspec.Struct, frozen=True):
     capabilities: tuple[str, ...]
     task_types: tuple[TaskType, ...]
     capacity: int  # tickets at once; 0: none for now
+    webhook_url: str = ""  # where it wants to be called about its tickets; empty: it reads the log
 
 
 class Telemetry(msgspec.Struct, frozen=True):
@@ -144,6 +149,7 @@ class AgentRegistered(Event, frozen=True):
     degraded_after_ms: int = DEGRADED_AFTER_MS
     unhealthy_after_ms: int = UNHEALTHY_AFTER_MS
     removed_after_ms: int = REMOVED_AFTER_MS
+    webhook_url: str = ""
 
 
 class AgentSeen(Event, frozen=True):
@@ -258,6 +264,7 @@ def _register(agent: Agent | None, command: Register) -> list[AgentEvent]:
             silence.degraded_after_ms,
             silence.unhealthy_after_ms,
             silence.removed_after_ms,
+            profile.webhook_url,
         )
     ]
 
@@ -286,6 +293,20 @@ def _check(agent_id: str, profile: Profile) -> None:
             raise Rejected(
                 f"a capability must be 1 to 128 letters, digits, dots, - or _: {capability[:140]!r}"
             )
+    if wrong := webhook_problem(profile.webhook_url):
+        raise Rejected(wrong)
+
+
+def webhook_problem(url: str) -> str:
+    """Why nobody could be called there; empty if it is well. An empty URL is: who has none reads the log."""
+    if not url:
+        return ""
+    if len(url) > WEBHOOK_CHARS_MAX or not WEBHOOK.fullmatch(url):
+        return (
+            f"webhook_url must be http://HOST… or https://HOST… in {WEBHOOK_CHARS_MAX:,} printable ASCII characters "
+            f"without blanks and without a user or password before the host, not {url[:140]!r}"
+        )
+    return ""
 
 
 def _beat(agent: Agent, command: Beat) -> list[AgentEvent]:
@@ -345,7 +366,9 @@ def _deregister(agent: Agent, command: Deregister) -> list[AgentEvent]:
 def evolve(agent: Agent | None, event: AgentEvent) -> Agent:
     """What an event makes of the agent."""
     if isinstance(event, AgentRegistered):
-        profile = Profile(event.agent_type, event.capabilities, event.task_types, event.capacity)
+        profile = Profile(
+            event.agent_type, event.capabilities, event.task_types, event.capacity, event.webhook_url
+        )
         silence = Silence(
             event.heartbeat_every_ms,
             event.degraded_after_ms,

@@ -21,7 +21,7 @@ from neural_hive.aggregates.ticket import (
 from neural_hive.aggregates.vocabulary import Artifact
 from neural_hive.aggregates.workflow import ticket_id_of
 from neural_hive.streams.orchestrator_course import go_on
-from neural_hive.streams.orchestrator_flow import Flow
+from neural_hive.streams.orchestrator_flow import AGENTS, Flow
 from neural_hive.streams.registry_messages import SlotsDenied, SlotsGranted
 
 # What a ticket takes from others: values, and its inputs' names and URIs.
@@ -85,9 +85,16 @@ def _dispatch(flow: Flow, ticket: Ticket, slot: Slot, bytes_left: int) -> int:
         return 0
     what = (filled.command, filled.parameters, filled.environment, inputs)
     deadline_at = ticket.deadline_at if ticket.compensates else flow.workflow(created.workflow_id).deadline_at
-    dispatch = DispatchTicket(slot.agent_id, *what, flow.now, deadline_at=deadline_at)
+    webhook_url = _webhook_of(flow, slot.agent_id)
+    dispatch = DispatchTicket(slot.agent_id, *what, flow.now, webhook_url, deadline_at)
     flow.on_ticket(created.ticket_id, dispatch)
     return taken
+
+
+def _webhook_of(flow: Flow, agent_id: str) -> str:
+    """Where the agent wants to be called, as it is known now; empty if it reads the log, or has just left."""
+    agent = flow.unit.view(AGENTS).value.get(agent_id)
+    return agent.profile.webhook_url if agent is not None else ""
 
 
 def _maker(flow: Flow, workflow_id: str) -> Callable[[str], Made]:

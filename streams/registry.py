@@ -51,7 +51,13 @@ def build(silence: Silence = USUAL_SILENCE) -> System:
 
     @registry.on(COMMANDS, RegisterAgent, route="agent_id")
     def register(unit: Unit, message: RegisterAgent) -> None:
-        profile = Profile(message.agent_type, message.capabilities, message.task_types, message.capacity)
+        profile = Profile(
+            message.agent_type,
+            message.capabilities,
+            message.task_types,
+            message.capacity,
+            message.webhook_url,
+        )
         command = Register(message.agent_id, profile, message.requested_by, unit.now, silence)
         _settle(unit, message.agent_id, unit.execute(AGENT, message.agent_id, command))
 

@@ -19,6 +19,7 @@ class RegisterAgent(msgspec.Struct, frozen=True):
     task_types: tuple[TaskType, ...]
     capacity: int
     requested_by: str = ""
+    webhook_url: str = ""
 
 
 class Heartbeat(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ from neural_hive.aggregates.agent import (
     HEARTBEAT_EVERY_MS,
     NAME,
     AgentType,
+    webhook_problem,
 )
 from neural_hive.connectors.publisher import Publisher
 from neural_hive.sdk.breaker import Breaker
@@ -52,6 +53,7 @@ class AgentConfig(msgspec.Struct, frozen=True):
     capacity: int = 1  # tickets at once
     requested_by: str = ""  # who starts it; empty: the agent itself
     heartbeat_every_s: float = HEARTBEAT_EVERY_MS / 1_000
+    webhook_url: str = ""  # where it wants to be called about its tickets; no secret: it stands in the log
 
     def __post_init__(self) -> None:
         for name in (self.agent_id, *self.capabilities):
@@ -67,6 +69,8 @@ class AgentConfig(msgspec.Struct, frozen=True):
             raise BadAgent(f"{len(self.capabilities)} capabilities are more than {CAPABILITIES_MAX}")
         if not 1 <= self.capacity <= CAPACITY_MAX:
             raise BadAgent(f"capacity must be 1 to {CAPACITY_MAX:,}, not {self.capacity}")
+        if wrong := webhook_problem(self.webhook_url):
+            raise BadAgent(wrong)
 
 
 class AgentTelemetry(msgspec.Struct, frozen=True):
@@ -167,6 +171,7 @@ class AgentClient:
             "task_types": list(config.task_types),
             "capacity": self._capacity,
             "requested_by": self._who,
+            "webhook_url": config.webhook_url,
         }
 
     def _beat(self) -> None:

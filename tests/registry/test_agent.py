@@ -59,6 +59,9 @@ def test_an_agent_registers_once() -> None:
 
 def test_what_it_can_do_may_change() -> None:
     given(AGENT, REGISTERED).when(register(1, capacity=8)).then_types(AgentRegistered)
+    called = given(AGENT, REGISTERED).when(register(1, webhook_url="https://h/x"))
+    called.then_types(AgentRegistered)
+    assert called.state.profile.webhook_url == "https://h/x"
     told = given(AGENT, REGISTERED).when(beat(40, success_rate=0.5), register(41, capacity=8))
     assert told.state.telemetry.success_rate == 0.5, "who can do more now does it no worse or better"
     gone = given(AGENT, REGISTERED).when(beat(40, success_rate=0.5), Deregister("", ""), register(41))
@@ -78,6 +81,7 @@ def test_registering_again_is_a_sign_of_life() -> None:
         ({"capacity": 10_001}, "capacity"),
         ({"capabilities": ("a b",)}, "capability"),
         ({"capabilities": ("a",) * 65}, "64 capabilities"),
+        ({"webhook_url": "ftp://h"}, "webhook_url"),
     ],
 )
 def test_what_makes_no_sense_is_refused(changes: dict[str, object], reason: str) -> None:

@@ -60,7 +60,9 @@ def test_heartbeats_go_out_by_themselves_and_survive_a_fault(
             raise ZeroDivisionError("a fault of the agent's own code")
         return AgentTelemetry(load=load)
 
-    config = AgentConfig("a", capabilities=("python",), heartbeat_every_s=0.1, requested_by="ann")
+    config = AgentConfig(
+        "a", capabilities=("python",), heartbeat_every_s=0.1, requested_by="ann", webhook_url="http://h"
+    )
     with (
         pytest.raises(KeyError),
         AgentClient(config, {"bootstrap.servers": kafka.bootstrap}, telemetry) as client,
@@ -72,7 +74,7 @@ def test_heartbeats_go_out_by_themselves_and_survive_a_fault(
     told = messages(kafka, topic)
     kinds = [kind for kind, _ in told]
     assert (kinds[0], kinds[-1]) == ("RegisterAgent", "DeregisterAgent")
-    assert told[0][1]["capabilities"] == ["python"]
+    assert (told[0][1]["capabilities"], told[0][1]["webhook_url"]) == (["python"], "http://h")
     assert (told[-1][1]["reason"], told[-1][1]["requested_by"]) == ("ended by KeyError", "ann")
     assert [payload["load"] for kind, payload in told if kind == "Heartbeat"][:2] == [0.25, 0.75]
     assert kinds.count("RegisterAgent") >= 2, "after the fault it registers again"
