@@ -82,6 +82,7 @@ class Partition:
             for event in aggregate.events
         }
         self._log: PartitionLog | None = None
+        self._is_noted = False  # whether the log knows which inputs were begun
         self._is_told = False  # whether those who follow know that it is open
         self._store: Store | None = None
         self._ends: tuple[int, dict[str, int]] | None = None  # when asked (µs), end of each input then
@@ -185,22 +186,35 @@ class Partition:
         """
         found = self.log.committed(self._inputs)
         missing = [topic for topic, offset in found.items() if offset < 0]
-        if missing and self.position.sequence > 0 and self._was_read(missing, whole):
+        if missing and (lost := self._read_before(missing, whole)):
             raise BrokenLog(
-                f"{self.name} has events but no committed offset for {', '.join(missing)}: the group's offsets "
-                "expired or were deleted, and starting over would process everything again. Set the group's offset "
-                "by hand (kafka-consumer-groups.sh --reset-offsets) to the record after the last one processed"
+                f"{self.name} has read {', '.join(lost)} before, and has no committed offset for it: the group's "
+                "offsets expired or were deleted, and starting over would process everything again. Set the group's "
+                "offset by hand (kafka-consumer-groups.sh --reset-offsets) to the record after the last one processed"
             )
         if missing:
-            self.next = found | {topic: self.log.range(topic)[0] for topic in missing}
-            self.log.commit([], self.next)
-        self.next = found | {topic: self.next[topic] for topic in missing}
+            begin = {topic: self.log.range(topic)[0] for topic in missing}
+            log.info("inputs begin", partition=self.name, offsets=begin)
+            found |= begin
+            self.log.commit([], found)
+        self.next = found
+        if not self._is_noted:
+            if unnoted := set(self._inputs) - self.log.begun(self._inputs):
+                self.log.note_begun(unnoted)
+            self._is_noted = True
 
-    def _was_read(self, missing: list[str], whole: WholeLog) -> bool:
-        """Whether inputs without a committed offset were read before. A newer build may have inputs that are new."""
-        if len(missing) == len(self._inputs):
-            return True  # a group's offsets expire together
-        return not causes(whole, self.place.topic_ids).isdisjoint(missing)
+    def _read_before(self, missing: list[str], whole: WholeLog) -> list[str]:
+        """Which inputs without a committed offset were read before. A newer build may have inputs that are new.
+
+        That an input was begun is noted when it is; if that is gone too, or a build from before was here, events may
+        still name the input as their cause.
+        """
+        begun = self.log.begun(missing)
+        if self.position.sequence > 0 and not begun.issuperset(missing):
+            if len(missing) == len(self._inputs):
+                return missing  # a group's offsets expire together
+            begun |= causes(whole, self.place.topic_ids)
+        return [topic for topic in missing if topic in begun]
 
     def close(self) -> None:
         """Lets go of state and producer. What was not committed is gone; the log has the rest."""

@@ -5,6 +5,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from typing import Any, Final, Protocol
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -17,6 +18,9 @@ CALL_TIMEOUT_S: Final = 30.0
 OFFSETS_TIMEOUT_S: Final = 5.0
 ABANDONED_MAX: Final = 5  # producers that never came back from a call; above it the process starts anew
 TRANSACTION_TIMEOUT_MS: Final = 10_000
+BEGUN_SUFFIX: Final = (
+    ".begun"  # the group that knows which inputs a group has begun to read, and has no members
+)
 _SILENT: Final = {
     "log_level": 2
 }  # of syslog's levels: what goes wrong comes as an exception, and is logged once
@@ -44,6 +48,14 @@ class PartitionLog(Protocol):
 
     def committed(self, topics: Iterable[str]) -> dict[str, int]:
         """The committed input offsets; −1 where there is none."""
+        ...
+
+    def begun(self, topics: Iterable[str]) -> set[str]:
+        """Those of these inputs that this partition has begun to read, as `note_begun` says."""
+        ...
+
+    def note_begun(self, topics: Iterable[str]) -> None:
+        """Notes it apart from the offsets, and to outlive them."""
         ...
 
     def commit(self, outputs: list[Output], offsets: Mapping[str, int]) -> dict[str, int]:
@@ -85,6 +97,7 @@ class KafkaPartitionLog:
             "group.id": group,
             "isolation.level": "read_uncommitted",
         }
+        self._begun_settings = {**self._group_settings, "group.id": f"{group}{BEGUN_SUFFIX}"}
         self._ask_anew()
         self._producer: Producer | None = None
         self._abandoned = 0
@@ -135,6 +148,29 @@ class KafkaPartitionLog:
             self._ask_anew()
             raise self._explained(error) from error
 
+    def begun(self, topics: Iterable[str]) -> set[str]:
+        """See PartitionLog.begun."""
+        asked = [TopicPartition(topic, self.partition) for topic in topics]
+        try:
+            with closing(Consumer(self._begun_settings)) as group:
+                return {tp.topic for tp in group.committed(asked, CALL_TIMEOUT_S) if tp.offset >= 0}
+        except KafkaException as error:
+            raise self._explained(error) from error
+
+    def note_begun(self, topics: Iterable[str]) -> None:
+        """See PartitionLog.note_begun. A group of that name has an offset for each of them: Kafka drops it with the
+        topic, as it must, and not with the group that reads."""
+        producer = self._producer
+        assert producer is not None, "take_over comes first"
+        try:
+            with closing(Consumer(self._begun_settings)) as group:
+                producer.begin_transaction()
+                tps = [TopicPartition(topic, self.partition, 0) for topic in topics]
+                self._send_offsets(producer, tps, group)
+                producer.commit_transaction(CALL_TIMEOUT_S)
+        except KafkaException as error:
+            raise self._explained(error) from error
+
     def range(self, topic: str) -> tuple[int, int]:
         """See PartitionLog.range."""
         try:
@@ -167,7 +203,7 @@ class KafkaPartitionLog:
                 watch = delivered if last.get(output.topic) is output else None
                 _produce(producer, output, watch)
             tps = [TopicPartition(topic, self.partition, offset) for topic, offset in offsets.items()]
-            self._send_offsets(producer, tps)
+            self._send_offsets(producer, tps, self._group)
             producer.commit_transaction(CALL_TIMEOUT_S)
         except KafkaException as error:
             raise self._explained(error) from error
@@ -191,19 +227,18 @@ class KafkaPartitionLog:
             raise Indefinite("the broker did not say what time it is")
         return told[0]
 
-    def _send_offsets(self, producer: Producer, tps: list[TopicPartition]) -> None:
-        """Adds the input offsets to the transaction. Raises Indefinite: no answer in time.
+    def _send_offsets(self, producer: Producer, tps: list[TopicPartition], group: Consumer) -> None:
+        """Adds a group's offsets to the transaction. Raises Indefinite: no answer in time.
 
         When the broker was killed, librdkafka may wait for ever and forget its own time-out (confluentinc/librdkafka
         5456), so the call has a thread of its own, which can be left behind: the next producer fences this one.
         """
         failed: list[BaseException] = []
+        metadata = group.consumer_group_metadata()
 
         def send() -> None:
             try:
-                producer.send_offsets_to_transaction(
-                    tps, self._group.consumer_group_metadata(), OFFSETS_TIMEOUT_S
-                )
+                producer.send_offsets_to_transaction(tps, metadata, OFFSETS_TIMEOUT_S)
             except BaseException as error:
                 failed.append(error)
 

@@ -34,6 +34,7 @@ class MemoryLog:
         self.topics: dict[str, list[Record]] = {}
         self.ends: dict[str, int] = {}
         self.offsets: dict[str, int] = {}
+        self.noted: set[str] = set()
         self.now = NOW
 
     def take_over(self) -> None:
@@ -42,6 +43,14 @@ class MemoryLog:
     def committed(self, topics: Iterable[str]) -> dict[str, int]:
         """See PartitionLog."""
         return {topic: self.offsets.get(topic, -1) for topic in topics}
+
+    def begun(self, topics: Iterable[str]) -> set[str]:
+        """See PartitionLog."""
+        return self.noted.intersection(topics)
+
+    def note_begun(self, topics: Iterable[str]) -> None:
+        """See PartitionLog."""
+        self.noted.update(topics)
 
     def range(self, topic: str) -> tuple[int, int]:
         """See PartitionLog."""

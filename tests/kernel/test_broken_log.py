@@ -115,13 +115,41 @@ def test_a_foreign_event_in_the_log(make_toy: ToyFactory) -> None:
 
 def test_offsets_that_are_gone(make_toy: ToyFactory) -> None:
     toy = _filled(make_toy)
+    _delete_group(toy, toy.system.name)
+    _stops(toy, "no committed offset")
+
+
+def test_a_routers_offsets_that_are_gone(make_toy: ToyFactory) -> None:
+    toy = make_toy(1, results_partitions=2)
+    toy.start()
+    toy.add(100)
+    toy.wait_until_done()
+    toy.stop()
+    _delete_group(toy, f"{toy.system.name}.router.{toy.results}")
+    _stops(toy, f"has read {toy.results} before, and has no committed offset")
+
+
+def _delete_group(toy: Toy, group: str) -> None:
     admin = AdminClient(toy.config)
     for _ in range(100):  # the group must be empty first: its member left without a word
         try:
-            admin.delete_consumer_groups([toy.system.name])[toy.system.name].result(30)
-            break
+            admin.delete_consumer_groups([group])[group].result(30)
+            return
         except Exception as error:
             if "NON_EMPTY" not in str(error):
                 raise
             subprocess.run(["sleep", "0.2"], check=True)
-    _stops(toy, "no committed offset")
+
+
+def test_an_input_made_anew_begins_anew(make_toy: ToyFactory) -> None:
+    """Kafka forgets with a topic that it was ever read."""
+    toy = _filled(make_toy)
+    admin, topic = AdminClient(toy.config), f"toy.repartition{toy.suffix}"
+    admin.delete_topics([topic])[topic].result(30)
+    _create_again(admin, topic)
+    toy.start()
+    toy.add(50)
+    toy.wait_until_done()
+    toy.stop()
+    assert toy.check()["CounterRaised"] == 150
+    assert f"'{topic}': 0" in (toy.folder / "worker-1.log").read_text()

@@ -11,7 +11,7 @@ from enum import Enum
 import msgspec
 
 from neural_hive.connectors.kafka_log import Record, StalledLog
-from neural_hive.streams.kernel.partition_log import Fenced, Indefinite
+from neural_hive.streams.kernel.partition_log import BEGUN_SUFFIX, Fenced, Indefinite
 from neural_hive.streams.kernel.transport import Batch, Fetched
 from neural_hive.streams.kernel.unit import Output
 
@@ -164,6 +164,16 @@ class SimulatedLog:
         groups = self._broker.groups
         return {topic: groups.get((self._group, topic, self.partition), -1) for topic in topics}
 
+    def begun(self, topics: Iterable[str]) -> set[str]:
+        """See PartitionLog.begun."""
+        self._reached("begun inputs")
+        groups = self._broker.groups
+        return {topic for topic in topics if (self._group + BEGUN_SUFFIX, topic, self.partition) in groups}
+
+    def note_begun(self, topics: Iterable[str]) -> None:
+        """See PartitionLog.note_begun."""
+        self._transact([], dict.fromkeys(topics, 0), self._group + BEGUN_SUFFIX)
+
     def range(self, topic: str) -> tuple[int, int]:
         """See PartitionLog.range."""
         self._reached("range")
@@ -183,6 +193,9 @@ class SimulatedLog:
 
     def commit(self, outputs: list[Output], offsets: Mapping[str, int]) -> dict[str, int]:
         """See PartitionLog.commit."""
+        return self._transact(outputs, offsets, self._group)
+
+    def _transact(self, outputs: list[Output], offsets: Mapping[str, int], group: str) -> dict[str, int]:
         broker = self._broker
         self._check_owner()
         if self._id in broker.open:  # the coordinator still writes the markers of the one before
@@ -198,7 +211,7 @@ class SimulatedLog:
                 landed[output.topic] = offset
         self._reached("produced")
         self._check_owner()
-        transaction.offsets = {(self._group, topic, self.partition): at for topic, at in offsets.items()}
+        transaction.offsets = {(group, topic, self.partition): at for topic, at in offsets.items()}
         self._reached("offsets sent")
         self._check_owner()
         transaction.fate = Fate.DECIDED
