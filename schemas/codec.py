@@ -22,6 +22,7 @@ from neural_hive.schemas.catalogue import (
     without_logical_types,
 )
 from neural_hive.schemas.envelope import NAMESPACE, Envelope, Header
+from neural_hive.schemas.envelope_reader import EnvelopeReader
 from neural_hive.schemas.shape import full_name
 from neural_hive.schemas.strict import NotADatum, Program, check, compiled
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, TOPICS
@@ -229,6 +230,9 @@ class _Reader(msgspec.Struct, frozen=True):
     head_type: type[Envelope] | type[Header]
     head_name: str
     bytes_max: int
+    envelopes: EnvelopeReader | None  # of events
+    payload_program: Program
+    payload_parsed: Any
 
 
 @cache
@@ -238,7 +242,17 @@ def _reader(number: int) -> _Reader:
     head: tuple[type[Envelope] | type[Header], str] = (
         (Envelope, "envelope") if row.kind == "event" else (Header, "header")
     )
-    return _Reader(row, compiled(schema), parsed(number), *head, _bytes_max(row))
+    first, payload = (field["type"] for field in schema["fields"])
+    return _Reader(
+        row,
+        compiled(schema),
+        parsed(number),
+        *head,
+        _bytes_max(row),
+        EnvelopeReader(first, FRAME_BYTES) if row.kind == "event" else None,
+        compiled(payload),
+        parsed_payload(number),
+    )
 
 
 def decode(value: bytes, kind: RecordKind) -> Decoded:
@@ -253,11 +267,16 @@ def decode(value: bytes, kind: RecordKind) -> Decoded:
         raise BadRecord(f"{row.name} is of kind {row.kind}, expected kind: {kind}")
     if len(value) > reader.bytes_max:
         raise BadRecord(_too_large(row.name, len(value), reader.bytes_max))
+    if reader.envelopes is not None and (found := reader.envelopes.read(value)):
+        return Decoded(row, found[0], _read_payload(value, found[1], reader))
     record = _read(value, reader)
     try:
-        return Decoded(row, reader.head_type(**record[reader.head_name]), record["payload"])
+        head = reader.head_type(**record[reader.head_name])
     except TypeError as error:
         raise BadRecord(f"{row.name}: {error}") from error
+    if reader.envelopes is not None and isinstance(head, Envelope):
+        reader.envelopes.learn(value, head)
+    return Decoded(row, head, record["payload"])
 
 
 class ForeignReader:
@@ -288,11 +307,22 @@ class ForeignReader:
 
 
 def _read(value: bytes, reader: _Reader, wanted: Any = None) -> dict[str, Any]:
+    return _read_datum(value, FRAME_BYTES, reader.program, reader.parsed, reader, wanted)
+
+
+def _read_payload(value: bytes, start: int, reader: _Reader) -> dict[str, Any]:
+    return _read_datum(value, start, reader.payload_program, reader.payload_parsed, reader)
+
+
+def _read_datum(
+    value: bytes, start: int, program: Program, schema: Any, reader: _Reader, wanted: Any = None
+) -> dict[str, Any]:
+    """The datum from `start` to the end of a value."""
     stream = io.BytesIO(value)
-    stream.seek(FRAME_BYTES)
+    stream.seek(start)
     try:
-        check(reader.program, value, FRAME_BYTES)
-        record: dict[str, Any] = fastavro.schemaless_reader(stream, reader.parsed, wanted)
+        check(program, value, start)
+        record: dict[str, Any] = fastavro.schemaless_reader(stream, schema, wanted)
     except NotADatum as error:
         raise BadRecord(f"{reader.row.name} cannot be read: {error}") from error
     except Exception as error:  # text that is not UTF-8; fastavro does not say what else it may raise

@@ -58,7 +58,7 @@ def _steps(node: Any, named: dict[str, Any]) -> Program:
 def check(program: Program, data: bytes, start: int) -> None:
     """Passes if `data` from `start` to its end is exactly one datum. Raises NotADatum."""
     try:
-        end, _ = _walk(program, data, start, VALUES_MAX)
+        end, _ = walk(program, data, start, VALUES_MAX)
     except IndexError:
         raise NotADatum(f"it ends in mid-value, after {len(data)} bytes") from None
     if missing := end - len(data):
@@ -67,7 +67,7 @@ def check(program: Program, data: bytes, start: int) -> None:
         )
 
 
-def _walk(program: Program, data: bytes, at: int, budget: int) -> tuple[int, int]:
+def walk(program: Program, data: bytes, at: int, budget: int) -> tuple[int, int]:
     """Where the datum ends, and what is left of the budget of values."""
     for code, detail in program:
         if code == _LONG:
@@ -76,7 +76,7 @@ def _walk(program: Program, data: bytes, at: int, budget: int) -> tuple[int, int
                 at += 1
             at += 1
             if at - start > 9:
-                _varint(data, start)
+                varint(data, start)
             continue
         if code == _DOUBLE:
             at += 8
@@ -88,7 +88,7 @@ def _walk(program: Program, data: bytes, at: int, budget: int) -> tuple[int, int
                 raise NotADatum(f"a boolean that is neither 0 nor 1 before byte {at}")
             continue
         if n > 0x7F:
-            n, at = _varint(data, at - 1)
+            n, at = varint(data, at - 1)
         if code == _TEXT:
             if n & 1:
                 raise NotADatum(f"negative length before byte {at}")
@@ -101,7 +101,7 @@ def _walk(program: Program, data: bytes, at: int, budget: int) -> tuple[int, int
                 raise NotADatum(f"enum symbol {_signed(n)} of {detail} before byte {at}")
         elif code == _OPTIONAL:
             if n == 2:
-                at, budget = _walk(detail, data, at, budget)
+                at, budget = walk(detail, data, at, budget)
             elif n:
                 raise NotADatum(f"union branch {_signed(n)} of 2 before byte {at}")
         else:
@@ -114,20 +114,20 @@ def _blocks(item: Program, data: bytes, at: int, budget: int, n: int) -> tuple[i
     while n:
         count, size = _signed(n), None
         if count < 0:
-            size, at = _varint(data, at)
+            size, at = varint(data, at)
             count, size = -count, _signed(size)
         budget -= count * len(item)
         if budget < 0:
             raise NotADatum(f"more than {VALUES_MAX} values in its arrays and maps")
         start = at
-        at, budget = _walk(item * count, data, at, budget)
+        at, budget = walk(item * count, data, at, budget)
         if size is not None and at - start != size:
             raise NotADatum(f"a block of {at - start} bytes says it has {size}, before byte {at}")
-        n, at = _varint(data, at)
+        n, at = varint(data, at)
     return at, budget
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def varint(data: bytes, at: int) -> tuple[int, int]:
     """The unsigned number at a place, and the place behind it: at most ten bytes and 64 bits."""
     n = shift = 0
     while True:
