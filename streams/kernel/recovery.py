@@ -26,6 +26,7 @@ from neural_hive.streams.kernel.state import Position, TopicPosition, row_key
 from neural_hive.streams.kernel.unit import EVENT_TYPE_HEADER, cause_digest
 
 FOLDED_BEFORE_WRITE = 50_000  # changed keys that recovery keeps in memory
+FOLDED_BYTES_BEFORE_WRITE = 16 << 20  # of the events that changed them, and of rows that were loaded for it
 logger = structlog.get_logger()
 
 
@@ -193,9 +194,10 @@ def _fold_all(
     fold: Fold, events: Iterator[tuple[int, _Event]], stored: Position, accepted_until: int
 ) -> Recovered:
     sequence, topics, last_hash = stored.sequence, dict(stored.topics), b""
-    folded = skipped = 0
+    folded = skipped = folded_bytes = 0
     for number, event in events:
-        digest = sha256(event.record.value or b"").digest()
+        value = event.record.value or b""
+        digest = sha256(value).digest()
         if number == sequence and digest == last_hash:
             skipped += 1
         else:
@@ -208,10 +210,13 @@ def _fold_all(
             _fold_one(fold, event, digest, accepted)
             sequence, last_hash = number, digest
             folded += 1
+            folded_bytes += len(value)
         topic_id = topics[event.record.topic].topic_id
         topics[event.record.topic] = TopicPosition(topic_id, event.record.offset, digest)
-        if fold.changes > FOLDED_BEFORE_WRITE:
+        held_bytes = folded_bytes + fold.loaded_bytes
+        if fold.changes > FOLDED_BEFORE_WRITE or held_bytes > FOLDED_BYTES_BEFORE_WRITE:
             fold.write(Position(stored.state_version, sequence, dict(topics)))
+            folded_bytes = -fold.loaded_bytes
     position = Position(stored.state_version, sequence, topics)
     fold.write(position)
     fold.rescan_timers()
