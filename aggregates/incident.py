@@ -30,6 +30,7 @@ class Kind(StrEnum):
     DEADLINE_PASSED = "DEADLINE_PASSED"
     NOT_UNDONE = "NOT_UNDONE"  # one for each ticket
     AGENTS_BUSY = "AGENTS_BUSY"
+    AGENT_LOST = "AGENT_LOST"  # one for each agent
 
 
 class Severity(StrEnum):
@@ -66,7 +67,7 @@ class OpenIncident(Command, frozen=True):
     summary: str
     ticket_ids: tuple[str, ...]
     opened_at: int
-    ticket_id: str = ""  # the only one that it is about
+    about: str = ""  # the ticket or agent, where there is one incident for each
 
 
 class ResolveIncident(Command, frozen=True):
@@ -110,9 +111,9 @@ class Incident(msgspec.Struct, frozen=True):
     is_open: bool
 
 
-def incident_id_of(workflow_id: str, kind: Kind, ticket_id: str = "") -> str:
-    """The id of a workflow's incident of one kind, or of that of one of its tickets."""
-    return derived_id(workflow_id, kind, ticket_id) if ticket_id else derived_id(workflow_id, kind)
+def incident_id_of(workflow_id: str, kind: Kind, about: str = "") -> str:
+    """The id of a workflow's incident of one kind, or of that about one of its tickets or agents."""
+    return derived_id(workflow_id, kind, about) if about else derived_id(workflow_id, kind)
 
 
 def severity_of(risk_band: RiskBand, priority: Priority) -> Severity:
@@ -138,7 +139,7 @@ def decide(incident: Incident | None, command: IncidentCommand) -> list[Incident
 
 def _opened(command: OpenIncident) -> IncidentOpened:
     return IncidentOpened(
-        incident_id_of(command.workflow_id, command.kind, command.ticket_id),
+        incident_id_of(command.workflow_id, command.kind, command.about),
         command.workflow_id,
         command.kind,
         command.severity,

@@ -7,7 +7,7 @@ granted, denied or withdrawn; what is granted ends once, by its return or with i
     REQUESTED → DENIED | WITHDRAWN
 
 An attempt whose request has ended may ask again. How many are held and wait is counted for each agent
-(`held_key`, `waiting_key`), and who waits stands in the agent's queue.
+(`held_key`, `waiting_key`); who waits stands in the agent's queue, and who holds a slot in another one.
 """
 
 from collections.abc import Iterator, Mapping
@@ -207,8 +207,13 @@ def slot_id_of(agent_id: str, ticket_id: str, attempt: int) -> str:
 
 
 def held_key(agent_id: str) -> str:
-    """The counter of an agent's slots that are held."""
+    """The counter of an agent's slots that are held, and the name of the queue of those who hold them."""
     return f"held:{agent_id}"
+
+
+def held_place(workflow_id: str) -> str:
+    """Where the attempts of a workflow stand among those that hold slots: together."""
+    return derived_id(workflow_id)
 
 
 def waiting_key(agent_id: str) -> str:
@@ -338,8 +343,15 @@ def counters(event: SlotEvent, before: Slot | None, after: Slot) -> Iterator[tup
 
 
 def queues(slot: Slot) -> Mapping[str, str]:
-    """Who waits stands in the queue of its agent."""
-    return {waiting_key(slot.attempt.agent_id): f"{slot.place:020d}"} if _waits(slot) else {}
+    """Who waits stands in the queue of its agent, and who holds a slot among those that do."""
+    of = slot.attempt
+    match slot.status:
+        case Status.REQUESTED:
+            return {waiting_key(of.agent_id): f"{slot.place:020d}"}
+        case Status.GRANTED:
+            return {held_key(of.agent_id): held_place(of.workflow_id)}
+        case _:
+            return {}
 
 
 SLOT = Aggregate("slot", "registry.slots", Slot, members(SlotEvent), decide, evolve, timers, counters, queues)

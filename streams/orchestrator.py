@@ -3,6 +3,7 @@
     plans.consensus          → a workflow and its tickets; those that depend on nothing wait for agents
     whatever moves a ticket  → for those that wait agents are chosen, and asked for slots → registry.commands
     registry.answers         → who got a slot is dispatched; who got none waits for another choice
+                             → an agent with attempts is not heard any more: an incident
     execution.results        → a ticket ends, its slot is given back; what waited for it alone waits for an agent, or is
                                cancelled if it failed
                              → the last one has ended and some failed: the completed ones are undone, last first
@@ -74,6 +75,7 @@ from neural_hive.streams.orchestrator_course import (
 )
 from neural_hive.streams.orchestrator_dispatch import do_without, give_up_place, use_slots
 from neural_hive.streams.orchestrator_flow import USUAL_LIMITS, Flow, Limits
+from neural_hive.streams.orchestrator_losses import note_lost, note_settled
 from neural_hive.streams.orchestrator_messages import (
     AdjustQos,
     CancelWorkflow,
@@ -84,7 +86,13 @@ from neural_hive.streams.orchestrator_messages import (
     ResumeWorkflow,
     RetryTicket,
 )
-from neural_hive.streams.registry_messages import ANSWERS, SlotsDenied, SlotsGranted
+from neural_hive.streams.registry_messages import (
+    ANSWERS,
+    AttemptsLost,
+    AttemptsSettled,
+    SlotsDenied,
+    SlotsGranted,
+)
 
 DEADLINE_PASSED = "the deadline of the workflow has passed"
 M = TypeVar("M")
@@ -136,6 +144,14 @@ def build(limits: Limits = USUAL_LIMITS) -> System:
     @on(ANSWERS, SlotsDenied)
     def choose_again(flow: Flow, denied: SlotsDenied) -> None:
         do_without(flow, denied)
+
+    @on(ANSWERS, AttemptsLost)
+    def lose(flow: Flow, lost: AttemptsLost) -> None:
+        note_lost(flow, lost)
+
+    @on(ANSWERS, AttemptsSettled)
+    def find_again(flow: Flow, settled: AttemptsSettled) -> None:
+        note_settled(flow, settled)
 
     @on("execution.results", ReportStart)
     def record_start(flow: Flow, report: ReportStart) -> None:

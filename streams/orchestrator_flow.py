@@ -106,20 +106,22 @@ class Flow:
         if events and before is not None:
             after = self.workflow(workflow_id)
             if before.stranded_since and not after.stranded_since:
-                self._resolve(after, Kind.NO_AGENT, "no ticket lacks an agent")
+                self.resolve(workflow_id, Kind.NO_AGENT, "no ticket lacks an agent")
             if before.idle_since and before.idle_since != after.idle_since:
-                self._resolve(after, Kind.AGENTS_BUSY, "none waits, or one was given to an agent")
+                self.resolve(workflow_id, Kind.AGENTS_BUSY, "none waits, or one was given to an agent")
         return events
-
-    def _resolve(self, workflow: Workflow, kind: Kind, why: str) -> None:
-        resolve = ResolveIncident(f"{why}; the workflow is {workflow.status}", self.now)
-        self.unit.execute(INCIDENT, incident_id_of(workflow.workflow_id, kind), resolve)
 
     def open_incident(self, incident: OpenIncident) -> None:
         """Says that somebody should look at a workflow."""
         self.unit.turn_to(incident.workflow_id)
-        incident_id = incident_id_of(incident.workflow_id, incident.kind, incident.ticket_id)
+        incident_id = incident_id_of(incident.workflow_id, incident.kind, incident.about)
         self.unit.execute(INCIDENT, incident_id, incident)
+
+    def resolve(self, workflow_id: str, kind: Kind, why: str, about: str = "") -> None:
+        """Says that an incident, if there is one, is over."""
+        self.unit.turn_to(workflow_id)
+        resolve = ResolveIncident(f"{why}; the workflow is {self.workflow(workflow_id).status}", self.now)
+        self.unit.execute(INCIDENT, incident_id_of(workflow_id, kind, about), resolve)
 
     def _compare(self, before: Ticket, after: Ticket, events: Sequence[Event], denied: bool) -> None:
         workflow_id = after.created.workflow_id

@@ -5,17 +5,18 @@ outcomes leave trails that evaporate.
                        → ReserveSlots, ReleaseSlots                → registry.slots, registry.answers
                        → ReinforceTrail, and outcomes of releases  → pheromones.signals
     timer "silence"    → degraded, unhealthy, removed              → registry.agents
+    an agent is lost   → who has attempts there is told            → registry.answers
     timer "lease"      → a slot that nobody gave back is free      → registry.slots, registry.answers
 
 All that concerns one agent, its slots and trails included, stands in one partition.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 from neural_hive.aggregates.agent import (
     AGENT,
     USUAL_SILENCE,
+    AgentCommand,
     AgentSeen,
     Beat,
     Deregister,
@@ -25,11 +26,11 @@ from neural_hive.aggregates.agent import (
     Silence,
     Telemetry,
 )
-from neural_hive.aggregates.aggregate import Event
 from neural_hive.aggregates.pheromone import TRAIL, Reinforce, trail_id_of
 from neural_hive.aggregates.slot import LEASE_TIMER, SLOT
 from neural_hive.streams import registry_slots
 from neural_hive.streams.kernel.system import System, Unit
+from neural_hive.streams.registry_losses import note_agent
 from neural_hive.streams.registry_messages import (
     COMMANDS,
     DeregisterAgent,
@@ -59,19 +60,19 @@ def build(silence: Silence = USUAL_SILENCE) -> System:
             message.webhook_url,
         )
         command = Register(message.agent_id, profile, message.requested_by, unit.now, silence)
-        _settle(unit, message.agent_id, unit.execute(AGENT, message.agent_id, command))
+        _change(unit, message.agent_id, command)
 
     @registry.on(COMMANDS, Heartbeat, route="agent_id")
     def beat(unit: Unit, message: Heartbeat) -> None:
         told = Telemetry(message.success_rate, message.load, message.latency_ms)
-        _settle(unit, message.agent_id, unit.execute(AGENT, message.agent_id, Beat(told, unit.now)))
+        _change(unit, message.agent_id, Beat(told, unit.now))
         way_s = (unit.now - unit.sent_at) / 1_000_000
         unit.measure(HEARTBEAT, message.agent_id, min(max(way_s, 0.0), _WAY_S_MAX))
 
     @registry.on(COMMANDS, DeregisterAgent, route="agent_id")
     def deregister(unit: Unit, message: DeregisterAgent) -> None:
         command = Deregister(message.reason, message.requested_by)
-        _settle(unit, message.agent_id, unit.execute(AGENT, message.agent_id, command))
+        _change(unit, message.agent_id, command)
 
     @registry.on(COMMANDS, ReserveSlots, route="agent_id")
     def reserve(unit: Unit, message: ReserveSlots) -> None:
@@ -89,7 +90,7 @@ def build(silence: Silence = USUAL_SILENCE) -> System:
     @registry.on_timer(AGENT, "silence")
     def notice(unit: Unit, agent_id: str) -> None:
         agent = unit.load(AGENT, agent_id)
-        _settle(unit, agent_id, unit.execute(AGENT, agent_id, NoticeSilence(unit.now)))
+        _change(unit, agent_id, NoticeSilence(unit.now))
         if agent is not None:
             unit.measure(HEALTH_CHECK, agent_id, (unit.now - agent.seen_at) / 1_000_000)
 
@@ -100,7 +101,10 @@ def build(silence: Silence = USUAL_SILENCE) -> System:
     return registry
 
 
-def _settle(unit: Unit, agent_id: str, events: Sequence[Event]) -> None:
-    """Signs of life are many, and change nothing for those who wait."""
+def _change(unit: Unit, agent_id: str, command: AgentCommand) -> None:
+    """Decides about an agent. Signs of life are many, and change nothing for those who wait."""
+    before = unit.load(AGENT, agent_id)
+    events = unit.execute(AGENT, agent_id, command)
     if not all(isinstance(event, AgentSeen) for event in events):
         registry_slots.settle(unit, agent_id)
+        note_agent(unit, before, unit.load(AGENT, agent_id))

@@ -99,6 +99,23 @@ class SlotsGranted(msgspec.Struct, frozen=True):
     slots: tuple[SlotRef, ...]
 
 
+class AttemptsLost(msgspec.Struct, frozen=True):
+    """An agent that has attempts of a workflow is silent or has left: nobody can tell how they go on."""
+
+    agent_id: str
+    workflow_id: str
+    slots: tuple[SlotRef, ...]
+    reason: str
+
+
+class AttemptsSettled(msgspec.Struct, frozen=True):
+    """A lost agent is heard again, or has no attempt of the workflow any more."""
+
+    agent_id: str
+    workflow_id: str
+    reason: str
+
+
 class SlotsDenied(msgspec.Struct, frozen=True):
     """The registry gives no slots of an agent to attempts; they may ask elsewhere, or again later."""
 

@@ -31,6 +31,7 @@ from neural_hive.aggregates.slot import (
     waiting_key,
 )
 from neural_hive.streams.kernel.system import Unit
+from neural_hive.streams.registry_losses import note_given_back
 from neural_hive.streams.registry_messages import (
     ANSWERS,
     ReleaseSlots,
@@ -97,14 +98,19 @@ def release(unit: Unit, message: ReleaseSlots) -> None:
     """
     agent_id = message.agent_id
     _check(agent_id, len(message.releases))
+    returned = False
     for given in message.releases:
         if given.outcome is SlotOutcome.UNKNOWN:
             raise Rejected("outcome holds one that this build does not know")
         slot_id = slot_id_of(agent_id, given.ticket_id, given.attempt)
         events = unit.execute(SLOT, slot_id, ReturnSlot(given.outcome, given.domain, unit.now))
-        if given.domain and given.outcome in TRIED and any(isinstance(e, SlotReturned) for e in events):
+        is_returned = any(isinstance(e, SlotReturned) for e in events)
+        returned = returned or is_returned
+        if given.domain and given.outcome in TRIED and is_returned:
             success = given.outcome is SlotOutcome.COMPLETED
             _reinforce(unit, agent_id, given.domain, success)
+    if returned:
+        note_given_back(unit, agent_id, message.workflow_id)
     settle(unit, agent_id)
 
 
@@ -119,6 +125,7 @@ def end_lease(unit: Unit, slot_id: str) -> None:
     answers = Answers()
     answers.note(unit.execute(SLOT, slot_id, EndLease(unit.now)))
     answers.send(unit, slot.attempt.agent_id)
+    note_given_back(unit, slot.attempt.agent_id, slot.attempt.workflow_id)
     settle(unit, slot.attempt.agent_id)
 
 

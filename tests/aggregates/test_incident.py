@@ -50,7 +50,7 @@ def test_each_kind_has_an_incident_of_its_own() -> None:
 def test_each_ticket_has_an_incident_of_its_own_if_it_is_about_one() -> None:
     ids = {incident_id_of("d-1", Kind.NOT_UNDONE, ticket_id) for ticket_id in ("", "t-1", "t-2")}
     assert len(ids) == 3
-    about = msgspec.structs.replace(OPEN, kind=Kind.NOT_UNDONE, ticket_id="t-1")
+    about = msgspec.structs.replace(OPEN, kind=Kind.NOT_UNDONE, about="t-1")
     (opened,) = given(INCIDENT).when(about).events
     assert opened.incident_id == incident_id_of("d-1", Kind.NOT_UNDONE, "t-1")
 

@@ -63,7 +63,13 @@ from neural_hive.streams.orchestrator_messages import (
     ResumeWorkflow,
     RetryTicket,
 )
-from neural_hive.streams.registry_messages import SlotRef, SlotsDenied, SlotsGranted
+from neural_hive.streams.registry_messages import (
+    AttemptsLost,
+    AttemptsSettled,
+    SlotRef,
+    SlotsDenied,
+    SlotsGranted,
+)
 from neural_hive.streams.systems import SYSTEMS
 from tests.aggregates.making import AGENT, artifact, decision, task
 from tests.orchestrator.memory_unit import Timer
@@ -732,6 +738,8 @@ def test_messages_come_back_from_the_wire_as_they_were() -> None:
         CompleteTicket("d-1", "t", "no", {"x": "1"}, "ann"),
         SlotsGranted(AGENT, "d-1", (SlotRef("t", 1, 1),)),
         SlotsDenied(AGENT, "d-1", (SlotRef("t", 1, 1),), "no"),
+        AttemptsLost(AGENT, "d-1", (SlotRef("t", 1, 1),), "gone"),
+        AttemptsSettled(AGENT, "d-1", "back"),
     ]
     handled = {name for source in build().inputs.values() for name in source.handlers}
     assert {type(message).__name__ for message in messages} == handled

@@ -21,6 +21,7 @@ from neural_hive.aggregates.slot import (
     SlotRequested,
     SlotReturned,
     SlotWithdrawn,
+    held_place,
     slot_id_of,
 )
 from tests.grammar import given
@@ -120,7 +121,7 @@ def test_what_makes_no_sense_is_refused(changes: dict[str, object], reason: str)
     ("event", "timers", "queues", "moved"),
     [
         (WAITING, {LEASE_TIMER: LEASE}, {"waiting:a": "00000000000000000007"}, {"waiting:a": 1}),
-        (GRANTED, {LEASE_TIMER: LEASE}, {}, {"held:a": 1}),
+        (GRANTED, {LEASE_TIMER: LEASE}, {"held:a": held_place("w")}, {"held:a": 1}),
         (DENIED, {}, {}, {}),
     ],
 )

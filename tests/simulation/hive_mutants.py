@@ -10,7 +10,7 @@ import msgspec
 from neural_hive.aggregates.slot import SlotGranted, SlotOutcome
 from neural_hive.aggregates.ticket import Status, reports, state
 from neural_hive.aggregates.vocabulary import DeliveryMode
-from neural_hive.streams import registry_slots
+from neural_hive.streams import registry, registry_slots
 from neural_hive.streams.orchestrator_flow import Flow
 from neural_hive.streams.registry_slots import Answers
 
@@ -81,6 +81,16 @@ def _lost_and_again() -> Broken:
     return state, "_may_be_repeated", may_be_repeated
 
 
+def _unheard_losses() -> Broken:
+    """Who has work at an agent that falls silent is not told."""
+    return registry, "note_agent", lambda unit, before, after: None
+
+
+def _endless_losses() -> Broken:
+    """Who has nothing more at a lost agent is not told."""
+    return registry_slots, "note_given_back", lambda unit, agent_id, workflow_id: None
+
+
 def _any_report() -> Broken:
     """A report counts whatever attempt and agent it speaks of."""
     return reports, "_stale", lambda ticket, command: "" if ticket.attempt else "never given"
@@ -93,6 +103,8 @@ HIVE_MUTANTS = {
     "requests sent twice": _repeated_requests,
     "AT_MOST_ONCE tried again": _any_retry,
     "EXACTLY_ONCE tried again": _lost_and_again,
+    "losses that nobody hears of": _unheard_losses,
+    "losses that never end": _endless_losses,
     "reports of any attempt": _any_report,
 }
 

@@ -24,7 +24,7 @@ from neural_hive.streams.orchestrator_messages import (
     ResumeWorkflow,
     RetryTicket,
 )
-from tests.simulation import hive_oracle, hive_repeats
+from tests.simulation import hive_losses, hive_oracle, hive_repeats
 from tests.simulation.history import History
 from tests.simulation.hive_agents import Agents
 from tests.simulation.hive_plans import random_plan
@@ -80,9 +80,10 @@ class Hive(Scenario):
         return not any(hive_oracle.is_open(self.world, workflow_id) for workflow_id in self.plans)
 
     def check(self, history: History) -> None:
-        """See hive_oracle, hive_repeats."""
+        """See hive_oracle, hive_repeats, hive_losses."""
         hive_oracle.check(self.world, history)
         hive_repeats.check(history)
+        hive_losses.check(history)
 
     def _resume(self) -> bool:
         """Lets what nothing else would end go on. Whether there was any."""
