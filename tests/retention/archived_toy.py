@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from neural_hive.connectors.kafka_log import Ranges, Record, read_committed
+from neural_hive.connectors.kafka_log import Offsets, Record, read_committed
 from neural_hive.projections.archive_reader import ArchiveReader
 from neural_hive.projections.positions import read_standing
 from neural_hive.replay.everything import Request, Tables, verify_everything
@@ -36,7 +36,7 @@ class ArchivedToy:
         self.inputs = [toy.commands, toy.results, f"toy.repartition{toy.suffix}", toy.blocks]
         self.kinds = dict.fromkeys(toy.event_topics, Kind.EVENT) | dict.fromkeys(self.inputs, Kind.INPUT)
         self.seen: dict[tuple[str, int], list[Record]] = {}
-        self._ranges = Ranges(self.config)
+        self._offsets = Offsets(self.config)
 
     def use_archive(self) -> None:
         """Tells the workers that start from now on where the archive is."""
@@ -47,7 +47,9 @@ class ArchivedToy:
     def archive_all(self) -> None:
         """A projector follows until all that is in the log now is archived, and is told to stop."""
         follower = Follower(self, self._server, self._database)  # type: ignore[arg-type]
-        ends = {(t, p): bounds for t in self.kinds for p, bounds in self._ranges.of(t).items() if bounds[1]}
+        ends = {
+            (t, p): bounds for t in self.kinds for p, bounds in self._offsets.ranges(t).items() if bounds[1]
+        }
         lasts = {place: self._last(*place, *bounds) for place, bounds in ends.items()}
         with follower.running():
             follower.wait(lambda: self._is_archived(follower, lasts), "all is archived")
@@ -69,7 +71,7 @@ class ArchivedToy:
     def note(self) -> None:
         """Remembers all events that Kafka has now, so that the whole log is known when it has them no more."""
         for topic in self.toy.event_topics:
-            for partition, (first, end) in self._ranges.of(topic).items():
+            for partition, (first, end) in self._offsets.ranges(topic).items():
                 seen = self.seen.setdefault((topic, partition), [])
                 seen += [
                     record
@@ -81,13 +83,13 @@ class ArchivedToy:
         """Deletes the first records of topics, as retention does."""
         places = []
         for topic in topics:
-            for partition, (first, end) in self._ranges.of(topic).items():
+            for partition, (first, end) in self._offsets.ranges(topic).items():
                 places.append(TopicPartition(topic, partition, first + int((end - first) * share)))
         admin = AdminClient(self.config)
         for deleted in admin.delete_records(places).values():
             deleted.result(60)
         for place in places:
-            assert self._ranges.of(place.topic)[place.partition][0] == place.offset
+            assert self._offsets.ranges(place.topic)[place.partition][0] == place.offset
 
     def delete_state(self) -> None:
         """RocksDB of all workers is gone."""
