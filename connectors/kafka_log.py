@@ -4,39 +4,29 @@ Recovery and replay read through this one place, so that both see the same recor
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from heapq import merge
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
-from confluent_kafka import (
-    OFFSET_INVALID,
-    Consumer,
-    IsolationLevel,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-Config = Mapping[str, Any]
-Isolation = Literal["read_uncommitted", "read_committed"]
+from neural_hive.connectors.kafka_offsets import (
+    NO_GROUP,
+    Config,
+    Isolation,
+    Offsets,
+    UnreadableLog,
+    begin_offsets,
+    end_offsets,
+)
+
 T = TypeVar("T")
 
 CHUNK_RECORDS: Final = 5_000
 QUEUE_KBYTES: Final = 32 * 1024  # what librdkafka may hold ready for one partition
-CALL_TIMEOUT_S: Final = 30.0
 _POLL_S: Final = 0.02  # a read that finds fewer than a whole chunk waits this long
-_PASSING: Final = (  # a leader is being elected, or has not heard of its topic yet
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-)
-# A question to a leader that was killed is never asked of the next one: librdkafka keeps at it until the time is over,
-# with all of a core. So the first try is short, and the next one is made by a client that asks who leads now.
-_FIRST_TRY_S: Final = 2.0
-_NO_GROUP: Final = "neural-hive.reader"  # confluent-kafka wants a name; nothing is ever joined or committed
 
 
 class StalledLog(RuntimeError):
@@ -57,10 +47,6 @@ class LostLog(RuntimeError):
     def __init__(self, topic: str, partition: int, offset: int, why: str) -> None:
         self.topic, self.partition, self.offset = topic, partition, offset
         super().__init__(f"{topic}:{partition} has no offset {offset}: {why}")
-
-
-class UnreadableLog(RuntimeError):
-    """The broker refused the read (unknown topic, no right, broken record); the text is the broker's."""
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -173,7 +159,7 @@ def _reader_config(config: Config) -> dict[str, Any]:
     return {
         "log_level": 2,  # of syslog's levels: errors come as messages
         **config,
-        "group.id": _NO_GROUP,
+        "group.id": NO_GROUP,
         "isolation.level": "read_committed",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
@@ -207,72 +193,6 @@ def merged(readers: Iterable[Iterable[tuple[int, Any]]]) -> Iterator[tuple[int, 
     return merge(*readers, key=lambda numbered: numbered[0])
 
 
-def end_offsets(
-    config: Config,
-    partitions: Iterable[tuple[str, int]],
-    isolation: Isolation = "read_uncommitted",
-) -> dict[tuple[str, int], int]:
-    """The offset that follows the last record.
-
-    Of all records (read_uncommitted), or of those before the first open transaction (read_committed).
-    """
-    return _offsets(config, partitions, OffsetSpec.latest(), isolation)
-
-
-def begin_offsets(config: Config, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
-    """The first offset that the log still has."""
-    return _offsets(config, partitions, OffsetSpec.earliest(), "read_uncommitted")
-
-
-class Ranges:
-    """What there is of whole topics, asked on one connection: an admin client takes up to 3 s now and then."""
-
-    def __init__(self, config: Config, consumer: Consumer | None = None) -> None:
-        """`consumer`: one that is there already, and reads uncommitted."""
-        self._consumer = consumer or Consumer(
-            {"log_level": 3, **config, "group.id": _NO_GROUP, "isolation.level": "read_uncommitted"}
-        )
-
-    def of(self, topic: str) -> dict[int, tuple[int, int]]:
-        """By partition: the first offset, and the one that follows the last, open transactions included.
-
-        Raises UnreadableLog.
-        """
-        return {partition: self.of_partition(topic, partition) for partition in self._partitions(topic)}
-
-    def _partitions(self, topic: str) -> list[int]:
-        try:
-            known = self._consumer.list_topics(topic, timeout=CALL_TIMEOUT_S).topics[topic]
-        except KafkaException as error:
-            raise UnreadableLog(
-                f"topic {topic} cannot be read: {error.args[0].str()}. Is Kafka running, and is the setting "
-                "kafka_bootstrap right?"
-            ) from error
-        if known.error is not None:
-            raise UnreadableLog(f"{topic}: {known.error.str()}")
-        return sorted(known.partitions)
-
-    def of_partition(self, topic: str, partition: int) -> tuple[int, int]:
-        """The same of one partition. Raises UnreadableLog."""
-        deadline = time.monotonic() + CALL_TIMEOUT_S
-        while True:
-            try:
-                first, end = self._consumer.get_watermark_offsets(
-                    TopicPartition(topic, partition), CALL_TIMEOUT_S
-                )
-                return _told(first), _told(end)
-            except KafkaException as error:
-                reason = error.args[0]
-                if reason.code() not in _PASSING or time.monotonic() > deadline:
-                    raise UnreadableLog(f"{topic}:{partition}: {reason.str()}") from error
-            time.sleep(_POLL_S)
-
-
-def offset_told(answer: Future[ListOffsetsResultInfo], timeout_s: float) -> int:
-    """The offset in a broker's answer to `list_offsets`. Raises KafkaException: there is none, or not yet."""
-    return _told(told(answer, timeout_s).offset)
-
-
 def told(answer: Future[T], timeout_s: float) -> T:
     """What a broker has told an admin client. Raises KafkaException: nothing, or not yet.
 
@@ -289,43 +209,18 @@ def told(answer: Future[T], timeout_s: float) -> T:
     return answer.result()
 
 
-def _told(offset: int) -> int:
-    """librdkafka answers −1001 and no error where it could not ask the leader: it must not pass for an offset.
-
-    As an end it would say that a log was read to its end; as a beginning it would stand for the group's offset.
-    """
-    if offset == OFFSET_INVALID:
-        raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE, "the leader could not be asked"))
-    return offset
-
-
-def _new_admin(config: Config) -> AdminClient:
-    """A client for one question to the broker. Who asks many keeps a `Ranges`: each new client connects anew."""
-    return AdminClient({"log_level": 3, **config})
-
-
-def _offsets(
-    config: Config, partitions: Iterable[tuple[str, int]], spec: OffsetSpec, isolation: Isolation
-) -> dict[tuple[str, int], int]:
-    wanted = {TopicPartition(topic, partition): spec for topic, partition in partitions}
-    if not wanted:
-        return {}
-    level = (
-        IsolationLevel.READ_COMMITTED if isolation == "read_committed" else IsolationLevel.READ_UNCOMMITTED
-    )
-    deadline = time.monotonic() + CALL_TIMEOUT_S
-    admin, try_s = _new_admin(config), _FIRST_TRY_S
-    while True:
-        answers = admin.list_offsets(wanted, isolation_level=level, request_timeout=try_s)
-        found: dict[tuple[str, int], int] = {}
-        try:
-            for asked, answer in answers.items():
-                found[asked.topic, asked.partition] = offset_told(answer, try_s + 1)
-            return found
-        except KafkaException as error:
-            reason = error.args[0]
-            if reason.code() not in (*_PASSING, KafkaError._TIMED_OUT) or time.monotonic() > deadline:
-                raise UnreadableLog(f"{asked.topic}:{asked.partition}: {reason.str()}") from error
-            if reason.code() == KafkaError._TIMED_OUT:
-                admin, try_s = _new_admin(config), try_s * 1.5
-        time.sleep(_POLL_S)
+__all__ = [
+    "CommittedLog",
+    "Config",
+    "Isolation",
+    "LostLog",
+    "Offsets",
+    "Record",
+    "StalledLog",
+    "UnreadableLog",
+    "begin_offsets",
+    "end_offsets",
+    "merged",
+    "read_committed",
+    "told",
+]

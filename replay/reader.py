@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from neural_hive.connectors.kafka_log import CommittedLog, Ranges, Record, UnreadableLog
+from neural_hive.connectors.kafka_log import CommittedLog, Offsets, Record, UnreadableLog
 from neural_hive.replay.report import Part
 
 Range = tuple[int, int]  # first offset, and the one that follows the last
@@ -34,11 +34,11 @@ class KafkaSource:
     def __init__(self, config: Mapping[str, Any], stall_s: float = 30.0) -> None:
         self.config = config
         self._stall_s = stall_s
-        self._ranges = Ranges(config)
+        self._offsets = Offsets(config)
 
     def ranges(self, topic: str) -> dict[int, Range]:
         """See LogSource.ranges; the end includes what open transactions hold: reading waits for them."""
-        return self._ranges.of(topic)
+        return self._offsets.ranges(topic)
 
     def spans(self, topic: str, partition: int, first: int, end: int) -> list[Span]:
         """See LogSource.spans."""

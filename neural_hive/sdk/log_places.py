@@ -2,24 +2,22 @@
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from confluent_kafka import (
     Consumer,
     ConsumerGroupTopicPartitions,
-    IsolationLevel,
     KafkaError,
     KafkaException,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
 
-from neural_hive.connectors.kafka_log import offset_told
+from neural_hive.connectors.kafka_offsets import Offsets, Place, UnreadableLog
 from neural_hive.connectors.publisher import KAFKA_LOG
 from neural_hive.following import unreachable
 
-Place = tuple[str, int]  # topic and partition
 NONE: Final = -1  # no such offset
 _CALL_TIMEOUT_S: Final = 10.0
 _EMPTY_TIMEOUT_S: Final = 1.0
@@ -41,6 +39,7 @@ class LogPlaces:
     def __init__(self, kafka: dict[str, Any]) -> None:
         self._kafka = kafka
         self._admin = AdminClient({**kafka, "log_level": 3}, logger=KAFKA_LOG)
+        self._offsets = Offsets(kafka, timeout_s=_CALL_TIMEOUT_S)
         self._consumer: Consumer | None = None
         self._lock = threading.Lock()
 
@@ -68,11 +67,12 @@ class LogPlaces:
 
     def since(self, places: Iterable[Place], appended_at: int) -> dict[Place, int]:
         """From where records may have been appended at a time (µs) or later; NONE: there are none."""
-        return self._offsets(places, OffsetSpec.for_timestamp(appended_at // 1_000 - _CLOCK_STEP_MS))
+        at_ms = max(appended_at // 1_000 - _CLOCK_STEP_MS, 0)
+        return self._answered(lambda: self._offsets.since(places, at_ms))
 
     def ends(self, places: Iterable[Place]) -> dict[Place, int]:
         """Where partitions end, transactions that are not yet ended in all of them included."""
-        return self._offsets(places, OffsetSpec.latest())
+        return self._answered(lambda: self._offsets.ends(places))
 
     def is_empty(self, place: Place, start: int, end: int) -> bool:
         """Whether no committed record stands from `start` to `end`; markers of transactions are none."""
@@ -92,19 +92,16 @@ class LogPlaces:
 
     def close(self) -> None:
         """Lets the broker go."""
+        self._offsets.close()
         with self._lock:
             if self._consumer is not None:
                 self._consumer.close()
                 self._consumer = None
 
-    def _offsets(self, places: Iterable[Place], wanted: OffsetSpec) -> dict[Place, int]:
-        asked = {TopicPartition(topic, number): wanted for topic, number in places}
+    def _answered(self, ask: Callable[[], dict[Place, int]]) -> dict[Place, int]:
         try:
-            answers = self._admin.list_offsets(
-                asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_CALL_TIMEOUT_S
-            )
-            return {(p.topic, p.partition): offset_told(a, _CALL_TIMEOUT_S + 1) for p, a in answers.items()}
-        except KafkaException as error:
+            return ask()
+        except UnreadableLog as error:
             raise unreachable(self._kafka, error) from error
 
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from neural_hive.connectors.clickhouse import ClickHouseError
+from neural_hive.connectors.kafka_offsets import Place
 from neural_hive.following import DEAD_LETTERS
 from neural_hive.projections.positions import read_standing
 from neural_hive.schemas.topics import partition_of
-from neural_hive.sdk.log_places import LogPlaces, Place
+from neural_hive.sdk.log_places import LogPlaces
 from neural_hive.sdk.sender import PLANS, Token
 from neural_hive.sdk.tables import Reader
 

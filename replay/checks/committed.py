@@ -5,7 +5,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from neural_hive.connectors.kafka_log import CALL_TIMEOUT_S
+from neural_hive.connectors.kafka_offsets import CALL_TIMEOUT_S
 from neural_hive.replay.reader import Range
 from neural_hive.replay.report import Check, Findings
 

@@ -14,13 +14,14 @@ import msgspec
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from neural_hive.connectors.kafka_log import Record, UnreadableLog, begin_offsets, end_offsets
+from neural_hive.connectors.kafka_log import Offsets, Record, UnreadableLog, begin_offsets
 from neural_hive.projections.layout import layout
 from neural_hive.projections.whole_log import ArchiveAway, OpenArchive, WholeLog
 
 V = TypeVar("V")
 POLL_S = 0.1
 PROBE_EVERY_S = 1.0
+PROBE_TIMEOUT_S = 3.0
 CHUNK_RECORDS = 2_000
 log = structlog.get_logger()
 
@@ -137,6 +138,7 @@ class Broadcast(Generic[V]):
         places = [(self._view.topic, partition) for partition in self._partitions]
         positions = dict(self._state[1]) or self._begun(begin_offsets(self._config, places))
         consumer = Consumer(self._settings())
+        ends = Offsets(self._config, "read_committed", timeout_s=PROBE_TIMEOUT_S)
         try:
             consumer.assign([TopicPartition(self._view.topic, p, o) for p, o in positions.items()])
             probed_at = -PROBE_EVERY_S
@@ -146,11 +148,19 @@ class Broadcast(Generic[V]):
                 self._state = (self._state[0], dict(positions))
                 if time.monotonic() - probed_at > PROBE_EVERY_S or self._fresh_at is None:
                     probed_at = time.monotonic()
-                    ends = end_offsets(self._config, places, "read_committed")
-                    if all(positions[p] >= end for (_, p), end in ends.items()):
+                    if self._is_at_end(ends, places, positions):
                         self._fresh_at = probed_at
         finally:
             consumer.close()
+            ends.close()
+
+    def _is_at_end(self, ends: Offsets, places: list[tuple[str, int]], positions: dict[int, int]) -> bool:
+        """Where a leader does not answer the value grows older, and what others send is read all the same."""
+        try:
+            return all(positions[p] >= end for (_, p), end in ends.ends(places).items())
+        except UnreadableLog as error:
+            log.warning("the end of a broadcast is not known", topic=self._view.topic, why=str(error))
+            return False
 
     def _begun(self, begins: Mapping[tuple[str, int], int]) -> dict[int, int]:
         """Takes what the archive has of the time before Kafka's first records; from where Kafka goes on."""

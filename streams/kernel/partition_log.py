@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from neural_hive.connectors.kafka_log import Ranges, Record, UnreadableLog, read_committed
+from neural_hive.connectors.kafka_log import Offsets, Record, UnreadableLog, read_committed
 from neural_hive.streams.kernel.membership import owner_of
 from neural_hive.streams.kernel.unit import Output
 
@@ -91,21 +91,10 @@ class KafkaPartitionLog:
         self._config, self._transactional_id = dict(config), transactional_id
         self._member, self._group_id = member, group
         self.partition, self._stall_s = partition, stall_s
-        self._group_settings = {
-            **_SILENT,
-            **config,
-            "group.id": group,
-            "isolation.level": "read_uncommitted",
-        }
-        self._begun_settings = {**self._group_settings, "group.id": f"{group}{BEGUN_SUFFIX}"}
-        self._ask_anew()
+        self._begun_settings = {**_SILENT, **config, "group.id": f"{group}{BEGUN_SUFFIX}"}
+        self._offsets = Offsets(config, group=group)
         self._producer: Producer | None = None
         self._abandoned = 0
-
-    def _ask_anew(self) -> None:
-        """Another client: one that saw a broker die may call a partition unknown for ever, where others read it."""
-        self._group = Consumer(self._group_settings)
-        self._ranges = Ranges(self._config, self._group)
 
     def take_over(self) -> None:
         """See PartitionLog.take_over."""
@@ -143,9 +132,11 @@ class KafkaPartitionLog:
         """See PartitionLog.committed."""
         asked = [TopicPartition(topic, self.partition) for topic in topics]
         try:
-            return {tp.topic: max(tp.offset, -1) for tp in self._group.committed(asked, CALL_TIMEOUT_S)}
+            return {
+                tp.topic: max(tp.offset, -1) for tp in self._offsets.consumer.committed(asked, CALL_TIMEOUT_S)
+            }
         except KafkaException as error:
-            self._ask_anew()
+            self._offsets.renew()
             raise self._explained(error) from error
 
     def begun(self, topics: Iterable[str]) -> set[str]:
@@ -174,9 +165,8 @@ class KafkaPartitionLog:
     def range(self, topic: str) -> tuple[int, int]:
         """See PartitionLog.range."""
         try:
-            return self._ranges.of_partition(topic, self.partition)
+            return self._offsets.range((topic, self.partition))
         except UnreadableLog as error:
-            self._ask_anew()
             raise Indefinite(str(error)) from error
 
     def read(self, topic: str, first: int, end: int) -> Iterator[Record]:
@@ -203,7 +193,7 @@ class KafkaPartitionLog:
                 watch = delivered if last.get(output.topic) is output else None
                 _produce(producer, output, watch)
             tps = [TopicPartition(topic, self.partition, offset) for topic, offset in offsets.items()]
-            self._send_offsets(producer, tps, self._group)
+            self._send_offsets(producer, tps, self._offsets.consumer)
             producer.commit_transaction(CALL_TIMEOUT_S)
         except KafkaException as error:
             raise self._explained(error) from error

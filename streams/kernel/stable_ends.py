@@ -9,15 +9,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import structlog
-from confluent_kafka import IsolationLevel, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
 from prometheus_client import Gauge
 
-from neural_hive.connectors.kafka_log import offset_told
+from neural_hive.connectors.kafka_offsets import Offsets, Place
 
 LOOK_EVERY_S: Final = 10.0
 ANSWER_TIMEOUT_S: Final = 5.0
-Place = tuple[str, int]  # topic, partition
 
 _UNSTABLE = Gauge(
     "neural_hive_unstable_records",
@@ -28,11 +25,12 @@ log = structlog.get_logger()
 
 
 class StableEnds:
-    """Looks at places again and again, in a thread of its own and with two questions on one connection."""
+    """Looks at places again and again, in a thread and on two connections of its own."""
 
     def __init__(self, name: str, config: Mapping[str, Any], places: Callable[[], Iterable[Place]]) -> None:
-        self._config, self._places = {"log_level": 3, **config}, places
-        self._admin: AdminClient | None = None
+        self._places = places
+        self._stable = Offsets(config, "read_committed", timeout_s=ANSWER_TIMEOUT_S)
+        self._ends = Offsets(config, timeout_s=ANSWER_TIMEOUT_S)
         self._shown: set[Place] = set()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"{name}-stable-ends", daemon=True)
@@ -50,27 +48,16 @@ class StableEnds:
             try:
                 self.look()
             except Exception as error:  # it can tell nothing, and must not end
-                self._admin = None  # the next one asks who leads now
                 log.warning("a look at what is not committed yet failed", why=str(error))
 
     def look(self) -> None:
-        """Sets the gauge of each place, and forgets places that are others' now. Raises KafkaException: no answer."""
+        """Sets the gauge of each place, and forgets places that are others' now. Raises UnreadableLog."""
         places = sorted(self._places())
         # Stable ends first: what comes between the questions is counted, and nothing is less than nothing.
-        stable = self._ends(places, IsolationLevel.READ_COMMITTED)
-        ends = self._ends(places, IsolationLevel.READ_UNCOMMITTED)
+        stable = self._stable.ends(places)
+        ends = self._ends.ends(places)
         for topic, partition in self._shown.difference(places):
             _UNSTABLE.remove(topic, str(partition))
         for place, end in ends.items():
             _UNSTABLE.labels(place[0], str(place[1])).set(end - stable[place])
         self._shown = set(places)
-
-    def _ends(self, places: list[Place], level: IsolationLevel) -> dict[Place, int]:
-        if not places:
-            return {}
-        self._admin = self._admin or AdminClient(self._config)
-        asked = {TopicPartition(*place): OffsetSpec.latest() for place in places}
-        answers = self._admin.list_offsets(asked, isolation_level=level, request_timeout=ANSWER_TIMEOUT_S)
-        return {
-            (at.topic, at.partition): offset_told(told, ANSWER_TIMEOUT_S + 1) for at, told in answers.items()
-        }

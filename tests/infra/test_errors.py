@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from neural_hive import cli
-from neural_hive.connectors import kafka_log, schema_log
+from neural_hive.connectors import kafka_offsets, schema_log
 from neural_hive.connectors.kafka_admin import KafkaUnreachable
-from neural_hive.connectors.kafka_log import Ranges, UnreadableLog
+from neural_hive.connectors.kafka_log import Offsets, UnreadableLog
 from neural_hive.connectors.ports import free_port
 from neural_hive.connectors.schema_registry import RegistryUnusable, register_all
 from neural_hive.explain import explained
@@ -56,13 +56,13 @@ def _is_told(done: subprocess.CompletedProcess[str], code: int, *words: str) -> 
 
 
 def test_brokers_that_are_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (runner, kafka_log, schema_log):
+    for module in (runner, kafka_offsets, schema_log):
         monkeypatch.setattr(module, "CALL_TIMEOUT_S", 0.5)
     config = {"bootstrap.servers": NOBODY, "log_level": 0}
     with pytest.raises(KafkaUnreachable, match=rf"no Kafka broker answers at {NOBODY} .*kafka_bootstrap"):
         cluster_of(config, orchestrator.build())
     with pytest.raises(UnreadableLog, match=r"execution\.tickets cannot be read.*Is Kafka running"):
-        Ranges(config).of("execution.tickets")
+        Offsets(config).ranges("execution.tickets")
     with pytest.raises(Exception) as away:
         schema_log.SchemaLog(config)
     assert "Kafka does not answer" in (explained(away.value) or "")

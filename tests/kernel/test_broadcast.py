@@ -40,7 +40,7 @@ def test_a_long_log_takes_as_long_as_it_takes(kafka: EmbeddedKafka, topic: str) 
 
 
 def test_a_standstill_is_an_error(kafka: EmbeddedKafka, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "end_offsets", lambda *_: {(topic, 0): RECORDS + 1})
+    monkeypatch.setattr(module.Offsets, "ends", lambda *_: {(topic, 0): RECORDS + 1})
     broadcast = Broadcast({"bootstrap.servers": kafka.bootstrap}, View(topic, 0, _slowly), 1)
     try:
         with pytest.raises(TimeoutError, match="was not read to its end, and nothing came for 2 s"):

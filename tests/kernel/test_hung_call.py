@@ -33,7 +33,7 @@ def hung(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The log of a partition whose producer never answers."""
     monkeypatch.setattr(kernel, "OFFSETS_TIMEOUT_S", 0.02)
     log: Any = KafkaPartitionLog({}, "toy", "toy.0", 0, 1.0)
-    log._producer, log._group = HungProducer(), Group()
+    log._producer, log._offsets._consumer = HungProducer(), Group()
     yield log
     log._producer.released.set()
 
