@@ -32,7 +32,7 @@ def note_agent(unit: Unit, before: Agent | None, after: Agent | None) -> None:
         return
     for workflow_id, slots in _held(unit, after.agent_id).items():
         if reason:
-            _tell(unit, AttemptsLost(after.agent_id, workflow_id, slots, reason))
+            _tell(unit, AttemptsLost(after.agent_id, workflow_id, tuple(slots), reason))
         else:
             _tell(unit, AttemptsSettled(after.agent_id, workflow_id, HEARD_AGAIN))
 
@@ -43,13 +43,13 @@ def note_given_back(unit: Unit, agent_id: str, workflow_id: str) -> None:
         _tell(unit, AttemptsSettled(agent_id, workflow_id, NONE_LEFT))
 
 
-def _held(unit: Unit, agent_id: str) -> dict[str, tuple[SlotRef, ...]]:
+def _held(unit: Unit, agent_id: str) -> dict[str, list[SlotRef]]:
     """The attempts that hold slots of an agent, by workflow."""
-    found: dict[str, tuple[SlotRef, ...]] = {}
+    found: dict[str, list[SlotRef]] = {}
     for slot_id in unit.first(held_key(agent_id), CAPACITY_MAX):
         of = _slot(unit, slot_id).attempt
         ref = SlotRef(of.ticket_id, of.attempt, of.allocation)
-        found[of.workflow_id] = (*found.get(of.workflow_id, ()), ref)
+        found.setdefault(of.workflow_id, []).append(ref)
     return found
 
 
