@@ -8,6 +8,7 @@ NEURAL_HIVE_SCHEMAS (as in PATH).
 """
 
 import os
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -95,6 +96,22 @@ def current(name: str) -> Registered:
             f"no schema is registered for {name}; add its .avsc and run python -m neural_hive.schemas.freeze"
         )
     return max(versions, key=lambda row: row.version)
+
+
+def writable(name: str, until: Iterable[int] = ()) -> Registered | None:
+    """The newest version of a record that may be written; None: none may be, yet.
+
+    Each id of `until` stands for the folder that it is registered in: this build reads newer schemas of it, and does
+    not write them. Raises UnknownSchema: there is no such id, or no such record.
+    """
+    limits: dict[Path, int] = {}
+    for number in until:
+        schema_of(number)  # raises UnknownSchema
+        limits[_located()[number][1]] = number
+    newest = current(name)
+    limit = limits.get(_located()[newest.id][1], newest.id)
+    versions = (row for row in registered().values() if row.name == name and row.id <= limit)
+    return max(versions, key=lambda row: row.version, default=None)
 
 
 @cache

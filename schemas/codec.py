@@ -36,6 +36,10 @@ class BadRecord(ValueError):
     """Bytes that are not a record of this system; the text says why."""
 
 
+class HeldBack(RuntimeError):
+    """An event that this build decides and may not write yet: not everybody who folds it knows its schema."""
+
+
 class Decoded(msgspec.Struct, frozen=True):
     """One record, read with the schema that wrote it."""
 
@@ -81,11 +85,21 @@ class EventEncoder:
     them together.
     """
 
-    __slots__ = ("_bytes_max", "_check", "_lead", "_payload_schema", "event_type")
+    __slots__ = ("_bytes_max", "_check", "_lead", "_payload_schema", "event_type", "is_older")
 
-    def __init__(self, event_type: str, aggregate_type: str, logic_version: str, producer: str) -> None:
-        row = current(event_type)
+    def __init__(
+        self,
+        event_type: str,
+        aggregate_type: str,
+        logic_version: str,
+        producer: str,
+        version: Registered | None = None,
+    ) -> None:
+        """`version`: the one that is written; None: the newest."""
+        newest = current(event_type)
+        row = version or newest
         self.event_type = event_type
+        self.is_older = row.id != newest.id  # what is written may say less than what was decided
         self._payload_schema = parsed_payload(row.id)
         payload = schema_of(row.id)["fields"][1]["type"]
         # fastavro checks all that it writes but the range of an int.
@@ -118,7 +132,7 @@ class EventEncoder:
         `aggregate_id`, `occurred_at`, `context` (correlation, causation, trace) and `source` (topic and partition,
         then the offset) are Avro already (see `avro_bytes`, `avro_long`, `event_context` and `event_source`): they are
         shared by many events. `event_id` and `span_id` are ASCII. Raises BadRecord: the payload does not fit its
-        schema, or the event is larger than a topic allows.
+        schema, or the event is larger than a topic allows. HeldBack: it fits only a newer version of the schema.
         """
         out = io.BytesIO()
         try:
@@ -127,6 +141,10 @@ class EventEncoder:
             if self._check is not None:
                 check(self._check, body, 0)
         except Exception as error:
+            if self.is_older and _fits(current(self.event_type), payload):
+                raise HeldBack(
+                    f"{self.event_type} fits only a version that is not written yet: {error}"
+                ) from error
             raise BadRecord(f"{self.event_type} does not fit its schema: {error}") from error
         value = b"".join(
             (
@@ -149,6 +167,14 @@ class EventEncoder:
         if len(value) > self._bytes_max:
             raise BadRecord(_too_large(self.event_type, len(value), self._bytes_max))
         return value
+
+
+def _fits(row: Registered, payload: dict[str, Any]) -> bool:
+    try:
+        fastavro.schemaless_writer(io.BytesIO(), parsed_payload(row.id), payload)
+    except Exception:
+        return False
+    return True
 
 
 def _has_int(schema: Any) -> bool:

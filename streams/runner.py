@@ -156,9 +156,10 @@ class Runner:
         stuck_s: float = STUCK_S,
         open_archive: OpenArchive | None = None,
         on_stopped: Callable[[Mapping[str, str]], None] = lambda reasons: None,
+        schemas_until: tuple[int, ...] = (),
     ) -> None:
         self._config, self._on_ready, self._open_archive = config, on_ready, open_archive
-        self._on_stopped = on_stopped
+        self._on_stopped, self._schemas_until = on_stopped, schemas_until
         self._session_s, self._stuck_s = session_s, stuck_s
         self._read = MessageReader(fetch_schema)
         self._extra_modules = set(extra_modules)
@@ -203,6 +204,7 @@ class Runner:
                 member=slot,
                 open_archive=self._open_archive,
                 input_ids=cluster.input_ids,
+                schemas_until=self._schemas_until,
             )
 
         def look_at_cluster() -> None:
@@ -285,10 +287,10 @@ def run_systems(
     on, the process ends, and all begin anew.
 
     `more`: `fetch_schema` finds schemas that other producers registered; `open_archive` opens what keeps the log for
-    longer than Kafka does; `session_s` is how long a silent worker
-    keeps its partitions; `stuck_s` is how long something that must move may stand still before the process ends;
-    `on_stopped` hears which partitions are stopped, such as orchestrator.2, and why;
-    `extra_modules` count into the versions of state and logic although nothing imports them.
+    longer than Kafka does; `schemas_until` are the newest schemas that events are written with; `session_s` is how long
+    a silent worker keeps its partitions; `stuck_s` is how long something that must move may stand still before the
+    process ends; `on_stopped` hears which partitions are stopped, such as orchestrator.2, and why; `extra_modules`
+    count into the versions of state and logic although nothing imports them.
     """
     Runner(systems, config, data, on_ready, **more).run()
 

@@ -73,6 +73,14 @@ def run_processor(settings: Settings, names: Sequence[str], ready: Readiness) ->
         )
 
 
+def _known(schemas: tuple[int, ...]) -> tuple[int, ...]:
+    from neural_hive.schemas.catalogue import registered
+
+    if unknown := [number for number in schemas if number not in registered()]:
+        raise BadSettings(f"schemas_until: this build knows no schema id {unknown[0]}")
+    return schemas
+
+
 def projector(data: Data = None, config: Config = None) -> None:
     """Bring the log into ClickHouse, exactly once."""
     settings = load_settings(config, data=data)

@@ -17,7 +17,8 @@ from neural_hive.aggregates.identity import derived_id
 from neural_hive.aggregates.partition import AcceptLog
 from neural_hive.connectors.kafka_log import LostLog
 from neural_hive.projections.whole_log import ArchiveAway, OpenArchive, WholeLog
-from neural_hive.schemas.codec import Decoded, EventEncoder
+from neural_hive.schemas.catalogue import writable
+from neural_hive.schemas.codec import Decoded, EventEncoder, HeldBack
 from neural_hive.streams.kernel import metrics
 from neural_hive.streams.kernel.acceptance import accepted_for, forget_accepted, set_aside
 from neural_hive.streams.kernel.broadcast import Broadcast
@@ -61,6 +62,7 @@ class Place(msgspec.Struct, frozen=True):
     member: str = ""  # the instance id by which the group knows this process
     open_archive: OpenArchive | None = None  # goes on where Kafka has no more; None: nothing does
     input_ids: dict[str, str] = {}  # topic ids of the inputs that the archive may go on with
+    schemas_until: tuple[int, ...] = ()  # see schemas.catalogue.writable
 
 
 class Partition:
@@ -77,9 +79,12 @@ class Partition:
         self.commits = 0
         self._inputs = system.topics
         self._encoders = {
-            event.__name__: EventEncoder(event.__name__, aggregate.name, place.logic_version, system.name)
+            event.__name__: EventEncoder(
+                event.__name__, aggregate.name, place.logic_version, system.name, version
+            )
             for aggregate in system.all_aggregates
             for event in aggregate.events
+            if (version := writable(event.__name__, place.schemas_until)) is not None
         }
         self._log: PartitionLog | None = None
         self._is_noted = False  # whether the log knows which inputs were begun
@@ -232,7 +237,8 @@ class Partition:
     def step(self, batches: list[Batch]) -> bool:
         """Processes batches in turn, then the timers that are due.
 
-        False: it waits for the schema registry, having done what it could; hand the same over again, later.
+        False: it waits for the schema registry, or for the word that an event may be written, having done what it
+        could; hand the same over again, later.
         Raises Fenced: another process took over; BrokenLog: records are missing. On any doubt whether a transaction
         was committed the partition recovers from the log and goes on with what the log does not have.
         """
@@ -249,6 +255,9 @@ class Partition:
             except RegistryAway as error:
                 log.warning("waiting for the schema registry", partition=self.name, why=str(error))
                 return False
+            except HeldBack as error:
+                log.error("waiting for the word to write newer events", partition=self.name, why=str(error))
+                return False
 
     def _process(self, batch: Batch) -> None:
         if batch.first > self.next[batch.topic]:
@@ -260,7 +269,7 @@ class Partition:
                 continue  # Faust hands over again what it had buffered before a rebalance
             try:
                 self._handle(work, record)
-            except RegistryAway:
+            except (RegistryAway, HeldBack):
                 if work.records:
                     self._commit(work, {batch.topic: record.offset})  # what came before it stands
                 raise
@@ -307,7 +316,7 @@ class Partition:
     def _handle(self, work: Work, record: Any) -> None:
         """One record, to its end: its events, or its forwarding, or its dead letter.
 
-        It never fails. Raises RegistryAway: the record cannot be read for now, and nothing was done.
+        It never fails. Raises RegistryAway, HeldBack: it can be read or answered only later, and nothing was done.
         """
         try:
             mail = open_mail(self.system, self.place.read, record, self.number, self.place.partitions_of)
@@ -322,6 +331,9 @@ class Partition:
         work.begin(mail.cause)
         try:
             mail.handler(work, mail.message)
+        except HeldBack:
+            work.refuse()
+            raise
         except Exception as error:
             work.refuse()
             self._refuse(work, record, error, mail)
@@ -434,6 +446,10 @@ class Partition:
             self.system.timers[timer.aggregate, timer.name](work, timer.aggregate_id)
             if self.fold.is_set(timer):
                 raise RuntimeError(f"the handler of timer {timer.name} left it as it was")
+        except HeldBack as error:
+            work.refuse()
+            log.error("a timer waits for the word to write newer events", timer=repr(timer), why=str(error))
+            return False
         except Exception as error:
             work.refuse()
             log.error("a timer's handler failed", partition=self.name, timer=repr(timer), exc_info=error)

@@ -6,12 +6,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from neural_hive.aggregates.aggregate import Aggregate, Command, Event
+from neural_hive.aggregates.aggregate import Aggregate, Command, Event, event_of
 from neural_hive.aggregates.identity import derived_id
 from neural_hive.schemas.codec import (
     EventEncoder,
+    HeldBack,
     avro_bytes,
     avro_long,
+    decode,
     encode_message,
     event_context,
     event_source,
@@ -192,8 +194,11 @@ class Work:
         occurred_at = max(last_at, cause.now)
         if occurred_at != self._last_at:
             self._last_at, self._last_at_avro = occurred_at, avro_long(occurred_at)
+        encoder = self._encoders.get(event_type)
+        if encoder is None:
+            raise HeldBack(f"{event_type} is not written yet")
         self.sequence += 1
-        value = self._encoders[event_type].encode(
+        value = encoder.encode(
             event_id,
             avro_bytes(aggregate_id.encode()),
             version,
@@ -205,6 +210,8 @@ class Work:
             prev_hash,
             msgspec.to_builtins(event, builtin_types=(bytes,)),
         )
+        if encoder.is_older:  # the state is the fold of what is written
+            event = event_of(aggregate, event_type, decode(value, "event").payload)
         digest = sha256(value).digest()
         headers = self._headers(event_type, span_id)
         self._put(Output(aggregate.topic, self.partition, self._key, value, headers, digest))
