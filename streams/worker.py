@@ -195,8 +195,11 @@ class Worker:
 
     def _hear(self) -> None:
         """Hears of each delivery when it happens: attempts wait for theirs. A thread of its own."""
-        while not self._all_is_said.is_set():
-            self._publisher.poll(_DELIVERIES_WAIT_S)
+        try:
+            while not self._all_is_said.is_set():
+                self._publisher.poll(_DELIVERIES_WAIT_S)
+        except BaseException as error:
+            self._failure = error
 
     def _take(self, message: Message | None) -> None:
         """One record, or what Kafka says instead of one."""
@@ -298,11 +301,14 @@ class Worker:
         if isinstance(prepared, Report):
             return self._unrun(work, prepared)
         assert prepared.order.lease is not None
-        if unbegun := self._starts.begin(work, dispatch, prepared.order.lease):
+        with worker_metrics.announcing(dispatch.task_type, prepared.executor):
+            unbegun = self._starts.begin(work, dispatch, prepared.order.lease)
+        if unbegun:
             return self._unrun(work, unbegun)
+        worker_metrics.began(dispatch, prepared.executor, work.cause.occurred_at)
         with worker_metrics.running(dispatch.task_type, prepared.executor):
             report = self._executor.run(prepared.order, work.cancellation)
-        worker_metrics.ended(dispatch.task_type, prepared.executor, report)
+        worker_metrics.ended(dispatch.task_type, prepared.executor, report, prepared.order.time_limit_s)
         if not work.cancellation.asked:
             self._begun.ended(work, report)
         return report
