@@ -106,6 +106,7 @@ class AgentClient:
         self._thread: threading.Thread | None = None
         self._lost = False  # something was not delivered since the last registration
         self._capacity = config.capacity
+        self._registering = threading.Lock()
 
     def __enter__(self) -> "AgentClient":
         """Registers, and begins to tell that it lives. Raises Undelivered."""
@@ -187,8 +188,9 @@ class AgentClient:
 
     def _register_again(self) -> None:
         """Is a sign of life too, so it takes a heartbeat's place."""
-        self._lost = False
-        self._try("RegisterAgent", self._profile)
+        with self._registering:  # or an older capacity could be told last
+            self._lost = False
+            self._try("RegisterAgent", self._profile)
 
     def _try(self, message_type: str, payload: Callable[[], dict[str, Any]]) -> None:
         try:
