@@ -16,11 +16,13 @@ from neural_hive.replay.checks.inputs import Read, message_id_of, note_lost
 from neural_hive.replay.checks.refold import Refold
 from neural_hive.replay.report import Check, Findings
 from neural_hive.schemas.codec import BadRecord
+from neural_hive.streams.kernel.rocks import DamagedState
 from neural_hive.streams.kernel.state import Position, Store
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.versions import state_version
 
 _NO_END: Final = 1 << 62
+_WHOLE: Final = "files as they were written"
 
 
 class Kept(msgspec.Struct):
@@ -31,16 +33,31 @@ class Kept(msgspec.Struct):
     position: Position
 
 
-def kept_states(root: Path, system: System, partition: int) -> Iterator[Kept]:
-    """The states of a partition under a data folder, one per worker that ever had it."""
+def kept_states(root: Path, system: System, partition: int, findings: Findings) -> Iterator[Kept]:
+    """The states of a partition under a data folder, one per worker that ever had it. Notes those that are damaged."""
     version = state_version(system)
     for folder in sorted(root.glob(f"{system.name}/worker-*/{partition}/{version}")):
-        store = Store(folder, read_only=True)
-        position = store.position()
+        place = str(folder.relative_to(root))
+        try:
+            store, position = _opened(folder)
+        except DamagedState as error:
+            findings.add(Check.STATE, place, "", _WHOLE, error)
+            continue
         if position is None:
             store.close()
         else:
-            yield Kept(str(folder.relative_to(root)), store, position)
+            yield Kept(place, store, position)
+
+
+def _opened(folder: Path, tries: int = 3) -> tuple[Store, Position | None]:
+    """A worker that has it open too may put a file in another's place just now: so one look is not enough."""
+    try:
+        store = Store(folder, read_only=True)
+        return store, store.position()
+    except DamagedState:
+        if tries == 1:
+            raise
+        return _opened(folder, tries - 1)
 
 
 class StatePass:
@@ -107,7 +124,7 @@ def check_partition(
 
     `events` is called after the states are open: the log comes first, so it reaches at least as far as they do.
     """
-    kept = list(kept_states(root, system, partition)) if root is not None else []
+    kept = list(kept_states(root, system, partition, findings)) if root is not None else []
     if not kept and not silent:
         return
     with tempfile.TemporaryDirectory(prefix="neural-hive-verify-") as folder:
@@ -119,6 +136,8 @@ def check_partition(
             found.finish()
         except (BadRecord, LookupError) as error:
             findings.add(Check.STATE, f"{system.name} partition {partition}", "", "events that fold", error)
+        except DamagedState as error:
+            findings.add(Check.STATE, f"{system.name} partition {partition}", "", _WHOLE, error)
         finally:
             refold.close()
             for each in kept:

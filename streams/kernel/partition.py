@@ -30,6 +30,7 @@ from neural_hive.streams.kernel.inbox import Mail, Misrouted, dead_letter, open_
 from neural_hive.streams.kernel.partition_log import Fenced, Indefinite, KafkaPartitionLog, PartitionLog
 from neural_hive.streams.kernel.reading import RegistryAway
 from neural_hive.streams.kernel.recovery import BrokenLog, Recovered, causes, last_acceptance, recover
+from neural_hive.streams.kernel.rocks import DamagedState, StateUnusable, set_damaged_aside
 from neural_hive.streams.kernel.standing import StateView
 from neural_hive.streams.kernel.state import Store, Timer, TopicPosition, row_key
 from neural_hive.streams.kernel.state_folders import remove_older
@@ -98,7 +99,7 @@ class Partition:
     def open(self) -> None:
         """Fence, read the offsets, recover the state. Also the way back from any error that leaves a doubt.
 
-        Waits for a broker that is away. Raises BrokenLog, NewerLog, StalledLog, Fenced.
+        Waits for a broker that is away. Raises BrokenLog, NewerLog, StalledLog, Fenced, DiskFull.
         """
         wait_s = 0.1
         self.opening = True
@@ -115,7 +116,15 @@ class Partition:
             return True
         except (Indefinite, ArchiveAway) as error:
             log.warning("cannot recover yet", partition=self.name, why=str(error))
+        except DamagedState as error:
+            self._set_aside(error)
         return False
+
+    def _set_aside(self, error: DamagedState) -> None:
+        """The state is only a fold of the log: where its files are damaged, it is folded anew from the beginning."""
+        self._close_store()
+        kept = set_damaged_aside(self.place.folder / self.place.state_version)
+        log.error("damaged state set aside", partition=self.name, why=str(error), kept=str(kept))
 
     def _open(self) -> None:
         started = self.place.clock.elapsed_s()
@@ -252,6 +261,9 @@ class Partition:
             except (Indefinite, ArchiveAway) as error:
                 log.warning("recovering from the log", partition=self.name, why=str(error))
                 self.open()
+            except DamagedState as error:
+                self._set_aside(error)
+                self.open()
             except RegistryAway as error:
                 log.warning("waiting for the schema registry", partition=self.name, why=str(error))
                 return False
@@ -331,6 +343,8 @@ class Partition:
         work.begin(mail.cause)
         try:
             mail.handler(work, mail.message)
+        except StateUnusable:
+            raise
         except HeldBack:
             work.refuse()
             raise
@@ -383,6 +397,8 @@ class Partition:
     def _call(self, observer: Callable[..., None], *what: Any) -> None:
         try:
             observer(*what)
+        except StateUnusable:
+            raise
         except Exception as error:
             log.error("an observer failed", partition=self.name, exc_info=error)
 
@@ -446,6 +462,8 @@ class Partition:
             self.system.timers[timer.aggregate, timer.name](work, timer.aggregate_id)
             if self.fold.is_set(timer):
                 raise RuntimeError(f"the handler of timer {timer.name} left it as it was")
+        except StateUnusable:
+            raise
         except HeldBack as error:
             work.refuse()
             log.error("a timer waits for the word to write newer events", timer=repr(timer), why=str(error))

@@ -21,10 +21,12 @@ import yarl
 from confluent_kafka import KafkaException
 from faust.types import TP
 
+from neural_hive.connectors.disk import says_full
 from neural_hive.connectors.kafka_log import UnreadableLog, end_offsets
 from neural_hive.streams.kernel.broadcast import Broadcast
 from neural_hive.streams.kernel.credentials import faust_credentials
 from neural_hive.streams.kernel.partition import Fenced, Partition, Place
+from neural_hive.streams.kernel.rocks import DiskFull
 from neural_hive.streams.kernel.stable_ends import StableEnds
 from neural_hive.streams.kernel.stacks import write_lines, write_tasks, write_threads
 from neural_hive.streams.kernel.stopped import CONTAINED, StoppedPartitions
@@ -42,6 +44,7 @@ AGAIN_MAX_S = 5.0
 STUCK_S = 90.0  # longer than any single wait for the broker
 EXIT_FENCED = 13  # another process has the partition: start anew
 EXIT_STUCK = 15  # something that must move stood still, and the stacks say where: start anew
+EXIT_DISK_FULL = 16  # no room for the state: start anew until there is
 log = structlog.get_logger()
 
 
@@ -451,10 +454,13 @@ class Processor:
 
     def _fail(self, error: BaseException) -> NoReturn:
         """Nothing is skipped: the process ends, and what it did not commit is done again from the log."""
-        log.critical(
-            "stopped",
-            system=self.system.name,
-            why=f"{type(error).__name__}: {error}",
-            exc_info=None if isinstance(error, Fenced) else error,
-        )
-        os._exit(EXIT_FENCED)
+        full = isinstance(error, DiskFull) or says_full(error)
+        try:
+            log.critical(
+                "stopped",
+                system=self.system.name,
+                why=f"{type(error).__name__}: {error}",
+                exc_info=None if full or isinstance(error, Fenced) else error,
+            )
+        finally:  # where what is logged goes to the full disk too
+            os._exit(EXIT_DISK_FULL if full else EXIT_FENCED)

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, ReadOptions, WriteBatch
+from rocksdict import BlockBasedOptions, Cache, Options
+
+from neural_hive.streams.kernel.rocks import OWN, Database
 
 S = TypeVar("S")
 
-POSITION_KEY = b"\0position"
+POSITION_KEY = OWN + b"position"
+_BEHIND_OWN = bytes([OWN[0] + 1])
 ROW, COUNTER, TIMER, QUEUE = b"a", b"c", b"t", b"q"
 CACHE_BYTES = 32 << 20
 WRITE_BUFFER_BYTES = 32 << 20
@@ -87,7 +90,10 @@ def queue_key(queue: str, place: str, aggregate_id: str) -> bytes:
 
 
 class Store:
-    """One RocksDB database, read and written by one partition's task only."""
+    """One RocksDB database, read and written by one partition's task only.
+
+    Every call raises DamagedState, DiskFull: see rocks.py.
+    """
 
     def __init__(self, folder: Path, read_only: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -101,8 +107,7 @@ class Store:
         options.set_block_based_table_factory(table)
         options.set_max_open_files(64)
         options.set_keep_log_file_num(2)
-        access = AccessType.read_only() if read_only else AccessType.read_write()
-        self._db = Rdict(str(folder), options, access_type=access)
+        self._db = Database(folder, options, read_only)
         self.get = self._db.get
 
     def position(self) -> Position | None:
@@ -112,14 +117,7 @@ class Store:
 
     def write(self, puts: dict[bytes, bytes | None], position: Position) -> None:
         """All or nothing: rows (None deletes) and the position."""
-        batch = WriteBatch(raw_mode=True)
-        for key, value in puts.items():
-            if value is None:
-                batch.delete(key)
-            else:
-                batch.put(key, value)
-        batch.put(POSITION_KEY, msgspec.msgpack.encode(position))
-        self._db.write(batch)
+        self._db.write({**puts, POSITION_KEY: msgspec.msgpack.encode(position)})
 
     def timers(self) -> Iterator[tuple[bytes, Timer]]:
         """All timers, the earliest first."""
@@ -133,12 +131,10 @@ class Store:
 
     def rows(self) -> Iterator[tuple[bytes, bytes]]:
         """Every row, counter, timer and place in a queue as it stands, for comparison with the log."""
-        for key, value in self._db.items():
-            if key != POSITION_KEY:
-                yield key, value
+        return self._db.scan(_BEHIND_OWN)
 
     def _scan(self, prefix: bytes) -> Iterator[tuple[bytes, Any]]:
-        for key, value in self._db.items(from_key=prefix, read_opt=ReadOptions()):
+        for key, value in self._db.scan(prefix):
             if not key.startswith(prefix):
                 return
             yield key, value
