@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -128,22 +128,33 @@ class Recovered(msgspec.Struct, frozen=True):
 
 
 def recovered(look: Look, since: float, before: Places, give_up_s: float) -> Recovered:
-    """Waits until every partition has done something since it was looked at, or until it is given up.
+    """Waits until something was done, in every partition that has got something to do since, or until it is given up.
 
-    The load goes on, so every partition has something to do; waiting for it counts.
+    The load goes on; a partition that nothing came to has nothing to recover from.
     """
     then = _done(before)
-    still = [f"{group}:{partition}" for group, partition in then]
+    still = _named(then)
     while time.monotonic() - since < give_up_s:
         try:
-            now = _done(look())
+            found = look()
         except Unknown:
-            now = then
-        still = [f"{place[0]}:{place[1]}" for place, done in then.items() if now[place] <= done]
+            found = before
+        now = _done(found)
+        came = {
+            (group, number)
+            for (group, topic, number), at in found.items()
+            if at.end > before[group, topic, number].end
+        }
+        waiting = [place for place, done in then.items() if now[place] <= done]
+        still = _named(place for place in waiting if place in came or len(waiting) == len(then))
         if not still:
             break
         time.sleep(LOOK_EVERY_S)
     return Recovered(round(time.monotonic() - since, 1), still)
+
+
+def _named(places: Iterable[tuple[str, int]]) -> list[str]:
+    return sorted(f"{group}:{number}" for group, number in places)
 
 
 def _done(places: Places) -> dict[tuple[str, int], int]:

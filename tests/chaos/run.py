@@ -45,6 +45,7 @@ class Report(msgspec.Struct, frozen=True):
     duration_s: float
     rest_s: float  # from the last plan until nothing moved any more
     problems: list[str]
+    late: list[str]  # what did not go on in time, if all was right in the end
     verdict: Verdict
 
 
@@ -84,7 +85,8 @@ def run(data: Path, kills: int, seed: int, events: int = 0, tell: Tell = lambda 
             load.repeats,
             round(time.monotonic() - began, 1),
             round(rest_s, 1),
-            [*problems, *late, *verdict.problems],
+            [*problems, *verdict.problems],
+            late,
             verdict,
         )
 
@@ -152,6 +154,7 @@ def render(report: Report) -> str:
     ]
     for what, found in report.recovery.items():
         lines.append(f"{what:24} {found.hits:5} {found.p50_s:7} {found.p95_s:7} {found.max_s:7}")
+    lines += [f"LATE: {late}" for late in report.late]
     lines += [f"WRONG: {problem}" for problem in report.problems] or ["nothing lost, nothing doubled"]
     return "\n".join(lines)
 
@@ -175,7 +178,7 @@ def main() -> int:
     print(render(report))
     if given.report:
         given.report.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
-    return 1 if report.problems else 0
+    return 1 if report.problems or report.late else 0
 
 
 if __name__ == "__main__":
