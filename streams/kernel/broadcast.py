@@ -13,9 +13,11 @@ from typing import Any, Generic, TypeVar
 import msgspec
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from prometheus_client import Counter, Gauge
 
 from neural_hive.connectors.kafka_log import Offsets, Record, UnreadableLog, begin_offsets
 from neural_hive.projections.layout import layout
+from neural_hive.projections.source import LogLost
 from neural_hive.projections.whole_log import ArchiveAway, OpenArchive, WholeLog
 
 V = TypeVar("V")
@@ -23,13 +25,30 @@ POLL_S = 0.1
 PROBE_EVERY_S = 1.0
 PROBE_TIMEOUT_S = 3.0
 CHUNK_RECORDS = 2_000
+_LOST = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET, KafkaError._NO_OFFSET)
+_SKIPPED = Counter(
+    "neural_hive_broadcast_skipped", "Records of a topic read whole that its view could not take", ("topic",)
+)
+_ANEW = Counter(
+    "neural_hive_broadcast_read_anew", "Times a topic read whole had lost what was read of it", ("topic",)
+)
+_AGE = Gauge(
+    "neural_hive_broadcast_age_seconds",
+    "Since a topic read whole was last seen to be read to its end; silence is not age",
+    ("topic",),
+)
 log = structlog.get_logger()
+
+
+class _Lost(RuntimeError):
+    """The log has no more what the value was made from, or has something else there."""
 
 
 class View(msgspec.Struct, Generic[V], frozen=True):
     """What a system says of a topic that it reads whole: `add(value, record)` gives the next value.
 
-    Values must be immutable. A record that `add` cannot take (it raises) is skipped, counted and logged.
+    Values must be immutable. A record that `add` cannot take (it raises) is skipped, counted and logged. A topic that
+    has lost what was read of it is read anew; meanwhile the value stays what it was, and grows old.
     """
 
     topic: str
@@ -91,10 +110,15 @@ class Broadcast(Generic[V]):
         open_archive: OpenArchive | None = None,
     ) -> None:
         """`open_archive`: where the topic's beginning is read when Kafka has it no more."""
-        self.skipped = 0
+        topic = view.topic
+        self._skipped, self._read_anew = _SKIPPED.labels(topic), _ANEW.labels(topic)
+        _AGE.labels(topic).set_function(lambda: self.snapshot().age_s)
         self._config, self._view, self._open_archive = config, view, open_archive
         self._partitions = range(partitions)
         self._state: tuple[V, dict[int, int]] = (view.empty, {})
+        self._draft = self._state  # what is being read; shown as it grows, but not when it is read anew
+        self._is_anew = False
+        self._topic_id = ""  # of which the value is made
         self._fresh_at: float | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"broadcast-{view.topic}", daemon=True)
@@ -105,10 +129,10 @@ class Broadcast(Generic[V]):
         Raises TimeoutError: it was not reached, and nothing more came for a while.
         """
         self._thread.start()
-        value, came_at = self._state[0], time.monotonic()
+        value, came_at = self._draft[0], time.monotonic()
         while self._fresh_at is None:
-            if self._state[0] is not value:
-                value, came_at = self._state[0], time.monotonic()
+            if self._draft[0] is not value:
+                value, came_at = self._draft[0], time.monotonic()
             elif time.monotonic() - came_at > stall_s:
                 raise TimeoutError(
                     f"{self._view.topic} was not read to its end, and nothing came for {stall_s:g} s"
@@ -130,26 +154,44 @@ class Broadcast(Generic[V]):
         while not self._stopping.is_set():
             try:
                 self._read()
-            except (KafkaException, UnreadableLog, ArchiveAway) as error:
-                log.warning("broadcast interrupted", topic=self._view.topic, why=str(error))
+            except _Lost as error:
+                log.error("broadcast is read anew", topic=self._view.topic, why=str(error))
+                self._read_anew.inc()
+                self._draft, self._is_anew, self._topic_id = (self._view.empty, {}), True, ""
+                self._stopping.wait(1.0)
+            except Exception as error:
+                # Whatever it is: a value that grows old for ever, without a word, is worse.
+                passing = isinstance(error, KafkaException | UnreadableLog | ArchiveAway | LogLost)
+                why = f"{type(error).__name__}: {error}"
+                unforeseen = None if passing else error
+                log.warning("broadcast interrupted", topic=self._view.topic, why=why, exc_info=unforeseen)
                 self._stopping.wait(1.0)
 
     def _read(self) -> None:
         places = [(self._view.topic, partition) for partition in self._partitions]
-        positions = dict(self._state[1]) or self._begun(begin_offsets(self._config, places))
+        if self._topic_id:
+            self._check_topic()
+        positions = dict(self._draft[1]) or self._begun(begin_offsets(self._config, places))
         consumer = Consumer(self._settings())
         ends = Offsets(self._config, "read_committed", timeout_s=PROBE_TIMEOUT_S)
         try:
             consumer.assign([TopicPartition(self._view.topic, p, o) for p, o in positions.items()])
             probed_at = -PROBE_EVERY_S
             while not self._stopping.is_set():
-                for message in consumer.consume(CHUNK_RECORDS, POLL_S):
-                    self._take(message, positions)
-                self._state = (self._state[0], dict(positions))
+                try:
+                    for message in consumer.consume(CHUNK_RECORDS, POLL_S):
+                        self._take(message, positions)
+                finally:  # what was taken before an error must not be taken again
+                    self._draft = (self._draft[0], dict(positions))
+                if not self._is_anew:
+                    self._state = self._draft
                 if time.monotonic() - probed_at > PROBE_EVERY_S or self._fresh_at is None:
                     probed_at = time.monotonic()
                     if self._is_at_end(ends, places, positions):
-                        self._fresh_at = probed_at
+                        self._fresh_at, self._is_anew = probed_at, False
+                        self._state = self._draft
+                        if not self._topic_id:
+                            self._check_topic()
         finally:
             consumer.close()
             ends.close()
@@ -162,12 +204,20 @@ class Broadcast(Generic[V]):
             log.warning("the end of a broadcast is not known", topic=self._view.topic, why=str(error))
             return False
 
+    def _check_topic(self) -> None:
+        """Raises _Lost: the topic was deleted and made anew."""
+        topic_id = layout(self._config, [self._view.topic])[self._view.topic][0]
+        if self._topic_id not in ("", topic_id):
+            raise _Lost(f"topic id {topic_id}, expected {self._topic_id}: it was deleted and made anew")
+        self._topic_id = topic_id
+
     def _begun(self, begins: Mapping[tuple[str, int], int]) -> dict[int, int]:
         """Takes what the archive has of the time before Kafka's first records; from where Kafka goes on."""
-        self._state = (self._view.empty, {})
+        self._draft = (self._view.empty, {})
         deleted = {partition: begin for (_, partition), begin in begins.items() if begin}
         if deleted and self._open_archive is not None:
-            ids = {self._view.topic: layout(self._config, [self._view.topic])[self._view.topic][0]}
+            self._check_topic()
+            ids = {self._view.topic: self._topic_id}
             for partition, begin in deleted.items():
                 with closing(WholeLog(_Deleted(partition, begin), ids, self._open_archive)) as whole:
                     for record in whole.read(self._view.topic, *whole.range(self._view.topic)):
@@ -187,9 +237,9 @@ class Broadcast(Generic[V]):
 
     def _add(self, message: Any) -> None:
         try:
-            self._state = (self._view.add(self._state[0], message), self._state[1])
+            self._draft = (self._view.add(self._draft[0], message), self._draft[1])
         except Exception as reason:
-            self.skipped += 1
+            self._skipped.inc()
             place = f"{message.topic()}:{message.partition()}:{message.offset()}"
             log.error("broadcast record skipped", place=place, why=f"{type(reason).__name__}: {reason}")
 
@@ -200,5 +250,7 @@ class Broadcast(Generic[V]):
             positions[message.partition()] = message.offset() + 1
         elif error.code() == KafkaError._PARTITION_EOF:
             positions[message.partition()] = max(positions[message.partition()], message.offset())
+        elif error.code() in _LOST:
+            raise _Lost(error.str())
         elif not error.retriable() and error.code() != KafkaError._ALL_BROKERS_DOWN:
             raise KafkaException(error)

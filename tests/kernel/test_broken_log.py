@@ -38,7 +38,7 @@ def test_events_deleted_with_their_topic(make_toy: ToyFactory) -> None:
     admin = AdminClient(toy.config)
     topic = toy.event_topics[0]
     admin.delete_topics([topic])[topic].result(30)
-    _create_again(admin, topic)
+    create_again(admin, topic)
     _stops(toy, "deleted and made anew")
 
 
@@ -48,7 +48,7 @@ def test_a_person_accepts_the_damage(make_toy: ToyFactory) -> None:
     admin = AdminClient(toy.config)
     topic = toy.event_topics[0]
     admin.delete_topics([topic])[topic].result(30)
-    _create_again(admin, topic)
+    create_again(admin, topic)
     _stops(toy, "deleted and made anew")
     (folder,) = toy.folder.glob("toy*/worker-0/0")
     accept(folder, Acceptance("the disk was lost", "alice"))
@@ -93,7 +93,7 @@ def _is_accepted(toy: Toy) -> None:
     assert "Accepted by alice" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def _create_again(admin: AdminClient, topic: str) -> None:
+def create_again(admin: AdminClient, topic: str) -> None:
     for _ in range(50):
         try:
             admin.create_topics([NewTopic(topic, 1, -1)])[topic].result(30)
@@ -146,7 +146,7 @@ def test_an_input_made_anew_begins_anew(make_toy: ToyFactory) -> None:
     toy = _filled(make_toy)
     admin, topic = AdminClient(toy.config), f"toy.repartition{toy.suffix}"
     admin.delete_topics([topic])[topic].result(30)
-    _create_again(admin, topic)
+    create_again(admin, topic)
     toy.start()
     toy.add(50)
     toy.wait_until_done()
