@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from neural_hive.aggregates.aggregate import Rejected
+from neural_hive.aggregates.aggregate import Aggregate, Rejected
 from neural_hive.connectors.clickhouse import ClickHouse
 from neural_hive.connectors.schema_registry import ForeignSchemas
 from neural_hive.projections.archive_reader import ArchiveReader
@@ -41,9 +41,9 @@ class StartCountdown(msgspec.Struct, frozen=True):
     delay_ms: int
 
 
-def build(suffix: str = "") -> System:
-    """The system, with its topics and group under a suffix."""
-    counters = msgspec.structs.replace(counter.COUNTER, topic=f"toy.counters{suffix}")
+def build(suffix: str = "", counted: Aggregate[Any] = counter.COUNTER) -> System:
+    """The system, with its topics and group under a suffix; `counted` is the counter, or what it became later."""
+    counters = msgspec.structs.replace(counted, topic=f"toy.counters{suffix}")
     tallies = msgspec.structs.replace(tally.TALLY, topic=f"toy.tallies{suffix}")
     blocks = View(
         f"toy.blocks{suffix}", frozenset[str](), lambda blocked, record: blocked | {record.key().decode()}
@@ -100,14 +100,20 @@ def _archive() -> ArchiveReader:
     return ArchiveReader(ClickHouse(**json.loads(os.environ["TOY_ARCHIVE"]), retry_s=1))
 
 
-def main(bootstrap: str, data: str, suffix: str = "", version: str = "") -> None:
+def main(
+    bootstrap: str,
+    data: str,
+    suffix: str = "",
+    version: str = "",
+    counted: Aggregate[Any] = counter.COUNTER,
+) -> None:
     """Runs the system; `version` moves it to another `state_version`, as a change of its code would."""
     if "TOY_DEAF" in os.environ:
         _grow_deaf()
     if "TOY_STALL_S" in os.environ:
         runner.STALL_S = float(os.environ["TOY_STALL_S"])
     run_system(
-        build(suffix),
+        build(suffix, counted),
         {"bootstrap.servers": bootstrap},
         Path(data),
         extra_modules=("tests.toy.another_version",) if version else (),
@@ -115,6 +121,7 @@ def main(bootstrap: str, data: str, suffix: str = "", version: str = "") -> None
         if (registry := os.environ.get("TOY_REGISTRY"))
         else None,
         open_archive=_archive if "TOY_ARCHIVE" in os.environ else None,
+        schemas_until=tuple(json.loads(os.environ.get("TOY_SCHEMAS_UNTIL", "[]"))),
         session_s=int(os.environ.get("TOY_SESSION_S", "10")),
         stuck_s=float(os.environ.get("TOY_STUCK_S", "90")),
     )
