@@ -5,6 +5,7 @@ far as framing, schema id and kind go; ClickHouse decodes the rest.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final
@@ -23,7 +24,8 @@ from neural_hive.schemas.topics import Kind
 
 ROWS_MAX: Final = 100_000
 BYTES_MAX: Final = 64 * 1024 * 1024
-_CHUNK: Final = 5_000
+_CHUNK: Final = 1_000
+_ROOM_BYTES: Final = 300  # of an insert, for what a record has beside its own bytes
 _POLL_S: Final = 0.01
 _IDLE_MOVE_S: Final = 10.0
 _GROUP: Final = "neural-hive.projector"  # confluent-kafka wants a name; nothing is ever joined or committed
@@ -77,6 +79,8 @@ class Source:
         self._nexts = dict(starts)
         self._moved: dict[Place, int] = {}  # past markers only: from where
         self._idle_at = 0.0
+        # What has come and is in no batch yet: a batch of the broker may be many times larger once decompressed.
+        self._arrived: deque[Message] = deque()
         self.stopped: dict[Place, str] = {}
         self._consumer = Consumer(_config(config), logger=KAFKA_LOG)
         self._consumer.assign([TopicPartition(t, p, offset) for (t, p), offset in starts.items()])
@@ -110,13 +114,14 @@ class Source:
         rows = size_bytes = 0
         until = time.monotonic() + linger_s
         while rows < ROWS_MAX and size_bytes < BYTES_MAX:
-            pause_s = max(until - time.monotonic(), _POLL_S)
-            messages = self._consumer.consume(min(_CHUNK, ROWS_MAX - rows), pause_s)
-            for message in messages:
-                if raw := self._taken(message):
+            if not self._arrived:
+                pause_s = max(until - time.monotonic(), _POLL_S)
+                self._arrived.extend(self._consumer.consume(_CHUNK, pause_s))
+            while self._arrived and rows < ROWS_MAX and size_bytes < BYTES_MAX:
+                if raw := self._taken(self._arrived.popleft()):
                     found.setdefault((raw.record.topic, raw.record.partition), []).append(raw)
                     rows += 1
-                    size_bytes += len(raw.record.value or b"") + 300
+                    size_bytes += _size_bytes(raw.record)
             if time.monotonic() >= until and wanted():
                 break
         nexts = {place: self._nexts[place] for place in {*found, *self._idly_moved()}}
@@ -181,6 +186,12 @@ def _record(message: Message, place: Place) -> Record:
         message.value(),
         tuple(headers) if headers else (),
     )
+
+
+def _size_bytes(record: Record) -> int:
+    """About what a record takes in an insert."""
+    held = sum([len(name) + len(value or b"") for name, value in record.headers])
+    return len(record.value or b"") + len(record.key or b"") + held + _ROOM_BYTES
 
 
 def _config(config: Mapping[str, Any]) -> dict[str, Any]:
