@@ -25,7 +25,7 @@ from tests.soak.samples import DISK, Sample, Sampler
 SEED: Final = 1
 CAPACITY_S: Final = 60.0
 WARM_UP_S: Final = 30.0
-OPEN_MAX: Final = 60  # while the capacity is measured: enough that no agent waits, few enough that each ends soon
+OPEN_MAX: Final = 60  # while the capacity is measured: no agent waits, and each plan ends soon
 PART_OF_CAPACITY: Final = 0.5
 RATE_MIN_PER_S: Final = 0.1
 LOOK_EVERY_S: Final = 5.0
