@@ -19,7 +19,7 @@ from neural_hive.aggregates.ticket import (
     TicketDispatched,
     TicketUnallocated,
 )
-from neural_hive.aggregates.vocabulary import Outcome, Priority, RiskBand
+from neural_hive.aggregates.vocabulary import DeliveryMode, Outcome, Priority, RiskBand
 from neural_hive.aggregates.workflow import (
     IntegrityChecked,
     WorkflowFailed,
@@ -30,10 +30,13 @@ from neural_hive.aggregates.workflow import Status as WorkflowStatus
 from neural_hive.streams.orchestrator_flow import Limits
 from neural_hive.streams.orchestrator_messages import (
     AdjustQos,
+    CancelWorkflow,
+    CompleteTicket,
     PauseWorkflow,
     ReportResult,
     ReportStart,
     ResumeWorkflow,
+    RetryTicket,
 )
 from neural_hive.streams.registry_messages import COMMANDS as REGISTRY
 from neural_hive.streams.registry_messages import DeregisterAgent
@@ -419,20 +422,42 @@ def plans(draw: st.DrawFn) -> list[DecisionConsolidated]:
                 )
             )
         priority = draw(st.sampled_from([Priority.LOW, Priority.NORMAL, Priority.CRITICAL]))
-        found.append(decision(*tasks, decision_id=f"d-{number}", priority=priority))
+        mode = draw(st.sampled_from([*[DeliveryMode.AT_LEAST_ONCE] * 2, DeliveryMode.AT_MOST_ONCE]))
+        found.append(decision(*tasks, decision_id=f"d-{number}", priority=priority, delivery_mode=mode))
     return found
 
 
-@settings(max_examples=150, deadline=None)
+def requests(crowd: Crowd, workflow_id: str) -> st.SearchStrategy[Any]:
+    """What people may ask of a workflow and its tickets."""
+    tickets = [
+        ticket_id
+        for (kind, ticket_id), state in crowd.unit.states.items()
+        if kind == "ticket" and state.created.workflow_id == workflow_id
+    ]
+    deadlines_ms, priorities = st.sampled_from([0, 3_600_000, 36_000_000]), st.sampled_from(list(Priority))
+    return st.one_of(
+        st.just(PauseWorkflow(workflow_id, "why")),
+        st.just(ResumeWorkflow(workflow_id, "why")),
+        st.just(CancelWorkflow(workflow_id, "why")),
+        st.builds(AdjustQos, st.just(workflow_id), st.just("why"), priorities, deadlines_ms),
+        st.builds(RetryTicket, st.just(workflow_id), st.sampled_from(tickets), st.just("why")),
+        st.builds(CompleteTicket, st.just(workflow_id), st.sampled_from(tickets), st.just("why")),
+    )
+
+
+ENDED = (WorkflowStatus.COMPLETED, WorkflowStatus.FAILED, WorkflowStatus.CANCELLED)
+
+
+@settings(max_examples=200, deadline=None)
 @given(plans(), st.integers(1, 3), st.data())
 def test_every_slot_comes_back_whatever_happens_meanwhile(
     wanted: list[DecisionConsolidated], capacity: int, data: st.DataObject
 ) -> None:
-    """Results, silence, pauses, agents that come and go, while messages between the systems are under way."""
+    """Results, silence, what people ask, agents that come and go, while messages between the systems are under way."""
     crowd = Crowd(("agent-1", capacity))
     crowd.pair.register("agent-2", capacity, "gpu")
     unpublished, passed = list(wanted), 0
-    actions = ["deliver", "deliver", "answer", "answer", "start", "publish", "time", "pause", "agent"]
+    actions = ["deliver", "deliver", "answer", "answer", "start", "publish", "time", "ask", "ask", "agent"]
     for asked in range(data.draw(st.integers(5, 60))):
         action = data.draw(st.sampled_from(actions))
         started = [written.event.workflow_id for written in crowd.unit.log if written.aggregate == "workflow"]
@@ -451,9 +476,9 @@ def test_every_slot_comes_back_whatever_happens_meanwhile(
             passed += 1
             crowd.unit.fire(timers[0])
             crowd.note()
-        elif action == "pause" and started:
-            message = data.draw(st.sampled_from([PauseWorkflow, ResumeWorkflow]))
-            crowd.tell(COMMANDS, message(data.draw(st.sampled_from(started)), "why"), f"ask {asked}", False)
+        elif action == "ask" and started:
+            message = data.draw(requests(crowd, data.draw(st.sampled_from(sorted(set(started))))))
+            crowd.tell(COMMANDS, message, f"ask {asked}", False)
         elif action == "agent":
             if data.draw(st.booleans()):
                 crowd.pair.register("agent-2", capacity, "gpu")
@@ -472,7 +497,7 @@ def test_every_slot_comes_back_whatever_happens_meanwhile(
         if kind == "ticket":
             assert state.status not in UNFINISHED
         elif kind == "workflow":
-            assert state.status in (WorkflowStatus.COMPLETED, WorkflowStatus.FAILED)
+            assert state.status in ENDED
             assert crowd.unit.count(tally.queued(state.workflow_id)) == 0
     assert all(event.sound for event in events_of(crowd.unit, IntegrityChecked))
     assert crowd.unit.folded() == crowd.unit.states

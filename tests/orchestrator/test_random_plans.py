@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,12 +16,26 @@ from neural_hive.aggregates.ticket import (
     TicketCompleted,
     TicketDispatched,
 )
-from neural_hive.aggregates.vocabulary import Outcome
-from neural_hive.aggregates.workflow import OPEN, ticket_id_of
+from neural_hive.aggregates.vocabulary import DeliveryMode, Outcome, Priority
+from neural_hive.aggregates.workflow import (
+    OPEN,
+    IntegrityChecked,
+    WorkflowCompensating,
+    WorkflowPaused,
+    WorkflowResumed,
+    ticket_id_of,
+)
 from neural_hive.aggregates.workflow import Status as WorkflowStatus
-from neural_hive.streams.orchestrator_messages import PauseWorkflow, ResumeWorkflow
-from tests.aggregates.making import decision, task
-from tests.orchestrator.running import Run
+from neural_hive.streams.orchestrator_messages import (
+    AdjustQos,
+    CancelWorkflow,
+    CompleteTicket,
+    PauseWorkflow,
+    ResumeWorkflow,
+    RetryTicket,
+)
+from tests.aggregates.making import AGENT, decision, task
+from tests.orchestrator.running import COMMANDS, Run
 
 ENDS = {
     Outcome.COMPLETED: Status.COMPLETED,
@@ -28,6 +43,7 @@ ENDS = {
     Outcome.TIMED_OUT: Status.TIMED_OUT,
     Outcome.CANCELLED: Status.CANCELLED,
 }
+HOUR_MS = 3_600_000
 DONE = (Status.COMPLETED, Status.COMPENSATED)
 
 
@@ -42,7 +58,8 @@ def plans(draw: st.DrawFn) -> DecisionConsolidated:
         estimate, retries = draw(st.integers(0, 9)), draw(st.sampled_from([0, 0, 1, 2]))
         more = {"max_retries": retries, "compensation": draw(st.sampled_from([(), ("undo",)]))}
         tasks.append(task(f"t{n}", *names, command=command, estimated_duration_ms=estimate, **more))
-    return decision(*draw(st.permutations(tasks)))
+    mode = draw(st.sampled_from([*[DeliveryMode.AT_LEAST_ONCE] * 2, DeliveryMode.AT_MOST_ONCE]))
+    return decision(*draw(st.permutations(tasks)), delivery_mode=mode)
 
 
 @settings(max_examples=300, deadline=None)
@@ -150,6 +167,83 @@ def test_a_stop_at_any_moment_leaves_no_ticket_unfinished(plan: DecisionConsolid
         run.answer(dispatch)
     assert run.workflow.status in (WorkflowStatus.CANCELLED, WorkflowStatus.COMPLETED)
     assert run.unit.folded() == run.unit.states
+
+
+def asked(run: Run, data: st.DataObject) -> Any:
+    """Something that somebody wants of the workflow or one of its tickets."""
+    ticket_id = run.ticket(data.draw(st.sampled_from(run.decision.tasks)).task_id).created.ticket_id
+    priority = data.draw(st.sampled_from([Priority.UNKNOWN, Priority.LOW, Priority.CRITICAL]))
+    deadline_ms = data.draw(st.sampled_from([0, 1_000, HOUR_MS, 10 * HOUR_MS, -1]))
+    wanted = [
+        *[PauseWorkflow("d-1", "why", "ann")] * 2,
+        *[ResumeWorkflow("d-1", "why", "ann")] * 2,
+        *[RetryTicket("d-1", ticket_id, "why", "ann")] * 3,
+        *[CompleteTicket("d-1", ticket_id, "why", {"x": "2"}, "ann")] * 2,
+        AdjustQos("d-1", "why", priority, deadline_ms, "ann"),
+        CancelWorkflow("d-1", "why", "ann"),
+    ]
+    return data.draw(st.sampled_from(wanted))
+
+
+@settings(max_examples=300, deadline=None)
+@given(plans(), st.data())
+def test_whatever_people_ask_every_run_ends_soundly(plan: DecisionConsolidated, data: st.DataObject) -> None:
+    """Results, silence and time, while people pause, resume, adjust, try again, complete by hand and cancel."""
+    run = Run(plan, capacity=data.draw(st.sampled_from([2, 100])))
+    run.publish()
+    for step in range(data.draw(st.integers(0, 40))):
+        match data.draw(st.sampled_from(["ask", "ask", "answer", "answer", "answer", "start", "time"])):
+            case "ask":
+                message = asked(run, data)
+                run.ask(message, f"asked {step}")
+                assert run.unit.handle(COMMANDS, message, f"asked {step}", 0) == []
+            case "answer" if run.waiting:
+                outcome = data.draw(st.sampled_from([*[Outcome.COMPLETED] * 4, *ENDS]))
+                run.answer(data.draw(st.sampled_from(run.waiting)), outcome, outputs={"x": "1"})
+            case "start" if run.waiting:
+                run.start(data.draw(st.sampled_from(run.waiting)))
+            case "time" if timers := run.unit.timers():
+                run.fire(timers[0])
+            case _:
+                pass
+    run.ask(ResumeWorkflow("d-1", "go on", "ann"), "at last")
+    while run.waiting or run.unit.timers():
+        if run.waiting:
+            run.answer(run.waiting[0], outputs={"x": "1"})
+        else:
+            run.fire(run.unit.timers()[0])
+    assert run.workflow.status in (
+        WorkflowStatus.COMPLETED,
+        WorkflowStatus.FAILED,
+        WorkflowStatus.CANCELLED,
+    )
+    assert not set(run.statuses.values()) & UNFINISHED
+    assert [w.event.sound for w in run.unit.log if isinstance(w.event, IntegrityChecked)] == [True]
+    assert run.pair.held(AGENT) == run.unit.count(tally.outstanding(AGENT)) == 0
+    _counters_are_right(run)
+    _nothing_was_done_that_must_not(run)
+    assert run.unit.folded() == run.unit.states
+
+
+def _nothing_was_done_that_must_not(run: Run) -> None:
+    """In a pause nothing is given out; no attempt is given out twice, nothing before what it needs, or too often."""
+    needs = {ticket_id_of("d-1", task.task_id): task.dependencies for task in run.decision.tasks}
+    paused, begun, completed = False, set(), set()
+    for event in (written.event for written in run.unit.log):
+        match event:
+            case WorkflowPaused() | WorkflowResumed():
+                paused = isinstance(event, WorkflowPaused)
+            case WorkflowCompensating():
+                assert not paused
+            case TicketCompleted():
+                completed.add(event.ticket_id)
+            case TicketDispatched():
+                assert not paused
+                assert (event.ticket_id, event.attempt) not in begun
+                begun.add((event.ticket_id, event.attempt))
+                assert completed.issuperset(ticket_id_of("d-1", name) for name in needs[event.ticket_id])
+                if run.decision.delivery_mode is DeliveryMode.AT_MOST_ONCE and not event.compensates:
+                    assert event.attempt == 1
 
 
 def _ended_as_answered(run: Run, answered: dict[str, Outcome], with_x: set[str]) -> None:
