@@ -10,11 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from io import FileIO
 from pathlib import Path
 from typing import IO, Final
 
 LOG_BYTES_MAX: Final = 10 * 1024 * 1024
 _CHUNK_BYTES: Final = 64 * 1024
+_WAITING_BYTES_MAX: Final = 256 * 1024
 _TIED_EXEC: Final = str(Path(__file__).with_name("tied_exec.py"))
 
 
@@ -133,18 +135,51 @@ _spawn: Final = _Starter()
 
 
 def _copy(output: IO[bytes], log: Path) -> None:
-    """Copies output into the log until its end, keeping two files of at most LOG_BYTES_MAX."""
-    with output, contextlib.ExitStack() as files:
-        file = files.enter_context(log.open("ab", buffering=0))
+    """Copies output into the log until its end."""
+    with output, contextlib.closing(_CappedLog(log)) as capped:
         while chunk := os.read(output.fileno(), _CHUNK_BYTES):
-            try:
-                if file.tell() > LOG_BYTES_MAX:
-                    files.close()
-                    log.replace(log.with_name(log.name + ".1"))
-                    file = files.enter_context(log.open("ab", buffering=0))
-                file.write(chunk)
-            except OSError:
-                time.sleep(0.1)  # a full disk must not stop the process that writes here
+            capped.write(chunk)
+
+
+_left: Final[dict[Path, bytes]] = {}  # the last words of processes that found no room for them, by their log
+
+
+class _CappedLog:
+    """Two files of at most LOG_BYTES_MAX. What finds no room on the disk waits for it, the newest of it at least:
+    it may be what says that the disk is full. Who writes never waits for it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: FileIO | None = None
+        self._waiting = _left.pop(path, b"")
+
+    def write(self, chunk: bytes) -> None:
+        """Appends it, and what waited before it."""
+        self._waiting = (self._waiting + chunk)[-_WAITING_BYTES_MAX:]
+        try:
+            self._append()
+        except OSError:
+            time.sleep(0.1)
+
+    def _append(self) -> None:
+        if self._file is not None and self._file.tell() > LOG_BYTES_MAX:
+            self._file.close()
+            self._file = None
+            self._path.replace(self._path.with_name(self._path.name + ".1"))
+        if self._file is None:
+            self._file = self._path.open("ab", buffering=0)
+        while self._waiting:
+            self._waiting = self._waiting[self._file.write(self._waiting) :]
+
+    def close(self) -> None:
+        """Writes what still waits, if there is room now; else who writes there next does it."""
+        try:
+            self._append()
+        except OSError:
+            _left[self._path] = self._waiting
+        if self._file is not None:
+            self._file.close()
 
 
 def tail(log: Path, size_bytes: int = 2000) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _TEXTS: Final = tuple(os.strerror(number) for number in _FULL)
 _MB: Final = 1_000_000
+LITTLE_BYTES: Final = 100 * _MB  # with less room than that people are told
 
 
 def says_full(error: BaseException) -> bool:
@@ -31,10 +32,10 @@ def room(path: Path) -> str:
     )
 
 
-def is_short(path: Path, bytes_min: int) -> bool:
-    """Whether the disk that holds a path has less room than that."""
+def is_short(path: Path) -> bool:
+    """Whether the disk that holds a path has so little room that people should know."""
     try:
-        return shutil.disk_usage(_existing(path)).free < bytes_min
+        return shutil.disk_usage(_existing(path)).free < LITTLE_BYTES
     except OSError:
         return False
 

@@ -19,6 +19,7 @@ import psutil
 
 from neural_hive import state
 from neural_hive.connectors.child import Child, tail
+from neural_hive.connectors.disk import is_short, room
 
 READY_TIMEOUT_S: Final = 120.0
 START_ATTEMPTS: Final = 4
@@ -28,6 +29,8 @@ STABLE_S: Final = 20.0
 NOT_READY_S: Final = 60.0
 READY_CHECK_S: Final = 10.0
 PORT_TAKEN: Final = re.compile(rb"address already in use|cannot listen on", re.IGNORECASE)
+DISK_CHECK_S: Final = 5.0
+_FULL: Final = ". What needs room stands still, and goes on by itself when there is some"
 _TICK_S: Final = 0.1
 _LOOKED_AT_BYTES: Final = 1 << 20
 
@@ -75,6 +78,7 @@ class Kept:
         self.created_at: float | None = None
         self.status = state.STARTING
         self.restarts = 0
+        self.trouble = ""  # why it could not be started again
         self.last_exit_code: int | None = None
         self._failures = 0  # in a row: what decides the back-off
         self._ready_at = 0.0  # when it was last seen to be ready
@@ -96,8 +100,7 @@ class Kept:
         now = time.monotonic()
         if self.child is None:
             if self.status == state.WAITING and now >= self._start_at:
-                self.restarts += 1
-                self.start()
+                self._start_again(now)
         elif not self.child.alive:
             self._bury(self.child, now)
         elif self.status == state.STARTING:
@@ -106,6 +109,16 @@ class Kept:
                 self._ready_at = self._healthy_since = self._checked_at = now
         elif self.status in (state.RUNNING, state.NOT_READY):
             self._check(self.child, now)
+
+    def _start_again(self, now: float) -> None:
+        """Where even that cannot be done, for want of room on a disk for instance, it is tried later."""
+        self.restarts += 1
+        try:
+            self.start()
+            self.trouble = ""
+        except OSError as error:
+            self.trouble = str(error)
+            self._wait(now)
 
     def _check(self, child: Child, now: float) -> None:
         """Notices a process that lives but has not been ready for long, and one that has been well for a while."""
@@ -128,6 +141,9 @@ class Kept:
         self.last_exit_code = child.exit_code
         if self._was_well(now):
             self._failures = 0
+        self._wait(now)
+
+    def _wait(self, now: float) -> None:
         self._start_at = now + min(BACKOFF_FIRST_S * 2**self._failures, self.service.backoff_max_s)
         self._failures += 1
         self.child, self.created_at, self.status = None, None, state.WAITING
@@ -180,7 +196,9 @@ class Supervisor:
         self._kept = [kept for _, members in self._stages for kept in members]
         self._endpoints = dict(endpoints)
         self._notes = list(notes)
-        self._tell = tell
+        self._tell_line = tell
+        self._is_short = self._is_mute = False
+        self._disk_checked_at = 0.0
         self._status = state.STARTING
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._written: state.State | None = None
@@ -238,14 +256,31 @@ class Supervisor:
 
     def _look(self) -> None:
         for kept in self._kept:
-            before = kept.status
+            before = kept.status, kept.trouble
             kept.look()
-            if kept.status != before:
+            if (kept.status, kept.trouble) != before:
                 self._tell_change(kept)
+        self._look_at_disk()
         self._write()
 
+    def _look_at_disk(self) -> None:
+        """Tells when the disk gets short of room: what stands still then may have no room to say so."""
+        now = time.monotonic()
+        if now - self._disk_checked_at < DISK_CHECK_S:
+            return
+        self._disk_checked_at, was_short = now, self._is_short
+        self._is_short = is_short(self._data)
+        if self._is_short != was_short:
+            self._tell(f"{room(self._data)}{_FULL if self._is_short else ''}")
+
+    def _tell(self, line: str) -> None:
+        with contextlib.suppress(OSError):  # who listens may write to the full disk too
+            self._tell_line(line)
+
     def _tell_change(self, kept: Kept) -> None:
-        if kept.status == state.WAITING:
+        if kept.status == state.WAITING and kept.trouble:
+            self._tell(f"{kept.service.name} cannot be started: {kept.trouble}; trying again")
+        elif kept.status == state.WAITING:
             self._tell(f"{kept.service.name} ended with {kept.last_exit_code}; starting it again")
         elif kept.status == state.NOT_READY:
             self._tell(f"{kept.service.name} lives, but has not been ready for {NOT_READY_S:.0f} s")
@@ -276,9 +311,17 @@ class Supervisor:
             self._notes,
             [kept.describe() for kept in self._kept],
         )
-        if current != self._written:
+        if current == self._written:
+            return
+        try:
             state.write_state(self._data, current)
-            self._written = current
+            self._written, self._is_mute = current, False
+        except OSError as error:
+            if self._written is None:
+                raise
+            if not self._is_mute:  # it is tried again and again: what runs must not end because of it
+                self._tell(f"the state cannot be written down: {error}")
+            self._is_mute = True
 
 
 def _why(kept: Kept) -> str:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from neural_hive.connectors.child import tail
+from neural_hive.connectors.disk import is_short, room
 from neural_hive.process import metrics_url, stopped_partitions
 from neural_hive.settings import Settings, load_settings
 from neural_hive.state import RUNNING, State, held, is_running, made, running_state
@@ -211,6 +212,8 @@ def _show(state: State, console: Console) -> None:
         table.add_row(process.name, f"[{shown}]{process.status}[/]", pid, str(process.restarts), process.log)
     console.print(f"system {state.status} since {state.started_at}, data in {state.data}")
     console.print(table)
+    if is_short(Path(state.data)):
+        console.print(f"[yellow]{room(Path(state.data))}[/]")
     for name, value in state.endpoints.items():
         console.print(f"{name:<20} {value}", highlight=False)
     for process in state.processes:
