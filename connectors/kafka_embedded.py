@@ -240,10 +240,11 @@ class EmbeddedKafka:
             "offsets.retention.minutes": 2147483647,
             # An open transaction of a dead processor freezes every reader of committed records.
             "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
-            # A broker back from kill -9 waits until the controller has given up its old self. Alone, broker and
-            # controller stall together, so the time can be short.
+            # A broker back from kill -9 waits until the controller has given up its old self, so the time is short. But
+            # a broker that is alone must not give up itself on a busy machine: while no partition has a leader, Kafka
+            # 4.4 may drop the end of a transaction, which then stays open for ever (KAFKA-20734).
             "broker.heartbeat.interval.ms": 500,
-            "broker.session.timeout.ms": 2_000 if copies == 1 else 6_000,
+            "broker.session.timeout.ms": 9_000 if copies == 1 else 6_000,
             "group.initial.rebalance.delay.ms": 0,
             "auto.create.topics.enable": "false",
             "message.max.bytes": REQUEST_BYTES_MAX,
