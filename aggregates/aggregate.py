@@ -85,5 +85,7 @@ def event_of(aggregate: Aggregate[Any], event_type: str, payload: Mapping[str, A
             try:
                 return msgspec.convert(payload, known)
             except msgspec.ValidationError as error:
-                raise LookupError(f"{aggregate.name} has another {event_type} in this build: {error}") from error
+                raise LookupError(
+                    f"{aggregate.name} has another {event_type} in this build: {error}"
+                ) from error
     raise LookupError(f"{aggregate.name} has no event {event_type} in this build")
