@@ -14,13 +14,14 @@ BENCH ?=
 ROUNDS ?= 5
 MINUTES ?= 60
 
-.PHONY: help demo test simulate chaos fuzz bench check format lock clean
+.PHONY: help demo test simulate chaos soak fuzz bench check format lock clean
 
 help:
 	@echo "make demo     set up, start the system, run a real plan to the end and check the outcome"
 	@echo "make test     run the tests against the real broker and engine"
 	@echo "make simulate run the kernel in SEEDS=10000 simulated worlds full of faults"
 	@echo "make chaos    kill processes of a whole system at random while it works: KILLS=100 SEED=1 EVENTS=100000"
+	@echo "make soak     let a whole system work for MINUTES=60 and look whether anything grows"
 	@echo "make fuzz     send INPUTS=1000000 hostile bytes, messages and plan files"
 	@echo "make bench    measure beside peers on the same work: BENCH=kernel ROUNDS=5"
 	@echo "make check    format, lint, types, layers, schemas"
@@ -46,6 +47,9 @@ simulate: $(VENV)/.installed
 
 chaos: $(VENV)/.installed
 	$(BIN)/python -m tests.chaos.run --kills $(KILLS) --seed $(SEED) --events $(EVENTS) $(ARGS)
+
+soak: $(VENV)/.installed
+	$(BIN)/python -m tests.soak.run --minutes $(MINUTES) $(ARGS)
 
 fuzz: $(VENV)/.installed
 	$(BIN)/python -m tests.hostile.run $(INPUTS) $(FIRST)
