@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
@@ -15,9 +15,10 @@ OBSERVER: Final = "observer"  # the test itself: it publishes, reads, and is nev
 BROKERS: Final = ("broker-1", "broker-2", "broker-3")
 PROCESSORS: Final = ("processor-1", "processor-2", "processor-3")
 _PORT, _CONTROLLER_PORT = 9092, 9093
-_SILENT: Final = logging.getLogger(
-    "neural_hive.kafka_probe"
-)  # says nothing of a broker that is not there yet
+_PUBLISHER: Final = {"partitioner": "murmur2_random", "linger.ms": 10, "enable.idempotence": True}
+# A leader that hears no other broker does not answer.
+_IMPATIENT: Final = {"request.timeout.ms": 4_000, "socket.timeout.ms": 8_000}
+_SILENT: Final = logging.getLogger("neural_hive.kafka_probe")  # of a broker that is not there yet
 
 
 class SpreadKafka(EmbeddedKafka):
@@ -62,6 +63,7 @@ class SpreadToy(Toy):
 
     def __init__(self, network: Network, bootstrap: str, folder: Path, partitions: int = 4) -> None:
         super().__init__(bootstrap, folder, partitions)
+        self.producer = Producer({**self.config, **_PUBLISHER, **_IMPATIENT})
         self._network = network
         self.roles: list[str] = []  # by index of the worker
 
@@ -76,6 +78,13 @@ class SpreadToy(Toy):
                 super().start(1, version)
             self.roles.append(role)
 
-    def index(self, role: str) -> int:
-        """The worker that is, or was last, in a namespace."""
-        return len(self.roles) - 1 - self.roles[::-1].index(role)
+    def send_all(self, count: int) -> None:
+        """As `add`, but waits for no answer: whoever leads may give none."""
+        for _ in range(count):
+            number = len(self.sent)
+            self.send(
+                (self.commands, self.results)[number % 2],
+                "AddToCounter",
+                f"counter-{number % 500}",
+                {"amount": 1},
+            )
