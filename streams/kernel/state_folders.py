@@ -1,7 +1,7 @@
 """The states that a partition has had: one folder for each version of the code that folds.
 
-The one before the current is kept, for who goes back to the build before. What was set aside beside them is evidence
-(see acceptance.py), and is never removed here.
+The one before the current is kept, for who goes back to the build before; a damaged copy goes with its version. What
+was set aside on a person's word is evidence (see acceptance.py), and is never removed here.
 """
 
 import re
@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from neural_hive.streams.kernel.rocks import DAMAGED_SUFFIX
 from neural_hive.streams.kernel.versions import HASH_DIGITS
 
 KEPT: Final = 2  # versions, the current one among them
@@ -28,8 +29,13 @@ def remove_older(folder: Path, current: str) -> list[str]:
     versions = [
         f for f in folder.iterdir() if _VERSION.fullmatch(f.name) and f.is_dir() and f.name != current
     ]
+    newest = sorted(versions, key=_used_at, reverse=True)[: KEPT - 1]
+    kept = {current, *(version.name for version in newest)}
     removed = []
-    for old in sorted(versions, key=_used_at, reverse=True)[KEPT - 1 :]:
+    for old in sorted(folder.iterdir()):
+        version = old.name.removesuffix(DAMAGED_SUFFIX)
+        if version in kept or not (_VERSION.fullmatch(version) and old.is_dir()):
+            continue
         try:
             shutil.rmtree(old)
             removed.append(old.name)

@@ -10,6 +10,7 @@ from neural_hive.schemas.envelope import Header
 from neural_hive.streams.kernel.partition import Partition, Place
 from neural_hive.streams.kernel.reading import MessageReader
 from neural_hive.streams.kernel.recovery import BrokenLog
+from neural_hive.streams.kernel.rocks import DAMAGED_SUFFIX
 from neural_hive.streams.kernel.state_folders import remove_older
 from neural_hive.streams.kernel.transport import Batch, Fetched
 from tests.hostile.inputs import NOW
@@ -34,8 +35,17 @@ def test_the_two_that_were_used_last_stay_and_what_was_set_aside(tmp_path: Path)
         _state(tmp_path, name, used_at)
     _state(tmp_path, f"{VERSIONS[1]}.before-1", 50)
     _state(tmp_path, "somebody's own", 50)
-    assert remove_older(tmp_path, VERSIONS[3]) == [VERSIONS[2], VERSIONS[1]]
-    left = {VERSIONS[3], VERSIONS[0], f"{VERSIONS[1]}.before-1", "somebody's own"}
+    for damaged in (VERSIONS[0], VERSIONS[2]):
+        _state(tmp_path, damaged + DAMAGED_SUFFIX, 500)
+    gone = [VERSIONS[1], VERSIONS[2], VERSIONS[2] + DAMAGED_SUFFIX]
+    assert remove_older(tmp_path, VERSIONS[3]) == gone
+    left = {
+        VERSIONS[3],
+        VERSIONS[0],
+        VERSIONS[0] + DAMAGED_SUFFIX,
+        f"{VERSIONS[1]}.before-1",
+        "somebody's own",
+    }
     assert _names(tmp_path) == left
     assert remove_older(tmp_path, VERSIONS[3]) == []
     assert remove_older(tmp_path / "nowhere", VERSIONS[3]) == []
