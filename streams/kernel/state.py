@@ -6,6 +6,7 @@ after the transaction that holds their events was committed.
 
 import struct
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -19,8 +20,9 @@ S = TypeVar("S")
 POSITION_KEY = OWN + b"position"
 _BEHIND_OWN = bytes([OWN[0] + 1])
 ROW, COUNTER, TIMER, QUEUE = b"a", b"c", b"t", b"q"
-CACHE_BYTES = 32 << 20
-WRITE_BUFFER_BYTES = 32 << 20
+CACHE_BYTES = 64 << 20  # of all stores of a process: blocks, and what finds and filters them
+WRITE_BUFFER_BYTES = 8 << 20  # of one store: what was written and is in no table yet; there may be two
+LOG_BYTES = 1 << 20  # RocksDB's own log of a store; one more is kept
 RECENT_CAUSES = 16  # how many causing messages an aggregate remembers, to know a repeat
 CAUSE_BYTES = 16
 
@@ -89,6 +91,12 @@ def queue_key(queue: str, place: str, aggregate_id: str) -> bytes:
     return queue_prefix(queue) + f"{place}\0{aggregate_id}".encode()
 
 
+@cache
+def _blocks() -> Cache:
+    """One cache for all stores of a process, however many partitions it has. rocksdict's own is 2 GiB for each."""
+    return Cache(CACHE_BYTES)
+
+
 class Store:
     """One RocksDB database, read and written by one partition's task only.
 
@@ -102,11 +110,15 @@ class Store:
         options.set_write_buffer_size(WRITE_BUFFER_BYTES)
         options.set_max_write_buffer_number(2)
         table = BlockBasedOptions()
-        table.set_block_cache(Cache(CACHE_BYTES))  # rocksdict's default is 2 GiB for each database
+        table.set_block_cache(_blocks())
+        table.set_cache_index_and_filter_blocks(True)  # or they take memory beside the cache, with every key
+        table.set_pin_l0_filter_and_index_blocks_in_cache(True)
         table.set_bloom_filter(10, False)
         options.set_block_based_table_factory(table)
         options.set_max_open_files(64)
         options.set_keep_log_file_num(2)
+        options.set_max_log_file_size(LOG_BYTES)
+        options.set_stats_persist_period_sec(0)  # else a megabyte of history in memory
         self._db = Database(folder, options, read_only)
         self.get = self._db.get
 

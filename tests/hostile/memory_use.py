@@ -16,3 +16,8 @@ def forget_peak(pid: int) -> int:
     """Begins to look anew; what it has now."""
     Path(f"/proc/{pid}/clear_refs").write_text(_RESET_PEAK)
     return peak_mb(pid)
+
+
+def own_mb() -> int:
+    """What this process has now."""
+    return int(Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()[0]) >> 10
