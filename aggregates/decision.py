@@ -16,6 +16,7 @@ import msgspec
 from neural_hive.aggregates import graph
 from neural_hive.aggregates.made import size_bytes
 from neural_hive.aggregates.references import has_references, references, texts, unreadable
+from neural_hive.aggregates.risk import LEFT_OPEN, SLA_CLASSES, TIMEOUT_MS_MAX, Service, service_of
 from neural_hive.aggregates.vocabulary import (
     Consistency,
     DeliveryMode,
@@ -35,9 +36,7 @@ ITEMS_MAX: Final = 1_000  # arguments, parameters, variables, capabilities, secr
 TEXT_CHARS_MAX: Final = 256  # of names of people, classes, specialists, capabilities
 RETRIES_MAX: Final = 100
 DAY_MS: Final = 86_400_000
-TIMEOUT_MS_MAX: Final = 7 * DAY_MS
 DEADLINE_MS_MAX: Final = 90 * DAY_MS
-DEFAULT_DEADLINE_MS: Final = 4 * 3_600_000
 REASONS_MAX: Final = 20
 REASON_CHARS_MAX: Final = 1_000
 _CYCLE_TASKS_SHOWN: Final = 20
@@ -60,8 +59,8 @@ class DecisionConsolidated(msgspec.Struct, frozen=True):
     durability: Durability
     tasks: tuple[Task, ...]
     votes: tuple[Vote, ...] = ()
-    deadline_ms: int = 0  # 0: DEFAULT_DEADLINE_MS
-    sla_class: str = ""
+    deadline_ms: int = 0  # 0: that of the SLA class, or four hours
+    sla_class: str = ""  # one of risk.SLA_CLASSES
     requested_by: str = ""
 
 
@@ -85,6 +84,19 @@ def validate(decision: DecisionConsolidated) -> list[str]:
     if not reasons:
         reasons = _first(_of_graph(decision.tasks))
     return reasons
+
+
+def service_wanted(decision: DecisionConsolidated) -> Service:
+    """How a plan's tickets are to be served, with all that it leaves open."""
+    return service_of(
+        decision.risk_band,
+        decision.priority,
+        decision.sla_class,
+        decision.deadline_ms,
+        decision.delivery_mode,
+        decision.consistency,
+        decision.durability,
+    )
 
 
 def dependency_graph(tasks: Iterable[Task]) -> dict[str, tuple[str, ...]]:
@@ -111,9 +123,10 @@ def _of_decision(decision: DecisionConsolidated) -> Iterator[str]:
         yield f"confidence must be within 0 to 1, not {decision.confidence}"
     if not 0 <= decision.deadline_ms <= DEADLINE_MS_MAX:
         yield f"deadline_ms must be within 0 (4 hours) to {DEADLINE_MS_MAX} (90 days)"
-    for name in ("sla_class", "requested_by"):
-        if len(getattr(decision, name)) > TEXT_CHARS_MAX:
-            yield f"{name} must be at most {TEXT_CHARS_MAX} characters"
+    if decision.sla_class and decision.sla_class not in SLA_CLASSES:
+        yield f"sla_class {_quoted(decision.sla_class)} is not known; there are {', '.join(SLA_CLASSES)}"
+    if len(decision.requested_by) > TEXT_CHARS_MAX:
+        yield f"requested_by must be at most {TEXT_CHARS_MAX} characters"
     if len(decision.votes) > VOTES_MAX:
         yield f"{len(decision.votes)} votes are more than {VOTES_MAX}"
         return
@@ -174,11 +187,11 @@ def _of_task(task: Task, known: Counter[str]) -> Iterator[str]:
 
 
 def _of_limits(task: Task) -> Iterator[str]:
-    if not 0 < task.timeout_ms <= TIMEOUT_MS_MAX:
+    if task.timeout_ms != LEFT_OPEN and not 0 < task.timeout_ms <= TIMEOUT_MS_MAX:
         yield f"timeout_ms must be within 1 to {TIMEOUT_MS_MAX} (7 days), not {task.timeout_ms}"
     if not 0 <= task.estimated_duration_ms <= TIMEOUT_MS_MAX:
         yield f"estimated_duration_ms must be within 0 to {TIMEOUT_MS_MAX} (7 days), not {task.estimated_duration_ms}"
-    if not 0 <= task.max_retries <= RETRIES_MAX:
+    if task.max_retries != LEFT_OPEN and not 0 <= task.max_retries <= RETRIES_MAX:
         yield f"max_retries must be within 0 to {RETRIES_MAX}, not {task.max_retries}"
 
 

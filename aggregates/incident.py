@@ -14,7 +14,6 @@ import msgspec
 
 from neural_hive.aggregates.aggregate import Aggregate, Command, Event, members
 from neural_hive.aggregates.identity import derived_id
-from neural_hive.aggregates.vocabulary import Priority, RiskBand
 
 TICKETS_MAX: Final = 20
 TEXT_CHARS_MAX: Final = 4_096
@@ -41,21 +40,6 @@ class Severity(StrEnum):
     MEDIUM = "MEDIUM"
     HIGH = "HIGH"
     CRITICAL = "CRITICAL"
-
-
-_BY_RISK: Final = {
-    RiskBand.LOW: Severity.LOW,
-    RiskBand.MEDIUM: Severity.MEDIUM,
-    RiskBand.HIGH: Severity.HIGH,
-    RiskBand.CRITICAL: Severity.CRITICAL,
-}
-_BY_PRIORITY: Final = {
-    Priority.LOW: Severity.LOW,
-    Priority.NORMAL: Severity.LOW,
-    Priority.HIGH: Severity.HIGH,
-    Priority.CRITICAL: Severity.CRITICAL,
-}
-_RANK: Final = list(Severity)
 
 
 class OpenIncident(Command, frozen=True):
@@ -114,13 +98,6 @@ class Incident(msgspec.Struct, frozen=True):
 def incident_id_of(workflow_id: str, kind: Kind, about: str = "") -> str:
     """The id of a workflow's incident of one kind, or of that about one of its tickets or agents."""
     return derived_id(workflow_id, kind, about) if about else derived_id(workflow_id, kind)
-
-
-def severity_of(risk_band: RiskBand, priority: Priority) -> Severity:
-    """How much trouble with a workflow matters: by its risk or its priority, whichever says more."""
-    return max(
-        _BY_RISK.get(risk_band, Severity.LOW), _BY_PRIORITY.get(priority, Severity.LOW), key=_RANK.index
-    )
 
 
 def decide(incident: Incident | None, command: IncidentCommand) -> list[IncidentEvent]:

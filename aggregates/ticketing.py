@@ -1,8 +1,8 @@
 """From a valid plan to its tickets: order, dependencies, service level and priority score of each."""
 
 from neural_hive.aggregates import graph
-from neural_hive.aggregates.decision import DEFAULT_DEADLINE_MS, DecisionConsolidated, dependency_graph
-from neural_hive.aggregates.risk import priority_score
+from neural_hive.aggregates.decision import DecisionConsolidated, dependency_graph, service_wanted
+from neural_hive.aggregates.risk import priority_score, served
 from neural_hive.aggregates.ticket import CreateTicket
 from neural_hive.aggregates.vocabulary import Task
 from neural_hive.aggregates.workflow import ticket_id_of
@@ -15,8 +15,9 @@ def tickets_of(decision: DecisionConsolidated, accepted_at: int) -> list[CreateT
     waiting = graph.dependents(needs)
     through = graph.longest_through(needs, order, {task.task_id: _weight(task) for task in decision.tasks})
     longest = max(through.values(), default=1)
-    deadline_at = accepted_at + (decision.deadline_ms or DEFAULT_DEADLINE_MS) * 1_000
-    tasks = {task.task_id: task for task in decision.tasks}
+    service = service_wanted(decision)
+    deadline_at = accepted_at + service.deadline_ms * 1_000
+    tasks = {task.task_id: served(task, service) for task in decision.tasks}
     ids = {task_id: ticket_id_of(decision.decision_id, task_id) for task_id in order}
     return [
         CreateTicket(
@@ -30,9 +31,9 @@ def tickets_of(decision: DecisionConsolidated, accepted_at: int) -> list[CreateT
             decision.risk_band,
             priority_score(decision.risk_band, decision.priority, through[task_id] / longest),
             deadline_at,
-            decision.delivery_mode,
-            decision.consistency,
-            decision.durability,
+            service.delivery_mode,
+            service.consistency,
+            service.durability,
             accepted_at,
         )
         for task_id in order

@@ -1,4 +1,7 @@
-"""The words that plans, tickets and workflows share. UNKNOWN stands for a value of a newer build: refused in input."""
+"""The words that plans, tickets and workflows share. UNKNOWN stands for a value of a newer build: refused in input.
+
+DERIVED stands in a plan for what it leaves to its risk and priority (`risk.py`); a ticket never has it.
+"""
 
 from enum import StrEnum
 
@@ -50,6 +53,7 @@ class DeliveryMode(StrEnum):
     """How often a task may be delivered to an agent."""
 
     UNKNOWN = "UNKNOWN"
+    DERIVED = "DERIVED"
     AT_MOST_ONCE = "AT_MOST_ONCE"
     AT_LEAST_ONCE = "AT_LEAST_ONCE"
     EXACTLY_ONCE = "EXACTLY_ONCE"
@@ -59,6 +63,7 @@ class Consistency(StrEnum):
     """How soon others must see a task's effect."""
 
     UNKNOWN = "UNKNOWN"
+    DERIVED = "DERIVED"
     EVENTUAL = "EVENTUAL"
     STRONG = "STRONG"
 
@@ -67,6 +72,7 @@ class Durability(StrEnum):
     """Whether a task's effect must survive a restart."""
 
     UNKNOWN = "UNKNOWN"
+    DERIVED = "DERIVED"
     TRANSIENT = "TRANSIENT"
     PERSISTENT = "PERSISTENT"
 

@@ -20,6 +20,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from neural_hive.aggregates.decision import DecisionConsolidated, validate
+from neural_hive.aggregates.risk import LEFT_OPEN
 from neural_hive.aggregates.vocabulary import (
     Consistency,
     DeliveryMode,
@@ -36,7 +37,6 @@ from neural_hive.documents import BadDocument, Document, DocumentPath, read_docu
 FILE_BYTES_MAX: Final = 32 * 1024 * 1024  # a plan in the log has at most 8 MB; a file has indentation too
 ERRORS_MAX: Final = 20
 FIELD_CHARS_MAX: Final = 200  # of a field's name in an error
-TEN_MINUTES_MS: Final = 600_000
 
 
 class BadPlan(ValueError):
@@ -75,8 +75,8 @@ class PlanTask(_Model):
     template_id: str = ""
     required_capabilities: tuple[str, ...] = ()
     estimated_duration_ms: int = 0
-    timeout_ms: int = TEN_MINUTES_MS
-    max_retries: int = 0
+    timeout_ms: int = LEFT_OPEN
+    max_retries: int = LEFT_OPEN
     security_level: SecurityLevel = SecurityLevel.INTERNAL
     compensation: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
@@ -94,9 +94,9 @@ class Plan(_Model):
     votes: tuple[PlanVote, ...] = ()
     deadline_ms: int = 0
     sla_class: str = ""
-    delivery_mode: DeliveryMode = DeliveryMode.AT_LEAST_ONCE
-    consistency: Consistency = Consistency.STRONG
-    durability: Durability = Durability.PERSISTENT
+    delivery_mode: DeliveryMode = DeliveryMode.DERIVED
+    consistency: Consistency = Consistency.DERIVED
+    durability: Durability = Durability.DERIVED
     requested_by: str = ""
     tasks: tuple[PlanTask, ...]
 
@@ -221,12 +221,17 @@ def _field(path: DocumentPath) -> str:
     return (readable if len(readable) <= FIELD_CHARS_MAX else readable[: FIELD_CHARS_MAX - 1] + "…") or "plan"
 
 
+def _is_said(value: Any, default: Any) -> bool:
+    """Whether a field must stand in a plan file: an empty one need not, but for a number that is not the default."""
+    return bool(value != default and (value or isinstance(value, int)))
+
+
 def plan_document(decision: DecisionConsolidated) -> dict[str, Any]:
     """The decision as a plan file holds it: what is at its default is left out."""
     whole: dict[str, Any] = msgspec.to_builtins(decision)
     defaults = {name: field.default for name, field in PlanTask.model_fields.items()}
     whole["tasks"] = [
-        {name: value for name, value in task.items() if value and value != defaults[name]}
+        {name: value for name, value in task.items() if _is_said(value, defaults[name])}
         for task in whole["tasks"]
     ]
     empty = {name: value for name, value in whole.items() if not value and name != "tasks"}

@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from neural_hive.aggregates.decision import (
     TASKS_MAX,
-    TIMEOUT_MS_MAX,
     DecisionConsolidated,
     validate,
 )
+from neural_hive.aggregates.risk import TIMEOUT_MS_MAX
 from neural_hive.aggregates.vocabulary import (
     Consistency,
     DeliveryMode,

@@ -46,6 +46,7 @@ WORKFLOWS: Final = Projection(
         Column("priority", WORD),
         Column("confidence", "Float64"),
         Column("requested_by"),
+        Column("sla_class"),
         Column("task_count", "UInt32"),
         Column("completed_count", "UInt32"),
         Column("failed_count", "UInt32"),

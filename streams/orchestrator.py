@@ -71,6 +71,7 @@ from neural_hive.streams.orchestrator_course import (
     go_on,
     make_ready,
     ready_tickets,
+    score_of,
     tell,
 )
 from neural_hive.streams.orchestrator_dispatch import do_without, give_up_place, use_slots
@@ -278,7 +279,7 @@ def _queue_again(flow: Flow, workflow_id: str) -> None:
     workflow = flow.workflow(workflow_id)
     tickets = ready_tickets(flow, workflow_id, TASKS_MAX)
     for count, ticket in enumerate(sorted(tickets, key=lambda ticket: -ticket.created.priority_score)):
-        at = place(flow.now, count, workflow.priority)
+        at = place(flow.now, count, score_of(ticket, workflow))
         flow.on_ticket(ticket.created.ticket_id, RequeueTicket(at, "its workflow goes on", flow.now))
 
 
@@ -287,7 +288,7 @@ def _move_in_queue(flow: Flow, workflow_id: str) -> None:
     workflow = flow.workflow(workflow_id)
     waiting = [ticket for ticket in ready_tickets(flow, workflow_id, TASKS_MAX) if ticket.is_queued]
     for count, ticket in enumerate(waiting):
-        at = place(ticket.ready_at, count, workflow.priority)
+        at = place(ticket.ready_at, count, score_of(ticket, workflow))
         reason = f"the priority of its workflow is {workflow.priority}"
         flow.on_ticket(ticket.created.ticket_id, RequeueTicket(at, reason, flow.now))
 

@@ -7,7 +7,8 @@ from typing import Final
 from neural_hive.aggregates import tally
 from neural_hive.aggregates.aggregate import Event
 from neural_hive.aggregates.fairness import place
-from neural_hive.aggregates.incident import INCIDENT, Kind, OpenIncident, incident_id_of, severity_of
+from neural_hive.aggregates.incident import INCIDENT, Kind, OpenIncident, incident_id_of
+from neural_hive.aggregates.risk import rescored, severity_of
 from neural_hive.aggregates.ticket import (
     CancelTicket,
     CompensateTicket,
@@ -74,13 +75,19 @@ def make_ready(flow: Flow, ticket_ids: Iterable[str]) -> None:
         return
     workflow = flow.workflow(tickets[0].created.workflow_id)
     for ticket in sorted(tickets, key=lambda ticket: -ticket.created.priority_score):
-        at = 0 if workflow.status is WorkflowStatus.PAUSED else next_place(flow, workflow)
+        at = 0 if workflow.status is WorkflowStatus.PAUSED else next_place(flow, workflow, ticket)
         flow.on_ticket(ticket.created.ticket_id, ReadyTicket(flow.now, at))
 
 
-def next_place(flow: Flow, workflow: Workflow) -> int:
-    """Where the next ticket of a workflow stands in the queue for agents."""
-    return place(flow.now, flow.unit.count(tally.queued(workflow.workflow_id)), workflow.priority)
+def next_place(flow: Flow, workflow: Workflow, ticket: Ticket) -> int:
+    """Where a ticket stands in the queue for agents that becomes ready now."""
+    backlog = flow.unit.count(tally.queued(workflow.workflow_id))
+    return place(flow.now, backlog, score_of(ticket, workflow))
+
+
+def score_of(ticket: Ticket, workflow: Workflow) -> float:
+    """A ticket's score, with the priority that its workflow has by now."""
+    return rescored(ticket.created.priority_score, ticket.created.priority, workflow.priority)
 
 
 def _cancel_all(flow: Flow, first: Iterable[str], reason: str) -> None:
@@ -184,7 +191,8 @@ def _undo_next(flow: Flow, workflow: Workflow) -> None:
         _say_the_end(flow, workflow)
         return
     expires_at = flow.now + COMPENSATION_MS * 1_000
-    flow.on_ticket(following[0], CompensateTicket(flow.now, next_place(flow, workflow), expires_at))
+    at = next_place(flow, workflow, flow.ticket(following[0]))
+    flow.on_ticket(following[0], CompensateTicket(flow.now, at, expires_at))
 
 
 def _next_to_undo(flow: Flow, workflow: Workflow) -> list[str]:

@@ -4,10 +4,10 @@ from typing import Final
 
 from neural_hive.aggregates.aggregate import Rejected
 from neural_hive.aggregates.decision import (
-    DEFAULT_DEADLINE_MS,
     DecisionConsolidated,
     content_hash,
     is_identified,
+    service_wanted,
     validate,
 )
 from neural_hive.aggregates.workflow.commands import AwaitAgents, FinishWorkflow, StartWorkflow, StopWorkflow
@@ -62,10 +62,11 @@ def _started(decision: DecisionConsolidated, at: int, digest: str) -> WorkflowSt
         decision.confidence,
         len(decision.tasks),
         at,
-        at + (decision.deadline_ms or DEFAULT_DEADLINE_MS) * 1_000,
+        at + service_wanted(decision).deadline_ms * 1_000,
         tuple(ticket_id_of(workflow_id, task.task_id) for task in decision.tasks if not task.dependencies),
         digest,
         decision.requested_by,
+        decision.sla_class,
     )
 
 

@@ -20,6 +20,7 @@ class WorkflowStarted(Event, frozen=True):
     roots: tuple[str, ...]
     decision_sha256: str
     requested_by: str
+    sla_class: str = ""
 
 
 class PlanRejected(Event, frozen=True):

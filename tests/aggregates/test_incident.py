@@ -3,12 +3,10 @@
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from neural_hive.aggregates.aggregate import event_of
-from neural_hive.aggregates.fairness import place
 from neural_hive.aggregates.incident import (
     INCIDENT,
     IncidentCommand,
@@ -19,9 +17,7 @@ from neural_hive.aggregates.incident import (
     ResolveIncident,
     Severity,
     incident_id_of,
-    severity_of,
 )
-from neural_hive.aggregates.vocabulary import Priority, RiskBand
 from tests.aggregates.making import NOW
 from tests.grammar import given
 
@@ -55,22 +51,6 @@ def test_each_ticket_has_an_incident_of_its_own_if_it_is_about_one() -> None:
     assert opened.incident_id == incident_id_of("d-1", Kind.NOT_UNDONE, "t-1")
 
 
-@pytest.mark.parametrize(
-    ("risk_band", "priority", "severity"),
-    [
-        (RiskBand.LOW, Priority.NORMAL, Severity.LOW),
-        (RiskBand.MEDIUM, Priority.LOW, Severity.MEDIUM),
-        (RiskBand.LOW, Priority.HIGH, Severity.HIGH),
-        (RiskBand.CRITICAL, Priority.HIGH, Severity.CRITICAL),
-        (RiskBand.UNKNOWN, Priority.UNKNOWN, Severity.LOW),
-    ],
-)
-def test_risk_or_priority_makes_an_incident_severe(
-    risk_band: RiskBand, priority: Priority, severity: Severity
-) -> None:
-    assert severity_of(risk_band, priority) is severity
-
-
 @for_all(st.lists(st.sampled_from([OPEN, RESOLVE])))
 def test_any_commands_leave_a_history_that_folds(order: list[IncidentCommand]) -> None:
     state: Any = None
@@ -82,13 +62,3 @@ def test_any_commands_leave_a_history_that_folds(order: list[IncidentCommand]) -
             folded = INCIDENT.evolve(folded, stored)
         assert INCIDENT.decide(state, command) == []
     assert folded == state
-
-
-def test_who_waits_long_or_in_a_small_plan_stands_in_front() -> None:
-    large = [place(NOW, backlog, Priority.NORMAL) for backlog in range(1_000)]
-    assert large == sorted(large)
-    small = place(NOW + 500_000, 0, Priority.LOW)
-    assert sum(at < small for at in large) == 1
-    assert place(NOW, 8, Priority.CRITICAL) == NOW + 2_000_000
-    assert place(NOW, 8, Priority.LOW) == NOW + 16_000_000
-    assert place(NOW, 999, Priority.LOW) < place(NOW + 3_600_000_000, 0, Priority.CRITICAL)

@@ -183,6 +183,33 @@ def test_priority_is_a_larger_share_and_nobody_starves() -> None:
     assert shares["low"] >= 3
 
 
+def served_first(crowd: Crowd, first: DecisionConsolidated, second: DecisionConsolidated) -> Counter[str]:
+    """How many tickets of each of two plans that come one after the other are given out at first."""
+    crowd.publish(first)
+    crowd.publish(second)
+    for _ in range(40):
+        crowd.answer(crowd.waiting[0])
+    return Counter(given_out.workflow_id for given_out in crowd.order)
+
+
+def test_risk_is_a_larger_share_too() -> None:
+    risky = plan("risky", 60, risk_band=RiskBand.CRITICAL)
+    shares = served_first(Crowd((AGENT, 1)), plan("safe", 60), risky)
+    assert shares["risky"] > 2 * shares["safe"] > 0
+
+
+def test_the_critical_path_does_not_wait_behind_all_that_became_ready_before() -> None:
+    """A chain of long tasks beside many short ones: its second task comes when all the others wait already."""
+    chain = [task("c0", estimated_duration_ms=90), task("c1", "c0", estimated_duration_ms=90)]
+    others = [task(f"t{n}", estimated_duration_ms=1) for n in range(100)]
+    crowd = Crowd((AGENT, 1))
+    crowd.publish(decision(*chain, *others))
+    assert crowd.waiting[0].task_id == "c0"
+    while "c1" not in [given_out.task_id for given_out in crowd.order]:
+        crowd.answer(crowd.waiting[0])
+    assert len(crowd.order) < 50
+
+
 def test_another_priority_moves_what_waits() -> None:
     crowd = Crowd((AGENT, 1))
     crowd.publish(plan("d-1", 30))

@@ -57,6 +57,15 @@ def test_each_reading_is_a_new_decision_unless_it_has_an_id(tmp_path: Path) -> N
     assert read_plan(named).decision_id == "d-1"
 
 
+def test_what_a_plan_leaves_open_is_not_what_it_says_is_nothing(tmp_path: Path) -> None:
+    text = "decision_id: d-1\ntasks:\n  - {task_id: a, command: [x]}\n  - {task_id: b, command: [x], max_retries: 0}\n"
+    decision = read_plan(written(tmp_path, text))
+    assert [(task.timeout_ms, task.max_retries) for task in decision.tasks] == [(-1, -1), (-1, 0)]
+    assert (decision.delivery_mode, decision.consistency) == ("DERIVED", "DERIVED")
+    again = read_plan(written(tmp_path, yaml.safe_dump(plan_document(decision)), "plan.yaml"))
+    assert again == decision
+
+
 def test_json_and_yaml_read_the_same(tmp_path: Path) -> None:
     document = {"decision_id": "d", "plan_id": "p", "tasks": [{"task_id": "a", "command": ["x", "1.10"]}]}
     from_json = read_plan(written(tmp_path, json.dumps(document, indent="\t"), "plan.json"))
