@@ -6,8 +6,10 @@ a grace are over, or nobody began them in time, their own timers do that.
 
 from typing import Final
 
+from neural_hive.aggregates.aggregate import Rejected
 from neural_hive.aggregates.incident import TICKETS_MAX, Kind
 from neural_hive.aggregates.ticket import TICKET, Slot, Status
+from neural_hive.aggregates.workflow import WORKFLOW
 from neural_hive.streams.orchestrator_course import tell
 from neural_hive.streams.orchestrator_flow import Flow
 from neural_hive.streams.registry_messages import AttemptsLost, AttemptsSettled
@@ -34,5 +36,7 @@ def note_lost(flow: Flow, lost: AttemptsLost) -> None:
 
 
 def note_settled(flow: Flow, settled: AttemptsSettled) -> None:
-    """Resolves the incident, if there is one."""
+    """Resolves the incident, if there is one. Raises Rejected: there is no such workflow."""
+    if flow.unit.load(WORKFLOW, settled.workflow_id) is None:
+        raise Rejected(f"there is no workflow {settled.workflow_id}")
     flow.resolve(settled.workflow_id, Kind.AGENT_LOST, settled.reason, about=settled.agent_id)
