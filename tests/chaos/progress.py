@@ -39,7 +39,9 @@ class Group:
     def __init__(self, settings: Settings, group: str, topics: list[str]) -> None:
         self._group, self._kafka = group, {**settings.kafka_config(), "log_level": 2}
         self._places = [(topic, n) for topic in topics for n in range(settings.partitions)]
-        self._consumer = Consumer({**self._kafka, "group.id": group, "enable.auto.commit": False})
+        # Uncommitted: else a transaction that is open would be waited for, instead of what it adds not being told of.
+        asking = {"group.id": group, "enable.auto.commit": False, "isolation.level": "read_uncommitted"}
+        self._consumer = Consumer({**self._kafka, **asking})
 
     def __call__(self) -> Places:
         """Raises Unknown."""

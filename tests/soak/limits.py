@@ -47,10 +47,10 @@ LIMITS: Final[dict[str, Limit]] = {
     FILES: Limit(1.0, 20),
     PROCESSES: Limit(1.0, 5),
     ROCKSDB_FILES: Limit(1.0, 20, 200),
-    LAG: Limit(2.0, 500),
-    DELAY: Limit(2.0, 1, DELAY_S_MAX),
+    LAG: Limit(1.5, 500),
+    DELAY: Limit(1.5, 3, DELAY_S_MAX),
     PARTS: Limit(1.5, 15, 300),
-    OPEN: Limit(2.0, 50),
+    OPEN: Limit(1.5, 50),
 }
 """The log is kept for ever, and so are archive and state: DISK grows by design, and is told without a limit."""
 

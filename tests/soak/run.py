@@ -7,7 +7,8 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -16,11 +17,11 @@ import msgspec
 from neural_hive.state import running_state
 from tests.chaos.cluster import AS_ONE_STARTS_IT, Cluster, running
 from tests.chaos.load import Ends, Load
-from tests.chaos.oracle import Verdict
 from tests.chaos.oracle import judge as look_at_log
 from tests.chaos.progress import Progress, Unknown
-from tests.soak.limits import Judged, judge
-from tests.soak.samples import DISK, Sample, Sampler
+from tests.soak.limits import judge
+from tests.soak.report import Report, flat, render
+from tests.soak.samples import MEMORY, OPEN, Sample, Sampler
 
 SEED: Final = 1
 CAPACITY_S: Final = 60.0
@@ -29,66 +30,67 @@ OPEN_MAX: Final = 60  # while the capacity is measured: no agent waits, and each
 PART_OF_CAPACITY: Final = 0.5
 RATE_MIN_PER_S: Final = 0.1
 LOOK_EVERY_S: Final = 5.0
+TELL_EVERY_S: Final = 60.0
 REST_TIMEOUT_S: Final = 300.0
 Tell = Callable[[str], None]
 
 
-class Report(msgspec.Struct, frozen=True):
-    """One run."""
+class Watched(msgspec.Struct, frozen=True):
+    """A system at work, and who looks at it."""
 
-    minutes: float
-    capacity_per_s: float | None  # plans; None: the rate was given
-    rate_per_s: float
-    workflows: int
-    events_per_s: float
-    judged: list[Judged]
-    problems: list[str]
-    verdict: Verdict
-    samples: list[dict[str, float]]
+    cluster: Cluster
+    load: Load
+    ends: Ends
+    progress: Progress
+    sampler: Sampler
 
 
 def run(
     data: Path, minutes: float, rate_per_s: float | None = None, tell: Tell = lambda line: None
 ) -> Report:
     """One run in a folder. The report says what grew, and whether all that was to be done was done once."""
-    with running(data, AS_ONE_STARTS_IT) as cluster:
+    with running(data, AS_ONE_STARTS_IT) as cluster, _watched(cluster) as watched:
         tell("all processes run")
-        kafka = cluster.settings.kafka_config()
-        ends = Ends(kafka, cluster.settings.partitions)
-        load = Load(kafka, SEED, ends.count, OPEN_MAX)
-        progress = Progress(cluster.settings)
-        sampler = Sampler(cluster.settings, ends, lambda: len(load.tasks) - ends.count())
-        try:
-            load.start()
-            capacity = None if rate_per_s else _capacity(ends, tell)
-            rate = rate_per_s or (capacity or 0.0) * PART_OF_CAPACITY
-            load.pace(rate)
-            began, before = time.monotonic(), ends.count()
-            samples, rates = _watch(sampler, minutes * 60, tell)
-            worked_s = time.monotonic() - began
-            load.stop()
-            problems = [*_rest(load, ends, progress), *_restarted(cluster)]
-            tell("everything rests")
-            verdict = look_at_log(cluster.settings, load, ends, progress.inputs())
-        finally:
-            sampler.close()
-            progress.close()
-            ends.close()
-        judged = judge(samples, rates)
-        grew = [f"{one.what} {one.whose}: {one.problem}" for one in judged if one.problem]
-        done = ends.count() - before
-        per_workflow = verdict.events / max(len(load.tasks), 1)
-        return Report(
-            minutes,
-            capacity,
-            round(rate, 2),
-            len(load.tasks),
-            round(done * per_workflow / worked_s, 1),
-            judged,
-            [*problems, *grew, *verdict.problems],
-            verdict,
-            [_flat(sample) for sample in samples],
-        )
+        load, ends = watched.load, watched.ends
+        load.start()
+        capacity = None if rate_per_s else _capacity(ends, tell)
+        rate = rate_per_s or (capacity or 0.0) * PART_OF_CAPACITY
+        load.pace(rate)
+        began, before = time.monotonic(), ends.count()
+        samples, rates = _watch(watched.sampler, minutes * 60, tell)
+        ended_per_s = (ends.count() - before) / (time.monotonic() - began)
+        load.stop()
+        problems = [*_rest(watched), *_restarted(cluster)]
+        tell("everything rests")
+        verdict = look_at_log(cluster.settings, load, ends, watched.progress.inputs())
+    judged = judge(samples, rates)
+    grew = [f"{one.what} {one.whose}: {one.problem}" for one in judged if one.problem]
+    return Report(
+        minutes,
+        capacity,
+        round(rate, 2),
+        len(load.tasks),
+        round(ended_per_s * verdict.events / max(len(load.tasks), 1), 1),
+        judged,
+        [*problems, *grew, *verdict.problems],
+        verdict,
+        [flat(sample) for sample in samples],
+    )
+
+
+@contextmanager
+def _watched(cluster: Cluster) -> Iterator[Watched]:
+    kafka = cluster.settings.kafka_config()
+    ends = Ends(kafka, cluster.settings.partitions)
+    load = Load(kafka, SEED, ends.count, OPEN_MAX)
+    progress = Progress(cluster.settings)
+    sampler = Sampler(cluster.settings, ends, lambda: len(load.tasks) - ends.count())
+    try:
+        yield Watched(cluster, load, ends, progress, sampler)
+    finally:
+        sampler.close()
+        progress.close()
+        ends.close()
 
 
 def _capacity(ends: Ends, tell: Tell) -> float:
@@ -108,14 +110,13 @@ def _capacity(ends: Ends, tell: Tell) -> float:
 
 def _watch(sampler: Sampler, seconds: float, tell: Tell) -> tuple[list[Sample], dict[str, float]]:
     """Samples for so long; and what each group has committed in a second."""
-    samples: list[Sample] = []
+    samples = [sampler.look()]
     began = told_at = time.monotonic()
-    samples.append(sampler.look())
     committed = dict(sampler.committed)
     while (now := time.monotonic()) - began < seconds:
-        time.sleep(max(LOOK_EVERY_S * len(samples) - (now - began), 0.1))
+        time.sleep(LOOK_EVERY_S)
         samples.append(sampler.look())
-        if now - told_at > 60:
+        if now - told_at > TELL_EVERY_S:
             told_at = now
             tell(_line(samples[-1]))
     took_s = time.monotonic() - began
@@ -126,29 +127,23 @@ def _line(sample: Sample) -> str:
     return ", ".join(
         f"{whose or what} {value:,.0f}"
         for (what, whose), value in sample.values.items()
-        if what in ("memory MB", "open workflows")
+        if what in (MEMORY, OPEN)
     )
 
 
-def _flat(sample: Sample) -> dict[str, float]:
-    return {"at s": sample.at_s} | {
-        " ".join(name).strip(): round(value, 3) for name, value in sample.values.items()
-    }
-
-
-def _rest(load: Load, ends: Ends, progress: Progress) -> list[str]:
+def _rest(watched: Watched) -> list[str]:
     """Waits until every workflow has ended and every input is committed."""
     until = time.monotonic() + REST_TIMEOUT_S
     behind = -1
     while time.monotonic() < until:
         try:
-            behind = progress.behind()
+            behind = watched.progress.behind()
         except Unknown:
             behind = -1
-        if behind == 0 and ends.count() >= len(load.tasks):
+        if behind == 0 and watched.ends.count() >= len(watched.load.tasks):
             return []
         time.sleep(0.5)
-    left = len(load.tasks) - ends.count()
+    left = len(watched.load.tasks) - watched.ends.count()
     return [f"after {REST_TIMEOUT_S:g} s of rest {left} workflows are open, {behind} inputs behind"]
 
 
@@ -160,33 +155,6 @@ def _restarted(cluster: Cluster) -> list[str]:
         for process in (state.processes if state else ())
         if process.restarts
     ]
-
-
-def render(report: Report) -> str:
-    """The report for a person."""
-    verdict = report.verdict
-    capacity = f"capacity {report.capacity_per_s:.1f}/s, " if report.capacity_per_s else ""
-    lines = [
-        f"{report.minutes:g} minutes: {capacity}{report.rate_per_s:g} workflows/s, "
-        f"{report.events_per_s:,.0f} events/s; "
-        f"in all {report.workflows:,} workflows, {verdict.inputs:,} inputs, {verdict.events:,} events",
-        f"duplicates {verdict.duplicates}, losses {verdict.losses}, dead letters {verdict.dead_letters}",
-        f"{'':34} {'1st quarter':>21} {'2nd':>10} {'last quarter':>21} {'per hour':>10}",
-        f"{'':34} {'median':>10} {'max':>10} {'median':>10} {'median':>10} {'max':>10}",
-    ]
-    for one in report.judged:
-        figures = (one.first_median, one.first_max, one.second_median, one.last_median, one.last_max)
-        shown = " ".join(f"{_short(figure):>10}" for figure in (*figures, one.slope_per_h))
-        verdict_ = "" if one.what == DISK else "FAIL" if one.problem else "ok"
-        lines.append(f"{one.what + ' ' + one.whose:34} {shown} {verdict_}")
-    lines += [f"WRONG: {problem}" for problem in report.problems] or [
-        "PASS: nothing grows, nothing lost, nothing doubled"
-    ]
-    return "\n".join(lines)
-
-
-def _short(figure: float) -> str:
-    return f"{figure:,.0f}" if abs(figure) >= 100 else f"{figure:,.2f}"
 
 
 def main() -> int:
