@@ -101,4 +101,4 @@ def _allocation(market: Market, ticket: Ticket, chosen: Match, now: int) -> Allo
     best = market.able(ticket)[:CONSIDERED_MAX]
     shown = best if chosen in best else (*best[:-1], chosen)
     considered = tuple(Considered(*msgspec.structs.astuple(found)) for found in shown)
-    return AllocateTicket(chosen.agent_id, chosen.score, considered, now)
+    return AllocateTicket(chosen.agent_id, chosen.score, considered, now, market.views)

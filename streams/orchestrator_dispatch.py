@@ -22,6 +22,7 @@ from neural_hive.aggregates.vocabulary import Artifact
 from neural_hive.aggregates.workflow import ticket_id_of
 from neural_hive.streams.orchestrator_course import go_on
 from neural_hive.streams.orchestrator_flow import AGENTS, Flow
+from neural_hive.streams.orchestrator_market import too_old
 from neural_hive.streams.registry_messages import SlotsDenied, SlotsGranted
 
 # What a ticket takes from others: values, and its inputs' names and URIs.
@@ -65,6 +66,8 @@ def give_up_place(flow: Flow, ticket_id: str) -> None:
 
 def _dispatch(flow: Flow, ticket: Ticket, slot: Slot, bytes_left: int) -> int:
     """Gives a ticket to the agent, with what it takes from others; how many bytes that is."""
+    if why := too_old(flow, ticket):
+        return _give_back(flow, ticket, slot, why)
     created, task = ticket.created, ticket.created.task
     if ticket.compensates:
         task = msgspec.structs.replace(task, command=task.compensation)
@@ -80,15 +83,20 @@ def _dispatch(flow: Flow, ticket: Ticket, slot: Slot, bytes_left: int) -> int:
         return 0
     if taken > bytes_left:
         later = "what the tickets given out with it take from others is too large for one transaction"
-        asked = (slot.agent_id, slot.attempt, slot.allocation)
-        flow.on_ticket(created.ticket_id, UnallocateTicket(*asked, later, flow.now))
-        return 0
+        return _give_back(flow, ticket, slot, later)
     what = (filled.command, filled.parameters, filled.environment, inputs)
     deadline_at = ticket.deadline_at if ticket.compensates else flow.workflow(created.workflow_id).deadline_at
     webhook_url = _webhook_of(flow, slot.agent_id)
     dispatch = DispatchTicket(slot.agent_id, *what, flow.now, webhook_url, deadline_at)
     flow.on_ticket(created.ticket_id, dispatch)
     return taken
+
+
+def _give_back(flow: Flow, ticket: Ticket, slot: Slot, why: str) -> int:
+    """The slot was granted, and the ticket waits for another one; no bytes are given out."""
+    asked = (slot.agent_id, slot.attempt, slot.allocation)
+    flow.on_ticket(ticket.created.ticket_id, UnallocateTicket(*asked, why, flow.now))
+    return 0
 
 
 def _webhook_of(flow: Flow, agent_id: str) -> str:

@@ -45,10 +45,11 @@ _OUTCOMES: Final = {
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """How long tickets of a workflow may wait before there is an incident, s."""
+    """How long tickets of a workflow may wait before there is an incident, and how old may be what is known, s."""
 
     allocation_s: float = 60  # if no agent could do them
     busy_s: float = 900  # if agents could, and none of the workflow's tickets is given to one
+    deploy_view_age_s: float = 30  # what is known of the agents, when a DEPLOY ticket is given to one
 
 
 USUAL_LIMITS: Final = Limits()

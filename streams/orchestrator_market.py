@@ -1,10 +1,13 @@
 """What a message sees of the agents, and of the tickets that wait for them."""
 
-from typing import Final
+from typing import Any, Final
 
 from neural_hive.aggregates import tally
+from neural_hive.aggregates.agent import AGENT
 from neural_hive.aggregates.matching import Match, match
-from neural_hive.aggregates.ticket import Ticket, requirement
+from neural_hive.aggregates.pheromone import TRAIL
+from neural_hive.aggregates.ticket import Ticket, ViewPosition, requirement
+from neural_hive.aggregates.vocabulary import TaskType
 from neural_hive.streams import matching_metrics
 from neural_hive.streams.agents_view import candidates
 from neural_hive.streams.orchestrator_flow import AGENTS, TRAILS, Flow
@@ -12,6 +15,7 @@ from neural_hive.streams.orchestrator_flow import AGENTS, TRAILS, Flow
 ALLOCATED_MAX: Final = 256  # tickets of one message
 REQUIREMENTS_MAX: Final = 256  # different ones that are looked at
 CONSIDERED_MAX: Final = 5  # agents that a decision tells of
+AGE_MAX_S: Final = 1e9  # of a view, as a decision tells it; one that was never whole is infinitely old
 OUTSTANDING_FACTOR: Final = 2  # the next slots are asked for while the agent works
 
 
@@ -20,8 +24,9 @@ class Market:
 
     def __init__(self, flow: Flow) -> None:
         self._flow = flow
-        self._agents = flow.unit.view(AGENTS).value
-        self._trails = flow.unit.view(TRAILS).value
+        agents, trails = flow.unit.view(AGENTS), flow.unit.view(TRAILS)
+        self._agents, self._trails = agents.value, trails.value
+        self.views = (_position(AGENT.topic, agents), _position(TRAIL.topic, trails))
         self._known: dict[str, tuple[Match, ...]] = {}
 
     def able(self, ticket: Ticket) -> tuple[Match, ...]:
@@ -38,7 +43,9 @@ class Market:
         return self._known[key]
 
     def choose(self, ticket: Ticket) -> Match | None:
-        """The best one that has room; None: nobody has."""
+        """The best one that has room; None: nobody has, or too little is known of them."""
+        if too_old(self._flow, ticket):
+            return None
         room = [(found, self._room(found.agent_id)) for found in self.able(ticket)]
         free = (found for found, (load, capacity) in room if load < capacity)
         later = (found for found, (load, capacity) in room if load < OUTSTANDING_FACTOR * capacity)
@@ -46,6 +53,22 @@ class Market:
 
     def _room(self, agent_id: str) -> tuple[int, int]:
         return self._flow.unit.count(tally.outstanding(agent_id)), self._agents[agent_id].profile.capacity
+
+
+def too_old(flow: Flow, ticket: Ticket) -> str:
+    """Why a ticket must wait for news of the agents; empty if it need not.
+
+    A deployment is given to nobody of whom nothing was heard for long: it may be gone, or no more what it was.
+    """
+    age_s, most_s = flow.unit.view(AGENTS).age_s, flow.limits.deploy_view_age_s
+    if ticket.created.task.task_type is not TaskType.DEPLOY or age_s <= most_s:
+        return ""
+    return f"what is known of the agents is {age_s:.0f} s old, and DEPLOY tasks wait for what is less than {most_s:g} s"
+
+
+def _position(topic: str, view: Any) -> ViewPosition:
+    offsets = tuple(view.positions[partition] for partition in sorted(view.positions))
+    return ViewPosition(topic, offsets, round(min(view.age_s, AGE_MAX_S) * 1_000))
 
 
 def first_of_each(flow: Flow, queue: str, start: str = "") -> list[Ticket]:

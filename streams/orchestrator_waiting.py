@@ -19,6 +19,7 @@ from neural_hive.streams.orchestrator_market import (
     CONSIDERED_MAX,
     Market,
     first_of_each,
+    too_old,
 )
 
 BUSY: Final = "all agents that could do its tickets are busy"
@@ -59,6 +60,7 @@ class Shortage(msgspec.Struct, frozen=True):
     stranded: tuple[str, ...]  # the first that no agent can do
     able: tuple[str, ...] = ()  # agents that can do the first of the others
     waiting: tuple[str, ...] = ()  # the first of these
+    blocked: str = ""  # why none of these may be given out, whatever agents there are
 
 
 def _shortage(flow: Flow, workflow_id: str) -> Shortage:
@@ -67,6 +69,8 @@ def _shortage(flow: Flow, workflow_id: str) -> Shortage:
     lack: Shortage | None = None
     for ticket in first_of_each(flow, queue):
         able = market.able(ticket)
+        if able and (why := too_old(flow, ticket)):
+            busy = msgspec.structs.replace(busy, reason=why, blocked=why)
         if able and not busy.able:
             names = tuple(found.agent_id for found in able)
             busy = msgspec.structs.replace(busy, able=names, waiting=_alike(flow, queue, ticket))
@@ -76,7 +80,7 @@ def _shortage(flow: Flow, workflow_id: str) -> Shortage:
             break
     if lack is None:
         return busy
-    return msgspec.structs.replace(lack, able=busy.able, waiting=busy.waiting)
+    return msgspec.structs.replace(lack, able=busy.able, waiting=busy.waiting, blocked=busy.blocked)
 
 
 def _alike(flow: Flow, queue: str, ticket: Ticket) -> tuple[str, ...]:
@@ -102,6 +106,6 @@ def _tell_of_shortage(flow: Flow, workflow_id: str, lack: Shortage) -> None:
         names = ", ".join(lack.able[:CONSIDERED_MAX]) + (", …" if len(lack.able) > CONSIDERED_MAX else "")
         summary = (
             f"for {idle_us // 1_000_000} s no agent has taken a ticket, though there are some that could do them: "
-            f"{names}. They are full, silent, or turn tickets away"
+            f"{names}. {lack.blocked or 'They are full, silent, or turn tickets away'}"
         )
         tell(flow, workflow, Kind.AGENTS_BUSY, summary, lack.waiting)

@@ -37,6 +37,11 @@ class SystemSettings(Protocol):
     @property
     def agents_busy_limit_s(self) -> float: ...
 
+    @property
+    def deploy_view_age_s(self) -> float:
+        """How old may be what is known of the agents when a DEPLOY ticket is given to one."""
+        ...
+
 
 def _registry(settings: SystemSettings) -> System:
     times_s = (
@@ -51,7 +56,9 @@ def _registry(settings: SystemSettings) -> System:
 
 
 def _orchestrator(settings: SystemSettings) -> System:
-    return orchestrator.build(Limits(settings.allocation_limit_s, settings.agents_busy_limit_s))
+    return orchestrator.build(
+        Limits(settings.allocation_limit_s, settings.agents_busy_limit_s, settings.deploy_view_age_s)
+    )
 
 
 _OWN: Final[dict[str, Callable[[SystemSettings], System]]] = {

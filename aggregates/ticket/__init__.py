@@ -63,6 +63,7 @@ from neural_hive.aggregates.ticket.events import (
     TicketStarted,
     TicketTimedOut,
     TicketUnallocated,
+    ViewPosition,
 )
 from neural_hive.aggregates.ticket.state import (
     COMPENSATION_TRIES,
@@ -146,6 +147,7 @@ __all__ = [
     "TicketUnallocated",
     "TimeOutTicket",
     "UnallocateTicket",
+    "ViewPosition",
     "can_retry",
     "content_hash",
     "could_not_be_undone",

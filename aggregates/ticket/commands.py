@@ -1,7 +1,7 @@
 """What can be wanted of a ticket."""
 
 from neural_hive.aggregates.aggregate import Command
-from neural_hive.aggregates.ticket.events import Considered, TicketContent
+from neural_hive.aggregates.ticket.events import Considered, TicketContent, ViewPosition
 from neural_hive.aggregates.vocabulary import Artifact, Outcome
 
 
@@ -31,6 +31,7 @@ class AllocateTicket(Command, frozen=True):
     score: float
     candidates: tuple[Considered, ...]
     allocated_at: int
+    views: tuple[ViewPosition, ...] = ()
 
 
 class UnallocateTicket(Command, frozen=True):

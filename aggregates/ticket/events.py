@@ -80,6 +80,14 @@ class Considered(msgspec.Struct, frozen=True):
     telemetry: float
 
 
+class ViewPosition(msgspec.Struct, frozen=True):
+    """How much of a topic that is read whole a decision was made from."""
+
+    topic: str
+    next_offsets: tuple[int, ...]  # of each partition, in their order
+    age_ms: int  # since it was last seen to be read to its end
+
+
 class OfAllocation(OfAttempt, frozen=True):
     """What the events about a claim on a slot begin with; the attempt is the one that the agent shall do."""
 
@@ -92,6 +100,7 @@ class TicketAllocated(OfAllocation, frozen=True):
     score: float
     candidates: tuple[Considered, ...]
     allocated_at: int
+    views: tuple[ViewPosition, ...] = ()
 
 
 class TicketUnallocated(OfAllocation, frozen=True):

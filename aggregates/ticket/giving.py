@@ -68,6 +68,7 @@ def allocate(ticket: Ticket, command: AllocateTicket) -> list[TicketEvent]:
             command.score,
             command.candidates,
             command.allocated_at,
+            command.views,
         )
     ]
 

@@ -58,6 +58,8 @@ class MemoryUnit:
         self.repeats = 0
         self.sent: list[Sent] = []
         self.views: dict[str, Callable[[], Any]] = {}
+        self.positions: dict[int, int] = {}  # of each view
+        self.view_age_s = 0.0
         self.measured: Counter[str] = Counter()
         self._queues: dict[str, list[tuple[str, str]]] = {}
         self._routes: dict[Key, str] = {}
@@ -187,7 +189,7 @@ class MemoryUnit:
         self.measured[name] += 1
 
     def view(self, name: str) -> Any:
-        return Snapshot(self.views[name](), {}, 0.0)
+        return Snapshot(self.views[name](), self.positions, self.view_age_s)
 
     def send(self, topic: str, message_type: str, routing_id: str, payload: dict[str, Any]) -> None:
         self.work["messages"] += 1

@@ -117,7 +117,7 @@ class Agents:
                     self._jobs.append(Job(*about))
 
     def _register(self, agent_id: str, abilities: tuple[str, ...], capacity: int) -> None:
-        types = (TaskType.EXECUTE, TaskType.VALIDATE)
+        types = (TaskType.EXECUTE, TaskType.VALIDATE, TaskType.DEPLOY)
         self._say(COMMANDS, RegisterAgent(agent_id, AgentType.WORKER, abilities, types, capacity), agent_id)
 
     def _start(self, job: Job) -> None:

@@ -50,7 +50,7 @@ def _task(chance: random.Random, number: int, may_undo: bool) -> Task:
     taken = tuple(f"${{tasks.{name}.outputs.x}}" for name in needed if chance.random() < 0.5)
     return Task(
         f"t{number}",
-        chance.choice((TaskType.EXECUTE, TaskType.VALIDATE)),
+        chance.choice((TaskType.EXECUTE, TaskType.VALIDATE, TaskType.DEPLOY)),
         chance.choice((1_000, 30_000)),
         SecurityLevel.INTERNAL,
         dependencies=tuple(needed),

@@ -35,15 +35,18 @@ class SimulatedView:
         self._value = self._view.empty
         self._positions = dict.fromkeys(range(self._partitions), 0)
         self._has_begun = False
+        self._seen_at_us = 0
 
     def snapshot(self) -> Snapshot[Any]:
         """See Broadcast.snapshot."""
         if not self._has_begun or self._chance.random() >= BEHIND:
             self._catch_up()
         self._has_begun = True
-        return Snapshot(self._value, dict(self._positions), 0.0)
+        age_s = (self._broker.elapsed_us - self._seen_at_us) / 1e6
+        return Snapshot(self._value, dict(self._positions), age_s)
 
     def _catch_up(self) -> None:
+        self._seen_at_us = self._broker.elapsed_us
         for number, first in self._positions.items():
             place = (self._view.topic, number)
             if len(self._broker.logs.get(place, [])) == first:
