@@ -66,10 +66,13 @@ class Refold:
         }
 
     def take(self, event: Event) -> None:
-        """Folds the next event. Raises BadRecord, LookupError: this build cannot fold it."""
+        """Folds the next event, if it is the first for its place. Raises BadRecord, LookupError: this build cannot."""
         value, rest = event.record.value or b"", event.rest
-        aggregate = self._fold.aggregates[event.lead.aggregate_type]
         digest = sha256(value).digest()
+        self.last[event.record.topic] = (event.record.offset, digest)
+        if rest["sequence"] <= self.sequence:
+            return  # recovery passes over it too
+        aggregate = self._fold.aggregates[event.lead.aggregate_type]
         aggregate_id = rest["aggregate_id"]
         key = row_key(aggregate.name, aggregate_id)
         self._fold.apply(
@@ -86,7 +89,6 @@ class Refold:
         )
         self._fold.keep()
         self.sequence = rest["sequence"]
-        self.last[event.record.topic] = (event.record.offset, digest)
         if self._fold.changes > _CHANGES_MAX:
             self._write()
 

@@ -68,7 +68,8 @@ def recover(
     """Folds all events that the state does not contain yet. Call after the fence.
 
     Up to the sequence `accepted_until` somebody accepted the log as it is: gaps, broken chains and what is no event at
-    all are passed over. Raises BrokenLog, NewerLog; StalledLog: a foreign transaction holds the log's end.
+    all are passed over, and of two events that claim one place the first one counts. Raises BrokenLog, NewerLog;
+    StalledLog: a foreign transaction holds the log's end.
     """
     stored = fold.store.position() or _beginning(topic_ids, state_version)
     ranges = {topic: log.range(topic) for topic in topic_ids}
@@ -200,9 +201,12 @@ def _fold_all(
         digest = sha256(value).digest()
         if number == sequence and digest == last_hash:
             skipped += 1
+        elif number <= sequence and number <= accepted_until:
+            logger.warning("passing over a second event for one place", place=_place(event.record))
+            skipped += 1
         else:
             accepted = number <= accepted_until
-            if number != sequence + 1 and not (accepted and number > sequence):
+            if number != sequence + 1 and not accepted:
                 raise BrokenLog(
                     f"{_place(event.record)} has sequence {number}, expected {sequence + 1}: "
                     + ("events are missing before it" if number > sequence else "two events claim one place")

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from rich.console import Console
 
 from neural_hive.replay.reader import KafkaSource
-from neural_hive.replay.report import ACCEPTABLE, render
+from neural_hive.replay.report import ACCEPTABLE, Check, Report, render
 from neural_hive.replay.verify import Verification, target_of
 from neural_hive.streams.kernel.acceptance import FILE, Acceptance, accept
 from tests.kernel.conftest import ToyFactory
@@ -78,9 +78,7 @@ def test_a_person_accepts_the_damage(make_toy: ToyFactory) -> None:
 
 def _is_accepted(toy: Toy) -> None:
     """What is missing before the person's word is told with it, and is no finding any more."""
-    verification = Verification(target_of(toy.system), KafkaSource(toy.config), None)
-    verification.run()
-    report = verification.report()
+    report = _verified(toy)
     (word,) = report.accepted
     assert (word.by, word.reason) == ("alice", "the disk was lost")
     assert word.place == f"{toy.event_topics[0]}:0:0"
@@ -105,12 +103,38 @@ def create_again(admin: AdminClient, topic: str) -> None:
 
 
 def test_a_foreign_event_in_the_log(make_toy: ToyFactory) -> None:
+    """It cannot be taken out of Kafka; a person may say that it shall not count."""
     toy = _filled(make_toy)
     first = next(iter(toy.events(toy.event_topics[0])))[0]
     producer = Producer(toy.config)
     producer.produce(toy.event_topics[0], first.value, first.key, 0)
     producer.flush()
     _stops(toy, "two events claim one place")
+    (folder,) = toy.folder.glob("toy*/worker-0/0")
+    accept(folder, Acceptance("a stranger wrote it", "alice"))
+    for _ in range(2):
+        toy.start()
+        toy.add(50)
+        toy.wait_until_done()
+        toy.stop()
+        report = _verified(toy)
+        assert (report.findings, report.problem) == ((), "")
+        (word,) = report.accepted
+        assert (word.reason, word.findings_count) == ("a stranger wrote it", 1)
+        assert {o.check: o.examined for o in report.outcomes}[Check.STATE] > 100
+        shutil.rmtree(folder)  # and then all of it is folded anew
+    raised = [
+        e.causation_id for _, e, _ in toy.events(toy.event_topics[0]) if e.event_type == "CounterRaised"
+    ]
+    assert len(raised) == 201
+    assert set(raised) == toy.sent
+
+
+def _verified(toy: Toy) -> Report:
+    states = toy.folder if any(toy.folder.glob("toy*/worker-*/0/*")) else None
+    verification = Verification(target_of(toy.system), KafkaSource(toy.config), None, toy.system, states)
+    verification.run()
+    return verification.report()
 
 
 def test_offsets_that_are_gone(make_toy: ToyFactory) -> None:
