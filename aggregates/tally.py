@@ -5,6 +5,15 @@ from typing import Final
 READY_QUEUE: Final = "ready"  # tickets of all workflows that wait for an agent to be chosen
 
 
+ACTIVE_WORKFLOWS: Final = "active-workflows"  # both: how many go on, and the queue of those that do
+WORKFLOW_QUEUE: Final = "queued-workflows"  # workflows that wait for their turn
+
+
+def queued_workflows(plan_id: str) -> str:
+    """Workflows of a plan that wait for their turn."""
+    return f"queued-workflows:{plan_id}"
+
+
 def open_dependencies(ticket_id: str) -> str:
     """Tickets that must still be completed before this one is ready."""
     return f"open:{ticket_id}"

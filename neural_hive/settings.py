@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     allocation_limit_s: float = Field(60.0, gt=0, le=1e9)
     agents_busy_limit_s: float = Field(900.0, gt=0, le=1e9)
     deploy_view_age_s: float = Field(30.0, ge=2, le=1e9)
+    workflows_max: int = Field(0, ge=0, le=1_000_000)  # in each partition; 0: any number
 
     kafka_port: int = Field(19092, ge=1, le=65535)
     clickhouse_http_port: int = Field(18123, ge=1, le=65535)

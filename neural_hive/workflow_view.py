@@ -37,6 +37,8 @@ ENDINGS: Final = {
 }
 _OPEN: Final = {
     "WorkflowStarted": "RUNNING",
+    "WorkflowQueued": "QUEUED",
+    "WorkflowAdmitted": "RUNNING",
     "WorkflowPaused": "PAUSED",
     "WorkflowResumed": "RUNNING",
     "WorkflowCompensating": "COMPENSATING",

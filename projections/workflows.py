@@ -12,6 +12,8 @@ from neural_hive.projections.projection import TIME, WORD, Column, Projection, b
 STATUS_AFTER: Final = {
     "PlanRejected": "REJECTED",
     "WorkflowStarted": "RUNNING",
+    "WorkflowQueued": "QUEUED",
+    "WorkflowAdmitted": "RUNNING",
     "WorkflowCompleted": "COMPLETED",
     "WorkflowFailed": "FAILED",
     "WorkflowCancelled": "CANCELLED",
@@ -19,7 +21,14 @@ STATUS_AFTER: Final = {
     "WorkflowResumed": "RUNNING",
     "WorkflowCompensating": "COMPENSATING",
 }
-_OPEN = ("WorkflowStarted", "WorkflowPaused", "WorkflowResumed", "WorkflowCompensating")
+_OPEN: Final = (
+    "WorkflowStarted",
+    "WorkflowQueued",
+    "WorkflowAdmitted",
+    "WorkflowPaused",
+    "WorkflowResumed",
+    "WorkflowCompensating",
+)
 _ENDINGS: Final = tuple(name for name in STATUS_AFTER if name not in _OPEN)
 _ENDS: Final = ", ".join(map(quoted, _ENDINGS))
 _NO_MORE: Final = ("WorkflowWaitEnded", *_ENDINGS)

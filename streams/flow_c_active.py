@@ -7,17 +7,17 @@ elsewhere: so it is true after a restart too.
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Final
 
-from neural_hive.aggregates.tally import READY_QUEUE
-from neural_hive.aggregates.ticket import TICKET, Ticket
+from neural_hive.aggregates.tally import ACTIVE_WORKFLOWS, READY_QUEUE, WORKFLOW_QUEUE
+from neural_hive.aggregates.ticket import TICKET
 from neural_hive.aggregates.workflow import WORKFLOW, Status, Workflow
 from neural_hive.streams.kernel.system import Observed, Standing
 
-ACTIVE: Final = (Status.RUNNING, Status.PAUSED, Status.COMPENSATING)
+ACTIVE: Final = (Status.QUEUED, Status.RUNNING, Status.PAUSED, Status.COMPENSATING)
 APPROACHING: Final = 0.1  # a deadline is near when this part of its time is left, or less
-_TICKETS_MAX: Final = 1_000_000
+_MANY: Final = 1_000_000
 
 
 class Active:
@@ -30,17 +30,11 @@ class Active:
         self._waiting: dict[int, set[str]] = {}
 
     def opened(self, partition: int, standing: Standing) -> None:
-        """Begins with what the partition holds: a workflow that goes on has a timer, or one of its tickets has."""
-        waiting = set(standing.first(READY_QUEUE, _TICKETS_MAX))
-        found = {
-            workflow_id: standing.load(WORKFLOW, workflow_id)
-            for workflow_id in set(_named(standing, waiting))
-        }
-        workflows = {
-            workflow_id: workflow
-            for workflow_id, workflow in found.items()
-            if workflow is not None and workflow.status in ACTIVE
-        }
+        """Begins with what the partition holds: its queues name all that goes on and all that waits."""
+        waiting = set(standing.first(READY_QUEUE, _MANY))
+        named = (*standing.first(ACTIVE_WORKFLOWS, _MANY), *standing.first(WORKFLOW_QUEUE, _MANY))
+        found = ((workflow_id, standing.load(WORKFLOW, workflow_id)) for workflow_id in named)
+        workflows = {workflow_id: workflow for workflow_id, workflow in found if workflow is not None}
         with self._lock:
             self._workflows[partition], self._waiting[partition] = workflows, waiting
 
@@ -97,17 +91,3 @@ class Active:
     def _all(self) -> list[Workflow]:
         with self._lock:
             return [workflow for workflows in self._workflows.values() for workflow in workflows.values()]
-
-
-def _named(standing: Standing, waiting: Iterable[str]) -> Iterator[str]:
-    """The workflows that something is still expected of."""
-    tickets = list(waiting)
-    for aggregate, aggregate_id, _ in standing.timers():
-        if aggregate == WORKFLOW.name:
-            yield aggregate_id
-        elif aggregate == TICKET.name:
-            tickets.append(aggregate_id)
-    for ticket_id in tickets:
-        ticket: Ticket | None = standing.load(TICKET, ticket_id)
-        if ticket is not None:
-            yield ticket.created.workflow_id

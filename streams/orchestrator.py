@@ -1,6 +1,7 @@
 """The orchestrator: a decision becomes tickets, tickets become work, results become the workflow's end.
 
-    plans.consensus          → a workflow and its tickets; those that depend on nothing wait for agents
+    plans.consensus          → a workflow and its tickets; those that depend on nothing wait for agents, at once or when
+                               the workflow's turn comes
     whatever moves a ticket  → for those that wait agents are chosen, and asked for slots → registry.commands
     registry.answers         → who got a slot is dispatched; who got none waits for another choice
                              → an agent with attempts is not heard any more: an incident
@@ -56,6 +57,7 @@ from neural_hive.aggregates.workflow import (
     PlanRejected,
     ResumeWork,
     StartWorkflow,
+    Status,
     StopWorkflow,
     WorkflowPaused,
     WorkflowQosAdjusted,
@@ -87,6 +89,7 @@ from neural_hive.streams.orchestrator_messages import (
     ResumeWorkflow,
     RetryTicket,
 )
+from neural_hive.streams.orchestrator_turns import admit, turn_of
 from neural_hive.streams.registry_messages import (
     ANSWERS,
     AttemptsLost,
@@ -127,7 +130,8 @@ def build(limits: Limits = USUAL_LIMITS) -> System:
     @on("plans.consensus", DecisionConsolidated, "decision_id")
     def carry_out(flow: Flow, decision: DecisionConsolidated) -> None:
         started = perf_counter()
-        events = flow.on_workflow(decision.decision_id, StartWorkflow(decision, flow.now))
+        start = StartWorkflow(decision, flow.now, turn_of(flow, decision))
+        events = flow.on_workflow(decision.decision_id, start)
         validated = perf_counter()
         flow.unit.measure("C1", decision.decision_id, validated - started)
         if not events or isinstance(events[0], PlanRejected):
@@ -136,7 +140,8 @@ def build(limits: Limits = USUAL_LIMITS) -> System:
         for ticket in tickets:
             flow.on_ticket(ticket.ticket_id, ticket)
         flow.unit.measure("C2", decision.decision_id, perf_counter() - validated)
-        make_ready(flow, (ticket.ticket_id for ticket in tickets if not ticket.dependencies))
+        if flow.workflow(decision.decision_id).status is Status.RUNNING:
+            make_ready(flow, (ticket.ticket_id for ticket in tickets if not ticket.dependencies))
 
     @on(ANSWERS, SlotsGranted)
     def dispatch(flow: Flow, granted: SlotsGranted) -> None:
@@ -247,12 +252,13 @@ def build(limits: Limits = USUAL_LIMITS) -> System:
 
 
 def _settled(handler: Handler[M], limits: Limits) -> Callable[[Unit, M], None]:
-    """The handler, and then what its changes mean to those that wait for agents."""
+    """The handler, and then what its changes mean to those that wait for their turn or for agents."""
 
     @wraps(handler)
     def handle(unit: Unit, message: M) -> None:
         flow = Flow(unit, limits)
         handler(flow, message)
+        admit(flow)
         settle(flow)
 
     return handle

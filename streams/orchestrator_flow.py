@@ -45,11 +45,14 @@ _OUTCOMES: Final = {
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """How long tickets of a workflow may wait before there is an incident, and how old may be what is known, s."""
+    """How long tickets of a workflow may wait before there is an incident, and how old may be what is known, s; how many
+    workflows may go on at once.
+    """
 
     allocation_s: float = 60  # if no agent could do them
     busy_s: float = 900  # if agents could, and none of the workflow's tickets is given to one
     deploy_view_age_s: float = 30  # what is known of the agents, when a DEPLOY ticket is given to one
+    workflows_max: int = 0  # in each partition; 0: any number
 
 
 USUAL_LIMITS: Final = Limits()
@@ -62,6 +65,7 @@ class Flow:
         self.unit, self.now, self.limits = unit, unit.now, limits
         self.moved = False  # tickets wait that did not, or an agent has less to do
         self.touched: dict[str, None] = {}  # workflows, in order, of which other tickets wait than before
+        self.workflows_moved = False  # one has begun, ended, or waits
         self.impatient: set[str] = set()  # workflows of which a ticket has waited long for a slot
         self.cut_short = ""  # whose ticket is next, if agents take more than one message gives out
         self._releases: dict[tuple[str, str], list[SlotRelease]] = {}
@@ -104,6 +108,7 @@ class Flow:
         self.unit.turn_to(workflow_id)
         before = self.unit.load(WORKFLOW, workflow_id)
         events = self.unit.execute(WORKFLOW, workflow_id, command)
+        self.workflows_moved |= bool(events)
         if events and before is not None:
             after = self.workflow(workflow_id)
             if before.stranded_since and not after.stranded_since:

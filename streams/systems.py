@@ -42,6 +42,11 @@ class SystemSettings(Protocol):
         """How old may be what is known of the agents when a DEPLOY ticket is given to one."""
         ...
 
+    @property
+    def workflows_max(self) -> int:
+        """How many workflows may go on at once in each partition; 0: any number."""
+        ...
+
 
 def _registry(settings: SystemSettings) -> System:
     times_s = (
@@ -56,9 +61,8 @@ def _registry(settings: SystemSettings) -> System:
 
 
 def _orchestrator(settings: SystemSettings) -> System:
-    return orchestrator.build(
-        Limits(settings.allocation_limit_s, settings.agents_busy_limit_s, settings.deploy_view_age_s)
-    )
+    times_s = (settings.allocation_limit_s, settings.agents_busy_limit_s, settings.deploy_view_age_s)
+    return orchestrator.build(Limits(*times_s, settings.workflows_max))
 
 
 _OWN: Final[dict[str, Callable[[SystemSettings], System]]] = {

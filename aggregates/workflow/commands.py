@@ -1,15 +1,34 @@
 """What can be wanted of a workflow."""
 
+import msgspec
+
 from neural_hive.aggregates.aggregate import Command
 from neural_hive.aggregates.decision import DecisionConsolidated
 from neural_hive.aggregates.vocabulary import Priority
 
 
+class Turn(msgspec.Struct, frozen=True):
+    """How many workflows of the partition go on and may, and who waits for that."""
+
+    active_count: int = 0
+    limit: int = 0  # 0: none
+    backlog: int = 0  # of the same plan that wait
+    others_wait: bool = False
+
+
 class StartWorkflow(Command, frozen=True):
-    """Carry out a decision, if its plan is valid."""
+    """Carry out a decision, if its plan is valid: now, or when its turn comes."""
 
     decision: DecisionConsolidated
     started_at: int
+    turn: Turn = Turn()
+
+
+class AdmitWorkflow(Command, frozen=True):
+    """The turn of a workflow has come."""
+
+    turn: Turn
+    admitted_at: int
 
 
 class FinishWorkflow(Command, frozen=True):
@@ -83,6 +102,7 @@ class EndWait(Command, frozen=True):
 
 WorkflowCommand = (
     StartWorkflow
+    | AdmitWorkflow
     | FinishWorkflow
     | StopWorkflow
     | PauseWork

@@ -10,16 +10,24 @@ from neural_hive.aggregates.decision import (
     service_wanted,
     validate,
 )
-from neural_hive.aggregates.workflow.commands import AwaitAgents, FinishWorkflow, StartWorkflow, StopWorkflow
+from neural_hive.aggregates.workflow.commands import (
+    AdmitWorkflow,
+    AwaitAgents,
+    FinishWorkflow,
+    StartWorkflow,
+    StopWorkflow,
+)
 from neural_hive.aggregates.workflow.events import (
     IntegrityChecked,
     PlanRejected,
+    WorkflowAdmitted,
     WorkflowCancelled,
     WorkflowCompensating,
     WorkflowCompleted,
     WorkflowEvent,
     WorkflowFailed,
     WorkflowOverdue,
+    WorkflowQueued,
     WorkflowStarted,
     WorkflowWaitEnded,
     WorkflowWaiting,
@@ -47,7 +55,23 @@ def start(workflow: Workflow | None, command: StartWorkflow) -> list[WorkflowEve
     reasons = validate(decision)
     if reasons:
         return [PlanRejected(decision.decision_id, decision.plan_id[:ID_CHARS_MAX], tuple(reasons), digest)]
-    return [_started(decision, command.started_at, digest)]
+    started = _started(decision, command.started_at, digest)
+    return [started, *_queued(decision.decision_id, command)]
+
+
+def _queued(workflow_id: str, command: StartWorkflow) -> list[WorkflowEvent]:
+    turn = command.turn
+    if not turn.limit or (turn.active_count < turn.limit and not turn.others_wait):
+        return []
+    counts = (turn.backlog, turn.active_count, turn.limit)
+    return [WorkflowQueued(workflow_id, *counts, command.started_at)]
+
+
+def admit(workflow: Workflow, command: AdmitWorkflow) -> list[WorkflowEvent]:
+    if workflow.status is not Status.QUEUED:
+        return []
+    turn = command.turn
+    return [WorkflowAdmitted(workflow.workflow_id, turn.active_count + 1, turn.limit, command.admitted_at)]
 
 
 def _started(decision: DecisionConsolidated, at: int, digest: str) -> WorkflowStarted:

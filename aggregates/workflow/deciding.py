@@ -5,6 +5,7 @@ from typing import assert_never
 from neural_hive.aggregates.aggregate import Rejected
 from neural_hive.aggregates.workflow.commands import (
     AdjustService,
+    AdmitWorkflow,
     AwaitAgents,
     EndWait,
     FinishWorkflow,
@@ -14,7 +15,7 @@ from neural_hive.aggregates.workflow.commands import (
     StopWorkflow,
     WorkflowCommand,
 )
-from neural_hive.aggregates.workflow.course import await_agents, end_wait, finish, start, stop
+from neural_hive.aggregates.workflow.course import admit, await_agents, end_wait, finish, start, stop
 from neural_hive.aggregates.workflow.events import WorkflowEvent
 from neural_hive.aggregates.workflow.requests import adjust, pause, resume
 from neural_hive.aggregates.workflow.state import Workflow
@@ -25,6 +26,8 @@ def decide(workflow: Workflow | None, command: WorkflowCommand) -> list[Workflow
     match command:
         case StartWorkflow():
             return start(workflow, command)
+        case AdmitWorkflow():
+            return admit(_existing(workflow), command)
         case FinishWorkflow():
             return finish(_existing(workflow), command)
         case StopWorkflow():

@@ -5,7 +5,7 @@ from neural_hive.aggregates.vocabulary import Priority, RiskBand
 
 
 class WorkflowStarted(Event, frozen=True):
-    """A plan was found valid and its work has begun."""
+    """A plan was found valid and its work has begun, or begins when its turn comes (WorkflowQueued)."""
 
     workflow_id: str
     decision_id: str
@@ -21,6 +21,25 @@ class WorkflowStarted(Event, frozen=True):
     decision_sha256: str
     requested_by: str
     sla_class: str = ""
+
+
+class WorkflowQueued(Event, frozen=True):
+    """A workflow was accepted, and waits for its turn: as many of its partition go on as may at once."""
+
+    workflow_id: str
+    backlog: int  # of the same plan that waited already
+    active_count: int
+    limit: int
+    queued_at: int
+
+
+class WorkflowAdmitted(Event, frozen=True):
+    """The turn of a workflow has come: its work begins."""
+
+    workflow_id: str
+    active_count: int  # with this one
+    limit: int  # 0: none
+    admitted_at: int
 
 
 class PlanRejected(Event, frozen=True):
@@ -154,6 +173,8 @@ class IntegrityChecked(Event, frozen=True):
 
 WorkflowEvent = (
     WorkflowStarted
+    | WorkflowQueued
+    | WorkflowAdmitted
     | PlanRejected
     | WorkflowCompleted
     | WorkflowFailed

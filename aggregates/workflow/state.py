@@ -1,16 +1,20 @@
 """Where a workflow stands, and what its events make of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Final, assert_never
 
 import msgspec
 
+from neural_hive.aggregates import tally
+from neural_hive.aggregates.fairness import place
 from neural_hive.aggregates.identity import derived_id
+from neural_hive.aggregates.risk import priority_score
 from neural_hive.aggregates.vocabulary import Priority, RiskBand
 from neural_hive.aggregates.workflow.events import (
     IntegrityChecked,
     PlanRejected,
+    WorkflowAdmitted,
     WorkflowCancelled,
     WorkflowCommandRefused,
     WorkflowCompensating,
@@ -20,6 +24,7 @@ from neural_hive.aggregates.workflow.events import (
     WorkflowOverdue,
     WorkflowPaused,
     WorkflowQosAdjusted,
+    WorkflowQueued,
     WorkflowResumed,
     WorkflowStarted,
     WorkflowWaitEnded,
@@ -35,6 +40,7 @@ class Status(StrEnum):
     """Where a workflow stands."""
 
     REJECTED = "REJECTED"
+    QUEUED = "QUEUED"
     RUNNING = "RUNNING"
     PAUSED = "PAUSED"
     COMPENSATING = "COMPENSATING"
@@ -43,7 +49,9 @@ class Status(StrEnum):
     CANCELLED = "CANCELLED"
 
 
-OPEN: Final = frozenset({Status.RUNNING, Status.PAUSED})
+OPEN: Final = frozenset({Status.QUEUED, Status.RUNNING, Status.PAUSED})
+ACTIVE: Final = frozenset({Status.RUNNING, Status.PAUSED, Status.COMPENSATING})
+STEP_US: Final = 60_000_000  # behind another of the same plan, when many wait for their turn
 
 
 class Workflow(msgspec.Struct, frozen=True):
@@ -68,6 +76,8 @@ class Workflow(msgspec.Struct, frozen=True):
     looks: int = 0  # since it waits
     idle_since: int = 0  # none of its tickets was given to an agent since then; 0: it does not wait
     given_count: int = 0  # as the last look counted
+    queued_at: int = 0
+    backlog: int = 0  # of its plan that waited for their turn before it
     overdue: str = ""  # why it fails once it goes on: its deadline has passed in a pause
 
 
@@ -91,6 +101,11 @@ def evolve(workflow: Workflow | None, event: WorkflowEvent) -> Workflow:
                 event.priority,
                 risk_band=event.risk_band,
             )
+        case WorkflowQueued():
+            waits = {"queued_at": event.queued_at, "backlog": event.backlog}
+            return _changed(workflow, status=Status.QUEUED, **waits)
+        case WorkflowAdmitted():
+            return _changed(workflow, status=Status.RUNNING)
         case PlanRejected():
             return Workflow(event.decision_id, event.plan_id, Status.REJECTED, event.decision_sha256)
         case WorkflowCompleted():
@@ -141,3 +156,22 @@ def timers(workflow: Workflow) -> Mapping[str, int]:
     has_time = workflow.status in OPEN and not workflow.overdue
     due = {DEADLINE_TIMER: workflow.deadline_at} if has_time else {}
     return {**due, WAIT_TIMER: workflow.look_again_at} if workflow.look_again_at else due
+
+
+def counters(event: WorkflowEvent, before: Workflow | None, after: Workflow) -> Iterator[tuple[str, int]]:
+    """How many go on in the partition, and how many of each plan wait for their turn."""
+    was = before.status if before is not None else None
+    if change := (after.status in ACTIVE) - (was in ACTIVE):
+        yield tally.ACTIVE_WORKFLOWS, change
+    if change := (after.status is Status.QUEUED) - (was is Status.QUEUED):
+        yield tally.queued_workflows(after.plan_id), change
+
+
+def queues(workflow: Workflow) -> Mapping[str, str]:
+    """Who goes on stands in one queue; who waits for its turn in another, in the order of fairness."""
+    if workflow.status in ACTIVE:
+        return {tally.ACTIVE_WORKFLOWS: ""}
+    if workflow.status is not Status.QUEUED:
+        return {}
+    score = priority_score(workflow.risk_band, workflow.priority, 1.0)
+    return {tally.WORKFLOW_QUEUE: f"{place(workflow.queued_at, workflow.backlog, score, STEP_US):020d}"}

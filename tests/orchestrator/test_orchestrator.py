@@ -53,6 +53,7 @@ from neural_hive.streams import orchestrator_course, orchestrator_dispatch
 from neural_hive.streams.orchestrator import build
 from neural_hive.streams.orchestrator_course import _plan as plan_compensations
 from neural_hive.streams.orchestrator_dispatch import DISPATCH_BYTES_MAX
+from neural_hive.streams.orchestrator_flow import Limits
 from neural_hive.streams.orchestrator_messages import (
     AdjustQos,
     CancelWorkflow,
@@ -72,6 +73,7 @@ from neural_hive.streams.registry_messages import (
 )
 from neural_hive.streams.systems import SYSTEMS
 from tests.aggregates.making import AGENT, artifact, decision, task
+from tests.orchestrator.crowd import Crowd, plan
 from tests.orchestrator.memory_unit import Timer
 from tests.orchestrator.running import RESULTS, Run
 
@@ -683,6 +685,15 @@ def stranded() -> Run:
     return run
 
 
+def in_turns() -> Crowd:
+    """Two workflows, one after the other."""
+    crowd = Crowd((AGENT, 1), limits=Limits(workflows_max=1))
+    for name in ("a", "b"):
+        crowd.publish(plan(name, 1))
+    crowd.end()
+    return crowd
+
+
 def test_every_event_has_a_schema_that_keeps_all_of_it() -> None:
     run = started(task("a"), task("b", "a"), task("c"), task("d", "c"), task("e"), task("f", max_retries=1))
     run.start(run.waiting[0])
@@ -709,6 +720,7 @@ def test_every_event_has_a_schema_that_keeps_all_of_it() -> None:
         other = started(task("a"))
         other.finish(*last)
         logs.append(other.unit.log)
+    logs.append(in_turns().unit.log)
     written = [written for log in logs for written in log]
     for entry in written:
         payload = msgspec.to_builtins(entry.event)

@@ -214,6 +214,21 @@ def _check_held(events: list[Written]) -> None:
             held[told["agent_id"]].discard(slot_id)
 
 
+def check_turns(history: History, limit: int) -> None:
+    """At no point of a partition's log do more workflows go on than may. Raises AssertionError."""
+    for (system, _), events in history.by_seat.items():
+        active: set[str] = set()
+        for written in events if system == "orchestrator" else ():
+            workflow_id = written.envelope.aggregate_id
+            if written.kind == "WorkflowQueued":
+                active.discard(workflow_id)
+            assert not limit or len(active) <= limit, f"{len(active)} workflows go on: {sorted(active)}"
+            if written.kind in ("WorkflowStarted", "WorkflowAdmitted"):
+                active.add(workflow_id)
+            elif written.kind in ENDS:
+                active.discard(workflow_id)
+
+
 def _check_talk(history: History) -> None:
     """Each claim was asked for once, each request answered once, each claim given back at most once, or denied."""
     asked = Counter(_claims(history, COMMANDS, "ReserveSlots", "requests"))

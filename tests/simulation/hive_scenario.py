@@ -16,6 +16,7 @@ from neural_hive.aggregates.workflow import ticket_id_of
 from neural_hive.schemas.topics import partition_of
 from neural_hive.streams import orchestrator, registry
 from neural_hive.streams.kernel.fold import NEVER
+from neural_hive.streams.orchestrator_flow import Limits
 from neural_hive.streams.orchestrator_messages import (
     AdjustQos,
     CancelWorkflow,
@@ -48,7 +49,9 @@ class Hive(Scenario):
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self.systems = (orchestrator.build(), registry.build())
+        self.workflows_max = world.chance.choice((0, 0, 1, 2))
+        limits = Limits(workflows_max=self.workflows_max)
+        self.systems = (orchestrator.build(limits), registry.build())
         self.plans: dict[str, DecisionConsolidated] = {}
         self.is_abandoned = world.chance.random() < ABANDONED
         self.agents = Agents(world)
@@ -83,6 +86,7 @@ class Hive(Scenario):
         """See hive_oracle, hive_repeats, hive_losses."""
         hive_oracle.check(self.world, history)
         hive_repeats.check(history)
+        hive_oracle.check_turns(history, self.workflows_max)
         hive_losses.check(history)
 
     def _resume(self) -> bool:
