@@ -45,7 +45,7 @@ _OUTCOMES: Final = {
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """How long tickets of a workflow may wait before there is an incident, and how old may be what is known, s; how many
+    """How long tickets of a workflow may wait before there is an incident, how old may be what is known, s; how many
     workflows may go on at once.
     """
 
