@@ -53,6 +53,12 @@ LIMITS: Final[dict[str, Limit]] = {
     OPEN: Limit(1.5, 50),
 }
 """The log is kept for ever, and so are archive and state: DISK grows by design, and is told without a limit."""
+OF_ONE: Final[dict[tuple[str, str], Limit]] = {
+    # Java takes of its heap what it is allowed, 512 MB, and as much again for buffers, code and mapped indexes.
+    (MEMORY, "kafka-1"): Limit(1.1, 300, 1_100),
+    # ClickHouse opens the files of a part's columns while it merges.
+    (FILES, "clickhouse"): Limit(1.5, 100, 2_000),
+}
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -93,7 +99,7 @@ def _judged(name: tuple[str, str], seen: list[tuple[float, float]], rates: dict[
 
 
 def _limit(what: str, whose: str, rates: dict[str, float]) -> Limit | None:
-    limit = LIMITS.get(what)
+    limit = OF_ONE.get((what, whose)) or LIMITS.get(what)
     if limit is not None and what == LAG:
         return msgspec.structs.replace(limit, most=limit.room + LAG_S_MAX * rates.get(whose, 0.0))
     return limit

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,8 +23,10 @@ MEMORY, CPU, THREADS, FILES = "memory MB", "CPU cores", "threads", "open files"
 PROCESSES: Final = "processes"
 DISK, ROCKSDB_FILES = "disk MB", "RocksDB files"
 LAG, DELAY, PARTS, OPEN = "lag records", "projector delay s", "active parts", "open workflows"
-DELAY_MAX_S: Final = 30.0  # longer is not waited for
-_LOOK_EVERY_S: Final = 0.05
+DELAY_MAX_S: Final = 60.0  # longer is not waited for
+CALL_TIMEOUT_S: Final = 30.0
+_LOOK_EVERY_S: Final = 0.1
+_MEASURE_EVERY_S: Final = 1.0
 _MB: Final = 1 << 20
 
 Values = dict[tuple[str, str], float]  # (what, of whom) → how much
@@ -36,11 +39,47 @@ class Sample(msgspec.Struct, frozen=True):
     values: Values
 
 
+class DelayWatch:
+    """Measures again and again, in a thread, how long SQL does not show an event that was just read from the log."""
+
+    def __init__(self, settings: Settings, ends: Ends) -> None:
+        self.last_s = 0.0
+        self._clickhouse, self._ends = _clickhouse(settings), ends
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="delay", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Measures no more."""
+        self._stopping.set()
+        self._thread.join()
+        self._clickhouse.close()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(_MEASURE_EVERY_S):
+            if self._ends.last is not None:
+                with contextlib.suppress(ClickHouseError):
+                    self.last_s = self._measured_s(*self._ends.last)
+
+    def _measured_s(self, partition: int, offset: int) -> float:
+        began = time.monotonic()
+        where = f"topic = '{WORKFLOWS}' AND partition = {partition} AND offset = {offset}"
+        while not self._clickhouse.rows(f"SELECT count() FROM events WHERE {where}")[0][0]:
+            if time.monotonic() - began > DELAY_MAX_S or self._stopping.wait(_LOOK_EVERY_S):
+                break
+        return time.monotonic() - began
+
+
+def _clickhouse(settings: Settings) -> ClickHouse:
+    password = settings.password_of(settings.clickhouse_user)
+    return ClickHouse.of(settings, password, timeout_s=CALL_TIMEOUT_S, retry_s=1)
+
+
 class Sampler:
     """Looks at a running system from outside. Not for several threads."""
 
     def __init__(self, settings: Settings, ends: Ends, open_now: Callable[[], int]) -> None:
-        self._settings, self._ends, self._open_now = settings, ends, open_now
+        self._settings, self._open_now = settings, open_now
         self._groups = {
             **{name: Group(settings, name, list(build(settings).topics)) for name, build in SYSTEMS.items()},
             **{
@@ -48,8 +87,7 @@ class Sampler:
                 for name in (*AGENTS, REAL_WORKER)
             },
         }
-        password = settings.password_of(settings.clickhouse_user)
-        self._clickhouse = ClickHouse.of(settings, password, timeout_s=DELAY_MAX_S, retry_s=1)
+        self._clickhouse, self._delay = _clickhouse(settings), DelayWatch(settings, ends)
         self._cpu_s: dict[tuple[str, int], tuple[float, float]] = {}  # when asked, and CPU time until then
         self._began = time.monotonic()
         self.committed: dict[str, int] = {}  # by group: what it had done at the last look
@@ -58,6 +96,7 @@ class Sampler:
         """Lets brokers and server go."""
         for group in self._groups.values():
             group.close()
+        self._delay.close()
         self._clickhouse.close()
 
     def look(self) -> Sample:
@@ -108,19 +147,7 @@ class Sampler:
             "SELECT table, count() FROM system.parts WHERE active AND database = currentDatabase() GROUP BY table"
         ):
             yield (PARTS, table), parts
-        yield (DELAY, ""), self._delay_s()
-
-    def _delay_s(self) -> float:
-        """How long SQL does not show an event that was read from the log just now."""
-        began, last = time.monotonic(), self._ends.last
-        if last is None:
-            return 0.0
-        sql = f"SELECT count() FROM events WHERE topic = '{WORKFLOWS}' AND partition = {last[0]} AND offset = {last[1]}"
-        while (waited_s := time.monotonic() - began) < DELAY_MAX_S:
-            if self._clickhouse.rows(sql)[0][0]:
-                return waited_s
-            time.sleep(_LOOK_EVERY_S)
-        return DELAY_MAX_S
+        yield (DELAY, ""), self._delay.last_s
 
 
 def size_bytes(folder: Path) -> int:
