@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from faust.types import TP
 
+from neural_hive.streams.kernel import metrics
 from neural_hive.streams.kernel.partition import Fenced
 from neural_hive.streams.kernel.processor import Processor
+from neural_hive.streams.kernel.recovery import BrokenLog
 from tests.toy.system import build
 
 
@@ -23,6 +25,8 @@ class FakePartition:
     def __init__(self, number: int, on_open: Any) -> None:
         self.number, self.name, self._on_open = number, f"toy.{number}", on_open
         self.closed = False
+        self.messages = metrics.of("toy.rebalanced", number)
+        self.place = SimpleNamespace(folder=Path("/nowhere"))
 
     def open(self) -> None:
         self._on_open(self.number)
@@ -30,8 +34,8 @@ class FakePartition:
     def close(self) -> None:
         self.closed = True
 
-    def step(self, batches: Any) -> None:
-        pass
+    def step(self, batches: Any) -> bool:
+        return True
 
     def wait_s(self) -> float:
         return 0.01
@@ -89,6 +93,29 @@ def test_fenced_while_opening_in_the_next_rebalance(processor: Any) -> None:
     assert asyncio.run(_reassign(processor)) == {0: True}
     assert processor.app.consumer.held == set()
     assert len(made) == 2
+
+
+def test_one_that_may_not_open_is_held_and_the_others_work(processor: Any) -> None:
+    def broken(number: int) -> None:
+        if number == 1:
+            raise BrokenLog("two events claim one place")
+
+    made = []
+
+    def new_partition(number: int) -> FakePartition:
+        made.append(FakePartition(number, broken))
+        return made[-1]
+
+    processor._new_partition = new_partition
+    for _ in range(2):  # in the next rebalance nobody tries it again: it is looked after already
+        assert asyncio.run(_reassign(processor)) == {0: True}
+        assert processor.stopped.reasons() == {1: "BrokenLog: two events claim one place"}
+        assert {tp.partition for tp in processor.app.consumer.held} == {1}
+        assert len(made) == 2
+    processor.owned.discard(TP(processor.system.topics[0], 1))
+    assert asyncio.run(_reassign(processor)) == {0: True}
+    assert processor.stopped.reasons() == {}
+    assert processor.app.consumer.held == set()
 
 
 def test_fenced_while_opening_without_a_rebalance_ends_the_process(processor: Any) -> None:
