@@ -135,6 +135,7 @@ def test_silence_and_slots_survive_a_kill(registry: Registry) -> None:
         ("SlotsGranted", "first"),
         ("SlotsGranted", "second"),
         ("SlotsDenied", "third"),  # its agent has left
+        ("AttemptsLost", "second"),  # with this one in hand
     ]
 
     (_, registered, _), *rest = registry.story("silent")
