@@ -19,10 +19,12 @@ Place = tuple[str, int]  # topic and partition
 CALL_TIMEOUT_S: Final = 30.0
 NO_GROUP: Final = "neural-hive.reader"  # confluent-kafka wants a name; nothing is ever joined or committed
 _POLL_S: Final = 0.02
-_PASSING: Final = (  # a leader is being elected, or has not heard of its topic yet
+_PASSING: Final = (  # a leader is being elected, has not heard of its topic yet, or died while it was asked
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError._TIMED_OUT,
+    KafkaError._TRANSPORT,
+    KafkaError._DESTROY,
 )
 # A question to a leader that was killed is never asked of the next one. So the first try is short, and the next one is
 # made by a client that asks who leads now.

@@ -17,6 +17,7 @@ from tests.conftest import wait_known
 
 PARTITIONS = 6
 UNKNOWN = -7  # the answer of a client that calls the partition unknown
+DESTROYED = -8  # of one whose connection ends while it asks
 CORE_PART_MAX = 0.3  # of a core that waiting for a leader may take
 TOLD_WITHIN_S = 25.0  # a new leader comes after 6 to 9 s; one call to the old one takes 30
 
@@ -41,6 +42,8 @@ class Fake:
         answer = self.answers.pop(0)
         if answer == UNKNOWN:
             raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION))
+        if answer == DESTROYED:
+            raise KafkaException(KafkaError(KafkaError._DESTROY))
         return [TopicPartition(at.topic, at.partition, answer) for at in asked]
 
 
@@ -53,8 +56,9 @@ def test_a_client_that_knows_a_partition_no_more_is_replaced(three: EmbeddedKafk
     assert log.range("spread") == (0, 0)
 
 
-def test_no_offset_does_not_pass_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    clients = iter([Fake(OFFSET_INVALID), Fake(0, 7)])
+@pytest.mark.parametrize("answer", [OFFSET_INVALID, DESTROYED])
+def test_no_offset_does_not_pass_for_one(monkeypatch: pytest.MonkeyPatch, answer: int) -> None:
+    clients = iter([Fake(answer), Fake(0, 7)])
     monkeypatch.setattr(kafka_offsets, "Consumer", lambda _: next(clients))
     assert Offsets({}).range(("spread", 0)) == (0, 7)
 
