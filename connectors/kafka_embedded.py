@@ -133,15 +133,19 @@ class EmbeddedKafka:
 
     def command(self, number: int) -> list[str]:
         """What runs one broker; the first of all writes the class cache at its end."""
-        option = []
-        if self._class_cache.exists():
-            option = [f"-XX:AOTCache={self._class_cache}", "-Xlog:aot=off", "-Xlog:cds=off"]
-        elif self._training is None:
+        option = self._from_cache()
+        if not option and self._training is None:
             self._training = self.data / f"kafka-classes-{number}.aot"
             option = [f"-XX:AOTCacheOutput={self._training}"]
         java, *rest = self._java
         option.append(f"-Djava.io.tmpdir={self._temporary(number)}")
         return [java, *option, *rest, "kafka.Kafka", str(self._properties(number))]
+
+    def _from_cache(self) -> list[str]:
+        """Java's options to take its classes from the cache; none: there is no cache yet."""
+        if not self._class_cache.exists():
+            return []
+        return [f"-XX:AOTCache={self._class_cache}", "-Xlog:aot=off", "-Xlog:cds=off"]
 
     def _temporary(self, number: int) -> Path:
         """An empty folder for what Java unpacks: a broker that is killed leaves it behind."""
@@ -276,8 +280,12 @@ class EmbeddedKafka:
         if (self._folder(number) / "meta.properties").exists():
             return
         arguments = ["format", "-t", cluster, "-c", str(self._properties(number))]
+        java, *rest = self._java
         done = subprocess.run(
-            [*self._java, "kafka.tools.StorageTool", *arguments], capture_output=True, text=True, check=False
+            [java, *self._from_cache(), *rest, "kafka.tools.StorageTool", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode != 0:
             raise KafkaFailed(f"cannot format {self._folder(number)}: {done.stderr or done.stdout}")
