@@ -2,7 +2,8 @@
 
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, Schema
 
 from neural_hive.connectors.schema_log import TOPIC, SchemaLog, WriterFenced
 from neural_hive.connectors.schema_registry_server import Registry, application
-from neural_hive.connectors.schema_subjects import same
+from neural_hive.connectors.schema_subjects import Record, Version, canonical, config_record, same
 from neural_hive.schemas import catalogue
 from neural_hive.schemas.catalogue import Registered, UnknownSchema
 from neural_hive.schemas.shape import full_name, unsafe_problems
@@ -39,12 +40,17 @@ def run(
     *,
     kafka: Mapping[str, Any] | None = None,
     topic: str = TOPIC,
+    fill: bool = False,
 ) -> None:
     """Serves the registry until SIGTERM or SIGINT. `kafka`: librdkafka's other settings (TLS, SASL).
+
+    `fill`: an empty one has this build's schemas from the beginning.
 
     Raises WriterFenced: another registry has taken the topic over. SchemaTopicWrong, KafkaException: at start.
     """
     log = SchemaLog({**(kafka or {}), "bootstrap.servers": bootstrap}, topic)
+    if fill and next(log.records(), None) is None:
+        log.append(list(_own_records()))  # by requests they would take 6 s
     fenced: list[bool] = []
 
     def stop() -> None:
@@ -59,6 +65,16 @@ def run(
     server.run()
     if fenced:
         raise WriterFenced(f"another schema registry writes to topic {topic} now; this one has stopped")
+
+
+def _own_records() -> Iterator[Record]:
+    """What register_all leaves in an empty registry."""
+    versions: Counter[str] = Counter()
+    for row in _rows():
+        for subject in row.subjects:
+            versions[subject] += 1
+            yield Version(subject, versions[subject], row.id, canonical(_text(row))).record()
+    yield from (config_record(subject, LEVEL) for subject in sorted(versions))
 
 
 def _end_normally_when_stopped() -> None:

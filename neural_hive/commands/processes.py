@@ -155,7 +155,12 @@ def schema_registry(data: Data = None, config: Config = None) -> None:
     with process(settings, "schema-registry", lambda: answers_ok(url)):
         from neural_hive.connectors.schema_registry import run
 
-        run(settings.kafka_bootstrap, settings.schema_registry_port, kafka=settings.kafka_security())
+        run(
+            settings.kafka_bootstrap,
+            settings.schema_registry_port,
+            kafka=settings.kafka_security(),
+            fill=True,
+        )
 
 
 def topics(data: Data = None, config: Config = None) -> None:

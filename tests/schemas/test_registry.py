@@ -31,24 +31,27 @@ from neural_hive.connectors.ports import free_port
 from neural_hive.connectors.schema_registry import ForeignSchemas, RegistryConflict, register_all
 from neural_hive.schemas import catalogue, codec, freeze
 from neural_hive.schemas.catalogue import UnknownSchema
+from tests.conftest import TopicFactory
 from tests.schemas import samples
 from tests.schemas.conftest import Write
 
 START = """
 import sys
 from neural_hive.connectors.schema_registry import run
-run(sys.argv[1], int(sys.argv[2]), topic=sys.argv[3])
+run(sys.argv[1], int(sys.argv[2]), topic=sys.argv[3], fill=sys.argv[4:] == ["fill"])
 """
 
 
 class Server:
     """A registry process of its own, on a topic of its own."""
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
+    def __init__(self, bootstrap: str, topic: str, *more: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = subprocess.Popen(
-            [sys.executable, "-c", START, bootstrap, str(self.port), topic], stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", START, bootstrap, str(self.port), topic, *more],
+            stderr=subprocess.PIPE,
+            text=True,
         )
         deadline = time.monotonic() + 60
         while True:
@@ -115,6 +118,23 @@ def test_the_whole_catalogue_under_its_ids(server: Server) -> None:
     start = time.monotonic()
     assert register_all(server.url) == []
     assert time.monotonic() - start < 30
+
+
+def test_one_that_is_filled_is_as_if_all_had_been_registered(
+    kafka: EmbeddedKafka, server: Server, topic_factory: TopicFactory
+) -> None:
+    register_all(server.url)
+    filled = Server(
+        kafka.bootstrap, topic_factory("_schemas.filled", 1, **{"cleanup.policy": "compact"}), "fill"
+    )
+    try:
+        assert register_all(filled.url) == []
+        for path in ("/subjects", "/schemas"):
+            assert filled.ask("GET", path) == server.ask("GET", path)
+        for subject in server.ask("GET", "/subjects")[1]:
+            assert filled.ask("GET", f"/config/{subject}") == server.ask("GET", f"/config/{subject}")
+    finally:
+        filled.stop(signal.SIGKILL)
 
 
 def test_any_client_reads_our_records_and_we_read_theirs(server: Server) -> None:
