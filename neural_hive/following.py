@@ -4,11 +4,13 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from neural_hive.connectors.publisher import KAFKA_LOG
+from neural_hive.schemas.catalogue import UnknownSchema
 from neural_hive.schemas.codec import BadRecord, Decoded, decode
 from neural_hive.schemas.topics import partition_of
+from neural_hive.streams.kernel.reading import Fetch, MessageReader
 
 EVENTS: Final = ("execution.tickets", "orchestration.workflows")
 DEAD_LETTERS: Final = "dead.letters"
@@ -27,9 +29,10 @@ class Unreachable(Exception):
 class Follower:
     """The events of one workflow, and dead letters with its key, from the moment that this is made."""
 
-    def __init__(self, kafka: dict[str, Any], workflow_id: str) -> None:
-        """Takes the place. Raises Unreachable."""
+    def __init__(self, kafka: dict[str, Any], workflow_id: str, fetch: Fetch | None = None) -> None:
+        """Takes the place. `fetch` finds the schemas of a newer build. Raises Unreachable."""
         self._key = workflow_id.encode()
+        self._read_event = MessageReader(fetch, "event")
         self._consumer = Consumer(
             {
                 **kafka,
@@ -69,21 +72,30 @@ class Follower:
                 time.sleep(0.1)
 
     def records(self, timeout_s: float) -> Iterator[Decoded | None]:
-        """What is said of the workflow, as it is said, for so many seconds; None when nothing came for a while."""
+        """What is said of the workflow, as it is said, for so many seconds; None when nothing came for a while.
+
+        Raises RegistryAway: a newer build said something, and nobody tells what.
+        """
         until = time.monotonic() + timeout_s
         while time.monotonic() < until:
             message = self._consumer.poll(0.1)
             if message is None or message.error():
                 yield None
                 continue
-            kind = "message" if message.topic() == DEAD_LETTERS else "event"
-            try:
-                record = decode(message.value() or b"", kind)  # type: ignore[arg-type]
-            except BadRecord:
-                continue  # somebody else's: ours were written by the processor
-            key = record.payload["key"] if kind == "message" else message.key()
-            if key == self._key:
+            if record := self._read(message):
                 yield record
+
+    def _read(self, message: Message) -> Decoded | None:
+        """None: it is about something else, or says what this build has no word for."""
+        is_letter = message.topic() == DEAD_LETTERS
+        if not is_letter and message.key() != self._key:
+            return None
+        value = message.value() or b""
+        try:
+            record = decode(value, "message") if is_letter else self._read_event(value)
+        except (BadRecord, UnknownSchema):
+            return None
+        return None if is_letter and record.payload["key"] != self._key else record
 
     def close(self) -> None:
         """Lets the broker go."""

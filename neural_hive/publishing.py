@@ -10,6 +10,7 @@ import msgspec
 from neural_hive.aggregates.decision import DecisionConsolidated
 from neural_hive.following import Follower
 from neural_hive.sdk.sender import COMMAND_TYPES, Sender
+from neural_hive.streams.kernel.reading import Fetch
 from neural_hive.workflow_view import WorkflowView
 
 _SHOW_EVERY_S: Final = 0.1
@@ -37,13 +38,15 @@ def publish_and_follow(
     decision: DecisionConsolidated,
     timeout_s: float,
     show: Callable[[WorkflowView], None],
+    fetch: Fetch | None = None,
 ) -> WorkflowView:
     """Publishes a decision and follows it to its end, or until the time is over (then it `is_over` not).
 
-    `show` is called whenever something has changed. Raises Unreachable, TooLarge, BadRecord.
+    `show` is called whenever something has changed; `fetch` finds the schemas of a newer build. Raises Unreachable,
+    TooLarge, BadRecord, RegistryAway.
     """
     view = WorkflowView(decision)
-    follower = Follower(kafka, decision.decision_id)
+    follower = Follower(kafka, decision.decision_id, fetch)
     try:
         Sender(kafka).plan(decision)
         shown_at, changed = 0.0, True

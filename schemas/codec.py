@@ -306,30 +306,33 @@ def decode(value: bytes, kind: RecordKind) -> Decoded:
 
 
 class ForeignReader:
-    """Reads messages that others wrote with a schema of their own, as this build's record of the same name.
+    """Reads records that others wrote with a schema of their own, as this build's record of the same name.
 
-    Only for messages: an event under an unknown schema id was written by a newer build, and is never guessed.
-    Fields that this build does not know are dropped, enum symbols it does not know become UNKNOWN.
-    Raises UnknownSchema: no message of that name. The schema is one that `unsafe_problems` has nothing against.
+    Messages; and events for those who only look on: an event under an unknown schema id was written by a newer build,
+    and who decides by events or keeps them never guesses. Fields that this build does not know are dropped, enum
+    symbols it does not know become UNKNOWN. Raises UnknownSchema: no record of that name and kind. The schema is one
+    that `unsafe_problems` has nothing against.
     """
 
-    def __init__(self, schema: dict[str, Any]) -> None:
+    def __init__(self, schema: dict[str, Any], kind: RecordKind = "message") -> None:
         name = full_name(schema)
         row = current(name.removeprefix(f"{NAMESPACE}."))
-        if name != row.full_name or row.kind != "message":
-            raise UnknownSchema(f"{name} is not a message of this system")
+        if name != row.full_name or row.kind != kind:
+            raise UnknownSchema(
+                f"{name} is not {'an event' if kind == 'event' else 'a message'} of this system"
+            )
         self._own = _reader(row.id)
         self._program = compiled(schema)
         self._written = fastavro.parse_schema(without_logical_types(schema))
 
     def decode(self, value: bytes) -> Decoded:
-        """One message. Raises BadRecord."""
+        """One record. Raises BadRecord."""
         own = self._own
         if len(value) > own.bytes_max:
             raise BadRecord(_too_large(own.row.name, len(value), own.bytes_max))
         read = msgspec.structs.replace(own, program=self._program, parsed=self._written)
         record = _read(value, read, own.parsed)
-        return Decoded(own.row, Header(**record["header"]), record["payload"])
+        return Decoded(own.row, own.head_type(**record[own.head_name]), record["payload"])
 
 
 def _read(value: bytes, reader: _Reader, wanted: Any = None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """`publish plan`: a plan file becomes a decision in the log. Beside it: `publish command`."""
 
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import orjson
 import typer
@@ -66,15 +66,16 @@ def send(
     from neural_hive.publishing import ExitCode
     from neural_hive.schemas.codec import BadRecord
     from neural_hive.sdk.sender import Sender
+    from neural_hive.streams.kernel.reading import RegistryAway
 
-    kafka = reachable(data, config, json).kafka_config()
+    settings = reachable(data, config, json)
     try:
         if wait:
-            raise typer.Exit(_follow(kafka, decision, timeout_s, json))
-        Sender(kafka).plan(decision)
+            raise typer.Exit(_follow(settings, decision, timeout_s, json))
+        Sender(settings.kafka_config()).plan(decision)
     except (TooLarge, BadRecord) as error:
         refuse([str(error)], ExitCode.BAD_PLAN, json)
-    except Unreachable as error:
+    except (Unreachable, RegistryAway) as error:
         refuse([str(error)], ExitCode.NO_ANSWER, json)
     if json:
         typer.echo(orjson.dumps({"workflow_id": decision.decision_id, "status": "PUBLISHED"}))
@@ -92,16 +93,24 @@ def reachable(data: Path | None, config: Path | None, json: bool) -> Settings:
         refuse([str(error)], ExitCode.NO_ANSWER, json)
 
 
-def _follow(kafka: dict[str, object], decision: DecisionConsolidated, timeout_s: float, json: bool) -> int:
+def _follow(settings: Settings, decision: DecisionConsolidated, timeout_s: float, json: bool) -> int:
     from neural_hive.publishing import exit_code, publish_and_follow
 
+    def fetch(number: int) -> dict[str, Any]:
+        from neural_hive.connectors.schema_registry import ForeignSchemas
+
+        return ForeignSchemas(settings.schema_registry_url).schema(number)
+
+    kafka = settings.kafka_config()
     if json:
-        view = publish_and_follow(kafka, decision, timeout_s, lambda _: None)
+        view = publish_and_follow(kafka, decision, timeout_s, lambda _: None, fetch)
         typer.echo(orjson.dumps(view.document(), option=orjson.OPT_INDENT_2))
         return exit_code(view)
     console = Console()
     with Live(console=console, auto_refresh=False, transient=True) as live:
-        view = publish_and_follow(kafka, decision, timeout_s, lambda now: live.update(now, refresh=True))
+        view = publish_and_follow(
+            kafka, decision, timeout_s, lambda now: live.update(now, refresh=True), fetch
+        )
     console.print(view)
     if not view.is_over:
         Console(stderr=True).print(

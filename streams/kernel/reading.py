@@ -1,10 +1,10 @@
-"""Reads the messages of inputs: with this build's schemas, else with those that their producers registered."""
+"""Reads what others wrote, such as inputs: with this build's schemas, else with those that they registered."""
 
 import time
 from collections.abc import Callable
 from typing import Any
 
-from neural_hive.schemas.catalogue import UnknownSchema
+from neural_hive.schemas.catalogue import RecordKind, UnknownSchema
 from neural_hive.schemas.codec import Decoded, ForeignReader, decode, schema_id
 
 KEPT_MAX = 1_000
@@ -18,17 +18,20 @@ class RegistryAway(RuntimeError):
 
 
 class MessageReader:
-    """Decodes messages; one for each process. `fetch` None: only this build's schemas."""
+    """Decodes messages, or events for who only looks on; one for each process.
 
-    def __init__(self, fetch: Fetch | None = None) -> None:
-        self._fetch = fetch
+    `fetch` None: only this build's schemas.
+    """
+
+    def __init__(self, fetch: Fetch | None = None, kind: RecordKind = "message") -> None:
+        self._fetch, self._kind = fetch, kind
         self._readers: dict[int, ForeignReader] = {}
         self._refused: dict[int, tuple[float, str]] = {}
 
     def __call__(self, value: bytes) -> Decoded:
-        """One message. Raises BadRecord, UnknownSchema; RegistryAway: try again later."""
+        """One record. Raises BadRecord, UnknownSchema; RegistryAway: try again later."""
         try:
-            return decode(value, "message")
+            return decode(value, self._kind)
         except UnknownSchema:
             if self._fetch is None:
                 raise
@@ -42,7 +45,7 @@ class MessageReader:
         if why and time.monotonic() - at < ASK_AGAIN_S:
             raise UnknownSchema(why)
         try:
-            reader = _reader_of(number, _looked_up(fetch, number))
+            reader = _reader_of(number, _looked_up(fetch, number), self._kind)
         except UnknownSchema as error:
             _make_room(self._refused)
             self._refused[number] = (time.monotonic(), str(error))
@@ -61,10 +64,10 @@ def _looked_up(fetch: Fetch, number: int) -> dict[str, Any]:
         raise RegistryAway(f"schema id {number} cannot be looked up: {error}") from error
 
 
-def _reader_of(number: int, schema: dict[str, Any]) -> ForeignReader:
+def _reader_of(number: int, schema: dict[str, Any], kind: RecordKind) -> ForeignReader:
     """Raises UnknownSchema: whatever is wrong with a schema that is there will be wrong with it tomorrow."""
     try:
-        return ForeignReader(schema)
+        return ForeignReader(schema, kind)
     except UnknownSchema:
         raise
     except Exception as error:
