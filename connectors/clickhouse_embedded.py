@@ -2,6 +2,7 @@
 
     <data>/engine/            the engine's files
     <data>/incoming/          data of INSERTs while they run; emptied at start
+    <data>/definitions/       copies of what defines its tables
     <data>/ingest.password    made at the first start, readable by the owner only; so is api.password
 
 Users, each in a lane of its own: `ingest` may write; `api` and `default` (no password) read: one SELECT, WITH, SHOW,
@@ -29,10 +30,12 @@ import structlog
 import uvicorn
 import uvloop
 
+from neural_hive.connectors.clickhouse_definitions import Definitions
 from neural_hive.connectors.clickhouse_engine import Engine
 from neural_hive.connectors.clickhouse_http import ClickHouseHttp
 from neural_hive.connectors.clickhouse_lanes import Lane
 from neural_hive.connectors.clickhouse_request import Account
+from neural_hive.connectors.disk import room
 
 log = structlog.get_logger(__name__)
 
@@ -79,10 +82,11 @@ def run(
     """
     data = _folder(data)
     with _owned(data), _listening(host, port) as listener:
-        engine = _engine(data, database)
+        definitions = Definitions(data / "engine", data / "definitions")
+        engine = _engine(data, database, definitions)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_serve(engine, data, password, listener, ready))
+                runner.run(_serve(engine, definitions, data, password, listener, ready))
         finally:
             engine.close()
     log.info("clickhouse stopped", data=str(data))
@@ -94,7 +98,12 @@ def ingest_password(data: Path) -> str:
 
 
 async def _serve(
-    engine: Engine, data: Path, password: str | None, listener: socket.socket, ready: Path | None
+    engine: Engine,
+    definitions: Definitions,
+    data: Path,
+    password: str | None,
+    listener: socket.socket,
+    ready: Path | None,
 ) -> None:
     ingest, api, users = Lane("ingest", 4, 32), Lane("api", 4, 64), Lane("users", 2, 16)
     accounts = {
@@ -102,7 +111,7 @@ async def _serve(
         "api": Account(api, _password(data, "api"), True, _API_SETTINGS),
         "default": Account(users, None, True, _USERS_SETTINGS),
     }
-    http = ClickHouseHttp(engine, accounts, data / "incoming", REQUEST_BYTES_MAX)
+    http = ClickHouseHttp(engine, accounts, data / "incoming", REQUEST_BYTES_MAX, definitions)
     for part in engine.detached_parts():
         log.error(
             "broken part set aside: rebuild the table",
@@ -195,23 +204,42 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def _engine(data: Path, database: str) -> Engine:
+def _engine(data: Path, database: str, definitions: Definitions) -> Engine:
     config = data / "engine.xml"
     config.write_text(_CONFIG)
     incoming = data / "incoming"
     incoming.mkdir(exist_ok=True)
     for left in incoming.iterdir():
         left.unlink()
-    return Engine(data / "engine", config, database)
+    definitions.mend()
+    try:
+        engine = Engine(data / "engine", config, database)
+    except Exception as error:
+        definitions.distrust()
+        raise EmbeddedError(
+            f"the engine cannot open {data / 'engine'}: {error}. Its log says more; {room(data)}. A folder that "
+            "cannot be mended may be moved away: the projector fills an empty one as far as the log reaches"
+        ) from error
+    definitions.keep()
+    return engine
 
 
 def _password(data: Path, user: str) -> str:
     file = data / f"{user}.password"
-    with suppress(FileExistsError):
-        descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with open(descriptor, "w") as out:  # noqa: PTH123 (a descriptor, not a path)
-            out.write(secrets.token_urlsafe(24) + "\n")
-    return file.read_text().strip()
+    if not file.exists():
+        draft = data / f"{user}.password.{os.getpid()}"
+        descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+        try:
+            with open(descriptor, "w") as out:  # noqa: PTH123 (a descriptor, not a path)
+                out.write(secrets.token_urlsafe(24) + "\n")
+            with suppress(FileExistsError):
+                os.link(draft, file)  # whole, or on a full disk not at all
+        finally:
+            draft.unlink()
+    password = file.read_text().strip()
+    if not password:
+        raise EmbeddedError(f"{file} is empty: remove it, and another one is made")
+    return password
 
 
 def main() -> None:

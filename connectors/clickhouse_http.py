@@ -10,6 +10,7 @@ Readers' sessions keep nothing: they can set nothing.
 Answers in formats with a head and a tail (JSON, Parquet, Pretty, …) are made in memory; line and block formats stream.
 """
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, closing, contextmanager
@@ -26,6 +27,7 @@ from starlette.routing import Route
 
 from neural_hive.connectors.clickhouse_answer import Answers, RunningQuery, Streamed, hold_back
 from neural_hive.connectors.clickhouse_connection import Connection, EngineError, Result
+from neural_hive.connectors.clickhouse_definitions import CHANGING, Definitions
 from neural_hive.connectors.clickhouse_encoding import choose
 from neural_hive.connectors.clickhouse_engine import Engine
 from neural_hive.connectors.clickhouse_gate import ReaderGate
@@ -39,10 +41,12 @@ from neural_hive.connectors.clickhouse_request import (
     session_timeout_s,
 )
 from neural_hive.connectors.clickhouse_sql import SqlError, first_word, output_format, parse_insert
+from neural_hive.connectors.disk import room, says_full
 
 log = structlog.get_logger(__name__)
 
 _HEAD_BYTES_MAX = 1 << 20
+_NO_SPACE = 243
 _STREAMED = frozenset(
     [
         "TSV",
@@ -74,15 +78,19 @@ class ClickHouseHttp:
     """The HTTP application. `incoming` holds data of INSERTs while they run."""
 
     def __init__(
-        self, engine: Engine, accounts: Mapping[str, Account], incoming: Path, request_bytes_max: int
+        self,
+        engine: Engine,
+        accounts: Mapping[str, Account],
+        incoming: Path,
+        request_bytes_max: int,
+        definitions: Definitions,
     ) -> None:
-        self._engine = engine
+        self._engine, self._definitions = engine, definitions
         self._accounts = accounts
         self._incoming = incoming
         self._request_bytes_max = request_bytes_max
         self._gate = ReaderGate(engine.table_functions)
         self._answers = Answers(engine.version, engine.timezone)
-        self._detached = engine.detached_parts()
         self.app = Starlette(
             routes=[
                 Route("/", self._query, methods=["GET", "HEAD", "POST"]),
@@ -96,8 +104,9 @@ class ClickHouseHttp:
         return PlainTextResponse("Ok.\n")
 
     async def _health(self, _: Request) -> Response:
-        """Parts found broken at start are rows that are missing: who owns the tables must build them again."""
-        parts = [msgspec.to_builtins(part) for part in self._detached]
+        """Parts found broken are rows that are missing: who owns the tables must build them again."""
+        found = await asyncio.to_thread(self._engine.detached_parts)
+        parts = [msgspec.to_builtins(part) for part in found]
         lanes = {account.lane.name: account.lane.inside for account in self._accounts.values()}
         state = "rebuild" if parts else "ok"
         return JSONResponse(
@@ -113,16 +122,28 @@ class ClickHouseHttp:
             return await self._answer(request, body, query_id)
         except EngineError as error:
             await body.drain()
-            return self._answers.error(error, query_id)
+            return self._answers.error(self._with_room(error), query_id)
         except SqlError as error:
             await body.drain()
             return self._answers.error(EngineError.own(error.code, error.name, str(error)), query_id)
         except ClientDisconnect:
             return PlainTextResponse("", status_code=499)
+        except OSError as error:
+            log.error("files cannot be written", query_id=query_id, why=str(error))
+            await body.drain()
+            full = EngineError.own(_NO_SPACE, "NOT_ENOUGH_SPACE", str(error))
+            other = EngineError.own(75, "CANNOT_WRITE_TO_FILE_DESCRIPTOR", str(error))
+            return self._answers.error(self._with_room(full if says_full(error) else other), query_id)
         except Exception:
             log.exception("a request failed in this server, not in the engine", query_id=query_id)
             reason = "This server failed; its log has the trace"
             return self._answers.error(EngineError.own(1001, "STD_EXCEPTION", reason), query_id)
+
+    def _with_room(self, error: EngineError) -> EngineError:
+        """The error of a full disk says which disk it is."""
+        if error.code == _NO_SPACE or says_full(error):
+            return EngineError(_NO_SPACE, f"{error}: {room(self._incoming)}")
+        return error
 
     async def _answer(self, request: Request, body: RequestBody, query_id: str) -> Response:
         fields = dict(parse_qsl(request.url.query, keep_blank_values=True, errors="surrogateescape"))
@@ -192,7 +213,10 @@ class ClickHouseHttp:
         query = RunningQuery(self._engine, asked, reads, request.receive)
         stack.push_async_callback(query.end)
         if not (reads and name in _STREAMED and first_word(statement.sql) in ("SELECT", "WITH")):
-            result = await query.wait(partial(connection.run, statement.sql, name, asked.params))
+            run = partial(connection.run, statement.sql, name, asked.params)
+            if not reads and first_word(statement.sql) in CHANGING:
+                run = partial(self._definitions.during, run)
+            result = await query.wait(run)
             return self._answers.complete(asked, name if reads or result.body else None, result)
         chunks = stack.enter_context(closing(connection.stream(statement.sql, name, asked.params)))
         fetch = partial(next, chunks, None)

@@ -11,7 +11,7 @@ restates what counts in it, and the epochs before the last one go. Whoever reads
 
 import uuid
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -93,7 +93,9 @@ class Positions:
         self._store.command(_CLAIMS_DDL)
         self._store.command(_POSITIONS_DDL)
         while True:
-            self._claim_after(self._highest()[0])
+            # Claims may be lost, as all on a disk may: what was written under them must stay below this one.
+            written = [int(epoch) for epoch, _ in _newest(self._store)]
+            self._claim_after(max([self._highest()[0], *written]))
             if self._holds():
                 break
         standing = read_standing(self._store)
@@ -105,6 +107,12 @@ class Positions:
         self._store.command(
             f"INSERT INTO projector_claims (epoch, owner) VALUES ({self._epoch}, {quoted(self._owner)})"
         )
+
+    def restate(self, standing: Standing) -> None:
+        """Goes on under a new epoch from what the tables have, where that is not what the positions say."""
+        self._claim_after(self._epoch)
+        self.check()
+        self._copy(standing)
 
     def _renew(self) -> None:
         """Goes on under a new epoch, so that the rows of those before may go. May be tried again after any error."""
@@ -197,9 +205,14 @@ class Positions:
         return f"({own}, {place}, 0, 0, 0, {p.next}, {p.archived})"
 
 
+def _newest(store: Rows) -> list[tuple[Any, ...]]:
+    """Epoch and owner of the highest claim that wrote anything; empty: none did."""
+    return store.rows("SELECT epoch, owner FROM positions ORDER BY epoch DESC, owner DESC LIMIT 1")
+
+
 def read_standing(store: Rows) -> Standing:
     """What the highest claim that wrote anything has left."""
-    newest = store.rows("SELECT epoch, owner FROM positions ORDER BY epoch DESC, owner DESC LIMIT 1")
+    newest = _newest(store)
     if not newest:
         return Standing({}, ())
     claim = f"epoch = {int(newest[0][0])} AND owner = {quoted(newest[0][1])}"

@@ -17,11 +17,13 @@ from neural_hive.projections.archive import Archive
 from neural_hive.projections.catalogue import PROJECTIONS
 from neural_hive.projections.http_store import HttpStore
 from neural_hive.projections.layout import check, layout, past_expired
+from neural_hive.projections.parts import Part as DataPart
+from neural_hive.projections.parts import drop, set_aside_damaged, torn
 from neural_hive.projections.positions import Position, Positions, Standing, TakenOver
 from neural_hive.projections.projection import Projection
 from neural_hive.projections.ranges import Batch, Part, Place, Range
 from neural_hive.projections.read_models import prepare
-from neural_hive.projections.repair import mend
+from neural_hive.projections.repair import Repair, held_rows
 from neural_hive.projections.sink import Reached, Sink, UndecodableEvent
 from neural_hive.projections.source import LogLost, Source, archive_of, looked_at, part_of
 from neural_hive.projections.store import Store, StoreRefused, StoreUnavailable
@@ -106,6 +108,10 @@ def persist(
     return False
 
 
+class BeginAgain(RuntimeError):
+    """What the tables hold is to be looked at again, and mended, before anything more is written."""
+
+
 class Projector:
     """One projector over some topics; see `run`."""
 
@@ -126,25 +132,58 @@ class Projector:
         self._stopping, self._ready, self._reached, self._linger_s = stopping, ready, reached, linger_s
         self._batches: queue.Queue[Batch | None] = queue.Queue(maxsize=1)
         self._failure: BaseException | None = None
+        self._damage: list[DataPart] = []  # parts that were set aside while the log is followed
+        self._has_followed = False
         self._stops: dict[Place, str] = {}
 
     def run(self) -> None:
         """Until told to stop, or something is found that must not be gone on from."""
         positions = Positions(self._store)
-        sink: list[Sink] = []
-        if not persist(lambda: sink.append(self._begin(positions)), self._stopping, self._ready):
-            return
-        self._follow(sink[-1])
+        while not self._stopping.is_set():
+            try:
+                if (sink := self._begin_until_taken(positions)) is not None:
+                    self._follow(sink)
+                return
+            except BeginAgain as error:
+                self._ready(False)
+                log.warning("looking at the tables again", why=str(error))
+
+    def _begin_until_taken(self, positions: Positions) -> Sink | None:
+        """None: told to stop before that."""
+        begun: list[Sink] = []
+        persist(lambda: begun.append(self._begin(positions)), self._stopping, self._ready)
+        return begun[-1] if begun else None
 
     def _begin(self, positions: Positions) -> Sink:
         """Everything that comes before following. Ends with all tables at the positions."""
-        prepare_claimed = positions.claim()
+        try:
+            return self._begun(positions)
+        except StoreRefused as error:
+            if error.is_about_files:
+                set_aside_damaged(self._store)
+            raise
+
+    def _begun(self, positions: Positions) -> Sink:
+        if self._has_followed:
+            positions.check()  # or two projectors would take over from each other for ever
+        claimed = positions.claim()
+        positions.server_restarted = False
         prepare(self._store, self._projections)
-        standing = self._located(prepare_claimed)
-        sink = Sink(self._store, positions, standing.positions, self._projections, self._reached)
-        mend(self._store, self._config, self._archives, standing, sink, self._projections)
+        found = self._located(claimed)
+        sink = Sink(self._store, positions, found.positions, self._projections, self._reached)
+        set_aside = torn(self._store)
+        repair = Repair(
+            self._store, self._config, self._archives, sink, self._projections, frozenset(self._derived)
+        )
+        standing = repair.run(found)
+        if standing != found:
+            positions.restate(standing)
+            sink.standing.update(standing.positions)
+        sink.looks = bool(set_aside) or standing != found
         if standing.pending:
             self._write(sink, self._read_again(standing.pending), again=True)
+        for part in set_aside:
+            drop(self._store, part)
         return sink
 
     def _located(self, standing: Standing) -> Standing:
@@ -157,7 +196,7 @@ class Projector:
         begins, ends = begin_offsets(self._config, places), end_offsets(self._config, places)
         found = dict(standing.positions)
         pending = tuple(r for r in standing.pending if r.topic in self._archives)
-        reached = {r.place: r.last + 1 for r in pending if self._is_archived(r)}
+        reached = {place: held.last + 1 for place, held in held_rows(self._store).items()}
         for place in places:
             topic_id = ids[place[0]][0]
             if place not in found:
@@ -190,11 +229,13 @@ class Projector:
         return int(count) == r.records
 
     def _follow(self, sink: Sink) -> None:
+        self._begins_anew()
         source = Source(self._config, self._archives, {k: p.next for k, p in sink.standing.items()})
         for place, reason in self._stops.items():
             source.stop(place, reason)
         writer = threading.Thread(target=self._keep_writing, args=(sink,), name="writer")
         writer.start()
+        threading.Thread(target=self._look_through, name="parts", daemon=True).start()
         try:
             self._keep_reading(source)
         finally:
@@ -203,7 +244,20 @@ class Projector:
             source.close()
         if self._failure is not None:
             raise self._failure
+        if self._damage:
+            raise BeginAgain(f"damaged parts: {self._damage}")
         self._pass_markers(source, sink)
+
+    def _begins_anew(self) -> None:
+        self._has_followed, self._failure, self._damage = True, None, []
+        self._batches = queue.Queue(maxsize=1)
+
+    def _look_through(self) -> None:
+        """Reads all files of the tables once, beside all else: what was damaged while nothing ran is found soon."""
+        try:
+            self._damage = set_aside_damaged(self._store, self._stopping.is_set)
+        except (StoreUnavailable, StoreRefused) as error:
+            log.warning("not all parts were looked at", error=str(error)[:500])
 
     def _pass_markers(self, source: Source, sink: Sink) -> None:
         """Tells, before the end, what is told seldom: once Kafka has deleted markers, they could have been records.
@@ -219,7 +273,7 @@ class Projector:
 
     def _keep_reading(self, source: Source) -> None:
         lag_at = 0.0
-        while not self._stopping.is_set() and self._failure is None:
+        while not self._stopping.is_set() and self._failure is None and not self._damage:
             batch = source.batch(self._linger_s, self._is_wanted)
             for place, reason in list(self._stops.items()):
                 source.stop(place, reason)
@@ -233,7 +287,8 @@ class Projector:
 
     def _is_wanted(self) -> bool:
         """Whether the batch that is being read should end: the writer waits, or will take no more."""
-        return self._batches.empty() or self._failure is not None or self._stopping.is_set()
+        is_over = self._failure is not None or bool(self._damage) or self._stopping.is_set()
+        return is_over or self._batches.empty()
 
     def _hand_over(self, batch: Batch | None) -> None:
         """Waits for the writer; while ClickHouse is away this is where reading waits too."""
@@ -258,23 +313,17 @@ class Projector:
         def attempt() -> None:
             again = bool(tried)
             tried.append(True)
-            self._write(sink, batch, again)
+            try:
+                self._write(sink, batch, again)
+            except StoreRefused as error:
+                if error.is_about_files and (damage := set_aside_damaged(self._store)):
+                    raise BeginAgain(f"damaged parts: {damage}") from error
+                raise
 
-        if persist(attempt, self._stopping, self._ready) and self._looked_after(sink):
+        if persist(attempt, self._stopping, self._ready):
+            if sink.positions.server_restarted:
+                raise BeginAgain("ClickHouse was started anew, and may have set parts aside")
             self._ready(not self._stops)
-
-    def _looked_after(self, sink: Sink) -> bool:
-        """After a restart of the server: torn parts may have been detached. False: told to stop before the end."""
-        if not sink.positions.server_restarted:
-            return True
-        standing = Standing(sink.standing, ())
-        mended = persist(
-            lambda: mend(self._store, self._config, self._archives, standing, sink, self._projections),
-            self._stopping,
-            self._ready,
-        )
-        sink.positions.server_restarted = not mended
-        return mended
 
     def _write(self, sink: Sink, batch: Batch, again: bool) -> None:
         batch = _without(batch, self._stops)

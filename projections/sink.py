@@ -54,6 +54,9 @@ class Sink:
             reached,
         )
         self.standing = dict(standing)
+        self.looks = False
+        """Whether each table is looked at also at the first attempt: where rows were lost, the tokens of their inserts
+        may have outlived them, and an insert with such a token is dropped in silence."""
 
     def write(self, batch: Batch, again: bool = False) -> None:
         """Writes a batch. `again`: an attempt at the same batch was made before, here or by another process.
@@ -64,7 +67,7 @@ class Sink:
         if batch.parts:
             self.positions.pend(batch.ranges, again)
             self._reached("pending")
-            self._fill(batch, again)
+            self._fill(batch, again or self.looks)
         self.positions.done(moved, idle=not batch.parts)
         self._reached("done")
         self.standing.update((p.place, p) for p in moved)

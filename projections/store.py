@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
+from neural_hive.connectors.disk import says_full
+
 
 class Rows(Protocol):
     """Somebody who answers queries."""
@@ -38,8 +40,34 @@ class StoreRefused(RuntimeError):
     @property
     def is_about_data(self) -> bool:
         """Whether the bytes sent were the reason, not the server's condition."""
-        return self.code in _DATA_CODES
+        return self.code in _DATA_CODES and not self.is_about_files and not says_full(self)
 
+    @property
+    def is_about_files(self) -> bool:
+        """Whether files of a table may be damaged."""
+        return self.code in _ONLY_FILES or (self.code in FILE_CODES and _READING_PART in self.text)
+
+
+_READING_PART: Final = "while reading from part"
+_ONLY_FILES: Final = frozenset(
+    (
+        40,  # CHECKSUM_DOESNT_MATCH
+        226,  # NO_FILE_IN_DATA_PART
+        228,  # BAD_SIZE_OF_FILE_IN_DATA_PART
+        246,  # CORRUPTED_DATA
+    )
+)
+FILE_CODES: Final = _ONLY_FILES | {
+    6,  # CANNOT_PARSE_TEXT
+    27,  # CANNOT_PARSE_INPUT_ASSERTION_FAILED
+    32,  # ATTEMPT_TO_READ_AFTER_EOF
+    33,  # CANNOT_READ_ALL_DATA
+    107,  # FILE_DOESNT_EXIST
+    117,  # INCORRECT_DATA
+    271,  # CANNOT_DECOMPRESS
+    432,  # UNKNOWN_CODEC
+}
+"""What an error about a part of a table can have as its code; some of them are about data sent, too."""
 
 _DATA_CODES: Final = frozenset(
     (

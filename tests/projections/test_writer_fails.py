@@ -48,6 +48,7 @@ class FailingSink:
 def test_the_projector_ends_with_the_writers_error(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[EndlessSource] = []
     monkeypatch.setattr(projector, "Source", lambda *given: made.append(EndlessSource()) or made[-1])
+    monkeypatch.setattr(projector, "set_aside_damaged", lambda *given: [])
     following = Projector(None, {}, {}, threading.Event())  # type: ignore[arg-type]
     ended: list[BaseException] = []
 
