@@ -4,16 +4,29 @@ The statement goes in front of the data in the request's body, where its length 
 """
 
 import json
+import socket
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import urllib3
+from urllib3.connection import HTTPConnection
 
 from neural_hive.projections.store import StoreRefused, StoreUnavailable
 
 _CONNECT_TIMEOUT_S: Final = 5.0
 _READ_TIMEOUT_S: Final = 600.0
+_PROBES: Final = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 30_000}
+# An answer may take its time, but a machine that is gone is noticed within half a minute, and not when that is over.
+_SOCKET_OPTIONS: Final = (
+    *HTTPConnection.default_socket_options,
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in _PROBES.items()
+        if hasattr(socket, name)
+    ),
+)
 _BUSY: Final = frozenset((502, 503, 504))
 _NO_CODE: Final = 1002  # ClickHouse's UNKNOWN_EXCEPTION: an error whose own text could not be told
 
@@ -31,7 +44,10 @@ class HttpStore:
         self._database = database
         self._headers = {"X-ClickHouse-User": user, "X-ClickHouse-Key": password}
         self._pool = urllib3.PoolManager(
-            maxsize=4, retries=False, timeout=urllib3.Timeout(_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S)
+            maxsize=4,
+            retries=False,
+            timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT_S, read=_READ_TIMEOUT_S),
+            socket_options=_SOCKET_OPTIONS,
         )
 
     def close(self) -> None:

@@ -55,7 +55,8 @@ class ClickHouseServer:
         ready.unlink(missing_ok=True)
         self.data.mkdir(parents=True, exist_ok=True)
         module = "neural_hive.connectors.clickhouse_embedded"
-        options = ["--data", str(self.data), "--port", str(self.port), "--ready", str(ready)]
+        place = ["--host", self.host, "--port", str(self.port)]
+        options = ["--data", str(self.data), *place, "--ready", str(ready)]
         with self.log.open("ab") as log:
             # Tied to this process: a test run that dies leaves no server behind.
             tied = [sys.executable, "-I", "-S", tied_exec.__file__, str(os.getpid())]
@@ -78,6 +79,11 @@ class ClickHouseServer:
         except subprocess.TimeoutExpired:
             self.kill()
             raise
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal, for instance SIGSTOP."""
+        assert self._process
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         """SIGKILL."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.network import Network, why_not
-from tests.faults.spread import BROKERS, OBSERVER, PROCESSORS, SpreadKafka, SpreadToy
+from tests.faults.spread import BROKERS, CLICKHOUSE, OBSERVER, PROCESSORS, SpreadKafka, SpreadToy
 from tests.kernel.conftest import toy_schemas as toy_schemas
 
 SpreadToyFactory = Callable[..., SpreadToy]
@@ -17,7 +17,7 @@ def spread_network() -> Iterator[Network]:
     """Namespaces for brokers, processors, and the test itself, which is in its own as long as the module runs."""
     if reason := why_not():
         pytest.skip(reason)
-    network = Network((OBSERVER, *BROKERS, *PROCESSORS))
+    network = Network((OBSERVER, *BROKERS, *PROCESSORS, CLICKHOUSE))
     with network.inside(OBSERVER):
         yield network
     network.close()

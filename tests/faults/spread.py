@@ -14,6 +14,7 @@ from tests.toy.harness import Toy
 OBSERVER: Final = "observer"  # the test itself: it publishes, reads, and is never cut off
 BROKERS: Final = ("broker-1", "broker-2", "broker-3")
 PROCESSORS: Final = ("processor-1", "processor-2", "processor-3")
+CLICKHOUSE: Final = "clickhouse"
 _PORT, _CONTROLLER_PORT = 9092, 9093
 _PUBLISHER: Final = {"partitioner": "murmur2_random", "linger.ms": 10, "enable.idempotence": True}
 # A leader that hears no other broker does not answer.
