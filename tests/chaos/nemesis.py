@@ -17,8 +17,8 @@ from tests.chaos.progress import Places, Progress, known, recovered
 
 GIVE_UP_S: Final = 120.0
 STOPPED_S: Final = (11.0, 15.0)  # longer than the session time-out of processors, 10 s
-PAUSE_S: Final = (0.0, 4.0)  # between two blows
-AT_ONCE: Final = 3  # blows that not all has recovered from
+PAUSE_S: Final = (0.0, 2.0)  # between two blows
+AT_ONCE: Final = 4  # blows that not all has recovered from
 WEIGHTS: Final = {
     "orchestrator": 5,
     "registry": 4,

@@ -7,15 +7,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
+from neural_hive.replay.checks.archive import check_projections
 from neural_hive.replay.everything import Request, verify_everything
+from neural_hive.replay.report import Findings
 from neural_hive.state import run_folder
 from neural_hive.streams.kernel.processor import EXIT_DISK_FULL
 from neural_hive.supervisor import Service, Stage, Supervisor
 from tests.faults.disk import SmallDisk, small_disk, why_not
+from tests.fixtures_clickhouse import ClickHouseServer
 from tests.infra.small_system import service
 from tests.projections.conftest import log
+from tests.projections.support import Follower, Log, completed, ready, started
 from tests.toy.harness import Toy
 
 __all__ = ["log"]
@@ -159,6 +164,36 @@ def test_state(kafka: EmbeddedKafka, disk: SmallDisk) -> None:
         _finish(toy)
     finally:
         toy.stop()
+
+
+def test_clickhouse(disk: SmallDisk, log: Log) -> None:
+    server = ClickHouseServer(disk.folder / "clickhouse").start()
+    tickets = [f"ticket-{number}" for number in range(500)]
+    follower = Follower(log, server, "faults")
+    try:
+        with capture_logs() as told, follower.running():
+            log.write(log.events, [ready(ticket) for ticket in tickets])
+            follower.wait_rows("events", len(tickets))
+            disk.fill()
+            for ticket in tickets:
+                log.write(log.events, [started(ticket)])
+            follower.wait(lambda: any(SAYS_FULL in str(line.get("error")) for line in told), "it is told")
+            assert f"mounted at {disk.folder}, has 0 MB" in str(told)
+            assert not follower.is_ready
+            assert follower.one("SELECT count() FROM tickets") == len(tickets)  # who only reads is answered
+            server.kill()  # and with no room it is started again, and stopped
+            server.start()
+            assert server.stop() == 0
+            server.start()
+            disk.make_room()
+            follower.wait_rows("events", 2 * len(tickets))
+            log.write(log.events, [completed(ticket) for ticket in tickets])
+            follower.wait_rows("events", 3 * len(tickets))
+        findings = Findings()
+        check_projections(follower.store, findings)
+        assert findings.kept == []
+    finally:
+        server.kill()
 
 
 def test_a_supervisor_and_the_logs(disk: SmallDisk) -> None:
