@@ -40,7 +40,8 @@ demo: $(VENV)/.installed
 	$(BIN)/neural-hive demo
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not alone" $(ARGS)
+	$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? -eq 5 ]
 
 simulate: $(VENV)/.installed
 	$(BIN)/python -m tests.simulation.run $(SEEDS) $(FIRST)

@@ -24,7 +24,7 @@ _PASSING: Final = (  # a leader is being elected, has not heard of its topic yet
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError._TIMED_OUT,
     KafkaError._TRANSPORT,
-    KafkaError._DESTROY,
+    KafkaError._DESTROY_BROKER,
 )
 # A question to a leader that was killed is never asked of the next one. So the first try is short, and the next one is
 # made by a client that asks who leads now.

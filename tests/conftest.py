@@ -4,7 +4,8 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -17,6 +18,17 @@ TopicFactory = Callable[..., str]
 
 # Brokers of tests end before Java's second compiler has paid for itself: half the CPU of a start (3.6 and 2.0 s).
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+
+SHARE_A_SYSTEM: Final = frozenset({"docs", "sdk"})  # folders whose tests use one whole system
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps together, in one process of pytest-xdist, what shares fixtures: a file, or a folder with its system."""
+    for item in items:
+        folder = item.path.parent
+        group: Path = folder if folder.name in SHARE_A_SYSTEM else item.path
+        item.add_marker(pytest.mark.xdist_group(str(group.relative_to(item.config.rootpath))))
 
 
 def wait_known(admin: AdminClient, topics: Mapping[str, int], wait_s: float = 60) -> None:

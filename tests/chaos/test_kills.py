@@ -11,6 +11,7 @@ SEED = 7
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(1_500)
 def test_nothing_is_lost_or_doubled_under_kills(tmp_path: Path) -> None:
     report = run(tmp_path, KILLS, SEED, tell=print)

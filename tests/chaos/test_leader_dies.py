@@ -43,7 +43,7 @@ class Fake:
         if answer == UNKNOWN:
             raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION))
         if answer == DESTROYED:
-            raise KafkaException(KafkaError(KafkaError._DESTROY))
+            raise KafkaException(KafkaError(KafkaError._DESTROY_BROKER))
         return [TopicPartition(at.topic, at.partition, answer) for at in asked]
 
 

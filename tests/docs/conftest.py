@@ -44,7 +44,7 @@ def stop_all(folder: Path) -> None:
     subprocess.run(command, cwd=folder, env=clean_environment(), check=True, timeout=200, capture_output=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def toured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """A reader who has done all that the README says, up to the stop; the system still runs."""
     folder = tmp_path_factory.mktemp("tour")

@@ -11,7 +11,7 @@ from neural_hive.schemas import catalogue, codec
 from neural_hive.schemas.codec import FRAME_BYTES, avro_bytes, avro_long
 from tests.schemas.test_hostile_bytes import ROWS, good_bytes
 
-CHANGES_PER_SCHEMA = 1_500
+CHANGES_PER_SCHEMA = 500
 # A process of its own: there is one engine in a process, and hostile bytes may take it down.
 COUNT = """
 import sys

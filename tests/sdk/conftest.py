@@ -76,7 +76,7 @@ class Hive:
             self.stop(process)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def hive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hive]:
     data = tmp_path_factory.mktemp("hive")
     with EmbeddedKafka(data / "broker") as kafka:
@@ -94,7 +94,7 @@ def hive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hive]:
             engine.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def client(hive: Hive) -> Iterator[HiveClient]:
     with HiveClient(hive.settings, timeout_s=120) as client:
         yield client
