@@ -18,7 +18,8 @@ Isolation = Literal["read_uncommitted", "read_committed"]
 Place = tuple[str, int]  # topic and partition
 CALL_TIMEOUT_S: Final = 30.0
 NO_GROUP: Final = "neural-hive.reader"  # confluent-kafka wants a name; nothing is ever joined or committed
-_POLL_S: Final = 0.02
+_PAUSE_FIRST_S: Final = 0.02
+_PAUSE_MAX_S: Final = 1.0  # while no broker is there, each try costs a client
 _PASSING: Final = (  # a leader is being elected, has not heard of its topic yet, or died while it was asked
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
@@ -117,7 +118,7 @@ class Offsets:
 
     def _ask(self, places: Iterable[Place], wanted: int) -> dict[Place, int]:
         asked = [Asked(topic, partition, wanted) for topic, partition in places]
-        until, try_s = time.monotonic() + self._timeout_s, _FIRST_TRY_S
+        until, try_s, pause_s = time.monotonic() + self._timeout_s, _FIRST_TRY_S, _PAUSE_FIRST_S
         while asked:
             try:
                 answer = self.consumer.offsets_for_times(asked, min(try_s, self._timeout_s))
@@ -130,7 +131,8 @@ class Offsets:
                     raise UnreadableLog(f"{named}: {reason.str()}") from error
                 if reason.code() == KafkaError._TIMED_OUT:
                     try_s *= 1.5
-            time.sleep(_POLL_S)
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _PAUSE_MAX_S)
         return {}
 
 

@@ -4,11 +4,12 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
+from xdist.scheduler import LoadFileScheduling
 
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
 
@@ -22,13 +23,18 @@ os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 SHARE_A_SYSTEM: Final = frozenset({"docs", "sdk"})  # folders whose tests use one whole system
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps together, in one process of pytest-xdist, what shares fixtures: a file, or a folder with its system."""
-    for item in items:
-        folder = item.path.parent
-        group: Path = folder if folder.name in SHARE_A_SYSTEM else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group.relative_to(item.config.rootpath))))
+class ByFileOrFolder(LoadFileScheduling):  # type: ignore[misc]
+    """Runs in one process of pytest-xdist what shares fixtures: a file, or a folder with its system."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        folder = PurePosixPath(file).parent
+        return str(folder) if folder.name in SHARE_A_SYSTEM else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFileOrFolder:
+    """The one above, whatever --dist says."""
+    return ByFileOrFolder(config, log)
 
 
 def wait_known(admin: AdminClient, topics: Mapping[str, int], wait_s: float = 60) -> None:
