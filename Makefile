@@ -14,11 +14,12 @@ BENCH ?=
 ROUNDS ?= 5
 MINUTES ?= 60
 
-.PHONY: help demo test simulate chaos soak fuzz bench check format lock clean
+.PHONY: help demo test faults simulate chaos soak fuzz bench check format lock clean
 
 help:
 	@echo "make demo     set up, start the system, run a real plan to the end and check the outcome"
 	@echo "make test     run the tests against the real broker and engine"
+	@echo "make faults   run the tests that take minutes each: networks, disks, clocks, retention, upgrades, large records"
 	@echo "make simulate run the kernel in SEEDS=10000 simulated worlds full of faults"
 	@echo "make chaos    kill processes of a whole system at random while it works: KILLS=100 SEED=1 EVENTS=100000"
 	@echo "make soak     let a whole system work for MINUTES=60 and look whether anything grows"
@@ -40,8 +41,11 @@ demo: $(VENV)/.installed
 	$(BIN)/neural-hive demo
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not alone" $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not long and not alone" $(ARGS)
 	$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? -eq 5 ]
+
+faults: $(VENV)/.installed
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m long $(ARGS)
 
 simulate: $(VENV)/.installed
 	$(BIN)/python -m tests.simulation.run $(SEEDS) $(FIRST)

@@ -5,12 +5,16 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from neural_hive.schemas.codec import schema_id
 from tests.evolution.conftest import OLDEST, SECOND, Knowing
 from tests.evolution.newer_counter import COUNTER, LARGE_FROM, NOTED
 from tests.kernel.conftest import ToyFactory
 from tests.toy.harness import Toy
 from tests.toy.system import build
+
+pytestmark = pytest.mark.long
 
 WAIT_S = 120
 

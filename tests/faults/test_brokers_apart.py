@@ -10,6 +10,8 @@ from tests.faults.network import Network
 from tests.faults.spread import BROKERS, SpreadKafka, SpreadToy
 from tests.toy.harness import WAIT_S
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)

@@ -11,6 +11,8 @@ from tests.kernel.conftest import ToyFactory
 from tests.kernel.conftest import make_toy as make_toy
 from tests.toy.harness import WAIT_S, Toy
 
+pytestmark = pytest.mark.long
+
 HOUR_S = 3_600
 COUNTERS = 8  # over all partitions
 LATER_MS = 3_000_000  # long after the test, but within the hour

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from neural_hive.replay.everything import Request, verify_everything
 from neural_hive.replay.report import Check, Report
 from neural_hive.streams.kernel.rocks import DAMAGED_SUFFIX
@@ -11,6 +13,8 @@ from neural_hive.streams.kernel.versions import state_version
 from tests.faults.damage import cut, flip_at, remove
 from tests.kernel.conftest import ToyFactory, make_toy
 from tests.toy.harness import Toy
+
+pytestmark = pytest.mark.long
 
 __all__ = ["make_toy"]
 

@@ -23,6 +23,8 @@ from tests.projections.conftest import log
 from tests.projections.support import Follower, Log, completed, ready, started
 from tests.toy.harness import Toy
 
+pytestmark = pytest.mark.long
+
 __all__ = ["log"]
 
 WAIT_S = 150

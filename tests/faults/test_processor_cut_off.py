@@ -11,6 +11,8 @@ from tests.faults.conftest import SpreadToyFactory
 from tests.faults.network import Network
 from tests.faults.spread import BROKERS, PROCESSORS, SpreadKafka
 
+pytestmark = pytest.mark.long
+
 BROKER = BROKERS[:1]
 FAULTS: dict[str, Callable[[Network, str], None]] = {
     "cut off": lambda network, role: network.cut([role], BROKER),

@@ -18,6 +18,8 @@ from tests.faults.spread import BROKERS, CLICKHOUSE, PROCESSORS, SpreadKafka
 from tests.fixtures_clickhouse import ClickHouseServer
 from tests.projections.support import Follower, Log, ready, started
 
+pytestmark = pytest.mark.long
+
 PROJECTOR = PROCESSORS[0]
 CUT_OFF_S = 8.0
 SILENT_S = 3.0  # in which ClickHouse takes an insert

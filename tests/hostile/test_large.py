@@ -17,6 +17,8 @@ from tests.conftest import note_undelivered
 from tests.hostile.memory_use import forget_peak, peak_mb
 from tests.system.hive import Hive, eventually
 
+pytestmark = pytest.mark.long
+
 VARIABLES = 8
 MEGABYTE_BYTES, LARGEST_BYTES = 125_000, 130_000  # of each variable; Linux takes 131,071 of one
 LARGEST_TASKS = 8

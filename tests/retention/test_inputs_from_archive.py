@@ -1,6 +1,10 @@
 """What Kafka deleted before anybody processed it, and the beginning of a topic that every worker reads whole."""
 
+import pytest
+
 from tests.retention.archived_toy import ArchivedToy, log_of
+
+pytestmark = pytest.mark.long
 
 
 def test_inputs_that_expired_unprocessed_are_processed_from_the_archive(archived_toy: ArchivedToy) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
@@ -16,6 +17,8 @@ from neural_hive.projections.tickets import TICKETS
 from tests.fixtures_clickhouse import ClickHouseServer
 from tests.projections.conftest import follower, log
 from tests.projections.support import Follower, Log, completed, dead_letter, ready, started
+
+pytestmark = pytest.mark.long
 
 __all__ = ["follower", "log"]
 Make = Callable[..., Follower]
