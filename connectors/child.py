@@ -163,6 +163,8 @@ class _CappedLog:
             time.sleep(0.1)
 
     def _append(self) -> None:
+        if not self._waiting:
+            return  # nor is the file set aside for nothing: its end is what people look at
         if self._file is not None and self._file.tell() > LOG_BYTES_MAX:
             self._file.close()
             self._file = None

@@ -3,7 +3,7 @@
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +85,11 @@ class Hive:
 
 
 @pytest.fixture(scope="module")
-def hive(kafka: EmbeddedKafka) -> Hive:
-    ensure_topics(kafka.bootstrap, TOPICS.values(), PARTITIONS, 1)
-    return Hive(kafka.bootstrap)
+def hive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hive]:
+    """On a broker of its own: the system's topics have fixed names, and other tests make them too."""
+    with EmbeddedKafka(tmp_path_factory.mktemp("hive")) as kafka:
+        ensure_topics(kafka.bootstrap, TOPICS.values(), PARTITIONS, 1)
+        yield Hive(kafka.bootstrap)
 
 
 def written(folder: Path, decision_id: str, tasks: str = "[{task_id: a, command: [x]}]") -> str:

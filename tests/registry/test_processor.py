@@ -24,7 +24,7 @@ from neural_hive.streams.registry_messages import ANSWERS, COMMANDS
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 2
-WAIT_S = 90.0
+WAIT_S = 200.0
 Story = list[tuple[str, int, dict[str, Any]]]  # event type, occurred_at, payload
 
 
@@ -106,6 +106,7 @@ def wait_for(look: Callable[[], object]) -> None:
         time.sleep(0.3)
 
 
+@pytest.mark.timeout(600)
 def test_silence_and_slots_survive_a_kill(registry: Registry) -> None:
     registry.start()
     silent = AgentClient(AgentConfig("silent"), registry.config)

@@ -18,6 +18,8 @@ from neural_hive.state import running_state
 from tests.system.hive import Hive, eventually
 from tests.system.test_kills import ROOT, check_log, check_tables, ended
 
+pytestmark = pytest.mark.long
+
 TASKS = int(os.environ.get("LARGE_PLAN_TASKS", "3000"))
 SEED = int(os.environ.get("LARGE_PLAN_SEED", "1"))
 CAPACITY = 128
