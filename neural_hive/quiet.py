@@ -10,7 +10,6 @@ def logs_to_stderr() -> None:
 
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
-        logger_factory=lambda *_: structlog.PrintLogger(
-            sys.stderr
-        ),  # the one of now: a caller may exchange it
+        # The stderr of when something is logged: a caller may exchange it.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )

@@ -23,7 +23,7 @@ from neural_hive.projections.positions import Position, Positions, Standing, Tak
 from neural_hive.projections.projection import Projection
 from neural_hive.projections.ranges import Batch, Part, Place, Range
 from neural_hive.projections.read_models import prepare
-from neural_hive.projections.repair import Repair, held_rows
+from neural_hive.projections.repair import NOTHING, Held, Repair, held_rows
 from neural_hive.projections.sink import Reached, Sink, UndecodableEvent
 from neural_hive.projections.source import LogLost, Source, archive_of, looked_at, part_of
 from neural_hive.projections.store import Store, StoreRefused, StoreUnavailable
@@ -169,13 +169,13 @@ class Projector:
         claimed = positions.claim()
         positions.server_restarted = False
         prepare(self._store, self._projections)
-        found = self._located(claimed)
+        held, set_aside = held_rows(self._store), torn(self._store)
+        found = self._located(claimed, held)
         sink = Sink(self._store, positions, found.positions, self._projections, self._reached)
-        set_aside = torn(self._store)
         repair = Repair(
             self._store, self._config, self._archives, sink, self._projections, frozenset(self._derived)
         )
-        standing = repair.run(found)
+        standing = repair.run(found, held, set_aside)
         if standing != found:
             positions.restate(standing)
             sink.standing.update(standing.positions)
@@ -186,7 +186,7 @@ class Projector:
             drop(self._store, part)
         return sink
 
-    def _located(self, standing: Standing) -> Standing:
+    def _located(self, standing: Standing, held: Mapping[Place, Held]) -> Standing:
         """The standing, checked against the log, with new partitions at their beginning.
 
         What was archived of the batch left pending, Kafka need not have any more.
@@ -196,7 +196,6 @@ class Projector:
         begins, ends = begin_offsets(self._config, places), end_offsets(self._config, places)
         found = dict(standing.positions)
         pending = tuple(r for r in standing.pending if r.topic in self._archives)
-        reached = {place: held.last + 1 for place, held in held_rows(self._store).items()}
         for place in places:
             topic_id = ids[place[0]][0]
             if place not in found:
@@ -204,7 +203,7 @@ class Projector:
             else:
                 if place[0] in self._derived:
                     found[place] = past_expired(found[place], begins[place])
-                check(found[place], topic_id, begins[place], ends[place], reached.get(place, 0))
+                check(found[place], topic_id, begins[place], ends[place], held.get(place, NOTHING).last + 1)
         return Standing({place: found[place] for place in places}, pending)
 
     def _read_again(self, pending: Sequence[Range]) -> Batch:

@@ -15,7 +15,7 @@ import structlog
 
 from neural_hive.connectors.kafka_log import CommittedLog, Record, begin_offsets, end_offsets
 from neural_hive.projections.archive import ARCHIVES, Archive
-from neural_hive.projections.parts import torn
+from neural_hive.projections.parts import Part
 from neural_hive.projections.positions import Position, Standing
 from neural_hive.projections.projection import Projection
 from neural_hive.projections.ranges import Place, Range, condition
@@ -64,12 +64,14 @@ class Repair:
         self._store, self._config, self._archives = store, config, archives
         self._sink, self._projections, self._may_expire = sink, projections, may_expire
 
-    def run(self, standing: Standing) -> Standing:
+    def run(self, standing: Standing, held: Mapping[Place, Held], set_aside: Sequence[Part]) -> Standing:
         """Puts back what is missing, and gives the standing that the tables have then.
+
+        `held`, `set_aside`: what the archive holds, and the parts that were taken out of the tables.
 
         Raises LogLost: the log does not have it either; DamagedTable: a record is there twice.
         """
-        held, damaged = held_rows(self._store), {part.table for part in torn(self._store)}
+        damaged = {part.table for part in set_aside}
         if damaged:
             log.warning("parts were set aside", tables=sorted(damaged))
         found = {

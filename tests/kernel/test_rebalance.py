@@ -1,6 +1,7 @@
 """A partition that is taken away while it opens: its next owner has fenced us, and that is no reason to end."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -73,19 +74,25 @@ async def _reassign(processor: Any) -> dict[int, bool]:
     return found
 
 
+def _make(processor: Any, opened: Callable[[int], None]) -> list[FakePartition]:
+    """Lets it make partitions that do so when they open; they stand in the list."""
+    made: list[FakePartition] = []
+
+    def new_partition(number: int) -> FakePartition:
+        made.append(FakePartition(number, opened))
+        return made[-1]
+
+    processor._new_partition = new_partition
+    return made
+
+
 def test_fenced_while_opening_in_the_next_rebalance(processor: Any) -> None:
     def taken(number: int) -> None:
         if number == 1:
             processor.app.rebalancing_count += 1
             raise Fenced("by its next owner")
 
-    made = []
-
-    def new_partition(number: int) -> FakePartition:
-        made.append(FakePartition(number, taken))
-        return made[-1]
-
-    processor._new_partition = new_partition
+    made = _make(processor, taken)
     assert asyncio.run(_reassign(processor)) == {0: False}  # kept, but not at work before the next assignment
     assert [partition.closed for partition in made] == [False, True]
     assert {tp.partition for tp in processor.app.consumer.held} == {0, 1}  # nobody would take what is brought
@@ -100,13 +107,7 @@ def test_one_that_may_not_open_is_held_and_the_others_work(processor: Any) -> No
         if number == 1:
             raise BrokenLog("two events claim one place")
 
-    made = []
-
-    def new_partition(number: int) -> FakePartition:
-        made.append(FakePartition(number, broken))
-        return made[-1]
-
-    processor._new_partition = new_partition
+    made = _make(processor, broken)
     for _ in range(2):  # in the next rebalance nobody tries it again: it is looked after already
         assert asyncio.run(_reassign(processor)) == {0: True}
         assert processor.stopped.reasons() == {1: "BrokenLog: two events claim one place"}
