@@ -8,13 +8,14 @@ covers them. While a statement changes definitions a mark says so: after a kill 
 """
 
 import hashlib
-import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeVar
 
 import structlog
+
+from neural_hive.connectors.disk import write_whole
 
 CHANGING: Final = frozenset(
     ("CREATE", "ALTER", "DROP", "RENAME", "EXCHANGE", "ATTACH", "DETACH", "REPLACE", "UNDROP")
@@ -109,16 +110,5 @@ def _checked(copy: Path) -> bytes | None:
 
 
 def _write(file: Path, content: bytes) -> None:
-    """Whole or not at all, and on the disk when it returns."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f"{file.name}.new")
-    with draft.open("wb") as opened:
-        opened.write(content)
-        opened.flush()
-        os.fsync(opened.fileno())
-    draft.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_whole(file, content)

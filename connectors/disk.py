@@ -1,4 +1,4 @@
-"""Disks that are full, in words for people."""
+"""Files that are written whole, and disks that are full, in words for people."""
 
 import errno
 import os
@@ -51,3 +51,20 @@ def _mount_point(path: Path) -> Path:
     while not path.is_mount() and path != path.parent:
         path = path.parent
     return path
+
+
+def write_whole(file: Path, content: bytes, lasting: bool = True) -> None:
+    """Writes a file whole or not at all; `lasting`: it is on the disk when this returns, its name too."""
+    draft = file.with_name(f"{file.name}.new")
+    with draft.open("wb") as opened:
+        opened.write(content)
+        opened.flush()
+        if lasting:
+            os.fsync(opened.fileno())
+    draft.replace(file)
+    if lasting:
+        folder = os.open(file.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

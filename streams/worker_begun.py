@@ -8,7 +8,6 @@ dispatch: from there on it is never read again.
 """
 
 import contextlib
-import os
 import threading
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ import msgspec
 import structlog
 
 from neural_hive.aggregates.vocabulary import DeliveryMode
+from neural_hive.connectors.disk import write_whole
 from neural_hive.connectors.process_executor import Report
 from neural_hive.streams.worker_ledger import Key, Work
 
@@ -106,20 +106,7 @@ class Begun:
         return self._folder / f"{mark.ticket_id}.{mark.attempt}.json"
 
     def _write(self, mark: _Mark, on_disk: bool) -> None:
-        file = self._file(mark)
-        new = file.with_suffix(".new")
-        with new.open("wb") as opened:
-            opened.write(msgspec.json.encode(mark))
-            opened.flush()
-            if on_disk:
-                os.fsync(opened.fileno())
-        new.rename(file)
-        if on_disk:  # its name too
-            folder = os.open(self._folder, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        write_whole(self._file(mark), msgspec.json.encode(mark), on_disk)
         with self._lock:
             self._marks[mark.key] = mark
 
