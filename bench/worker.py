@@ -24,6 +24,7 @@ CAPACITY: Final = 10_000
 TASK_TYPES: Final = ("BUILD", "TEST", "VALIDATE", "DEPLOY", "EXECUTE")
 _ENDS: Final = frozenset({"WorkflowCompleted", "WorkflowFailed", "WorkflowCancelled", "PlanRejected"})
 _CHUNK: Final = 1_000
+_POLL_S: Final = 0.1
 
 
 class NoWork:
@@ -64,7 +65,9 @@ class NoWork:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            for message in self._consumer.consume(_CHUNK, 0.01):
+            # One first: `consume` waits for a whole chunk until its time is over, and that would be measured.
+            first = self._consumer.poll(_POLL_S)
+            for message in (first, *self._consumer.consume(_CHUNK, 0.0)) if first is not None else ():
                 if message.error() is None and message.value():
                     self._heard(message)
             self._publisher.poll()

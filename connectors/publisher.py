@@ -71,8 +71,7 @@ class Publisher:
         trace_id: str = "",
     ) -> Header:
         """The header of one message. What is left empty follows from the message's id."""
-        seed = derived_id(message_id, "trace") + derived_id(message_id, "span")
-        digits = seed.replace("-", "")
+        trace_id = trace_id or derived_id(message_id, "trace").replace("-", "")
         return Header(
             message_id=message_id,
             message_type=message_type,
@@ -80,8 +79,8 @@ class Publisher:
             routing_id=routing_id,
             correlation_id=correlation_id or routing_id,
             causation_id=causation_id,
-            trace_id=trace_id or digits[:32],
-            span_id=digits[-16:],
+            trace_id=trace_id,
+            span_id=derived_id(message_id, "span").replace("-", "")[-16:],
             producer=self._name,
         )
 

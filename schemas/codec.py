@@ -24,12 +24,15 @@ from neural_hive.schemas.catalogue import (
 from neural_hive.schemas.envelope import NAMESPACE, Envelope, Header
 from neural_hive.schemas.envelope_reader import EnvelopeReader
 from neural_hive.schemas.shape import full_name
-from neural_hive.schemas.strict import NotADatum, Program, check, compiled
+from neural_hive.schemas.strict import VALUES_MAX, NotADatum, Program, check, compiled
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, TOPICS
 
 FRAME_BYTES: Final = 5
 _SHORT: Final = tuple(bytes((n << 1,)) for n in range(64))  # the Avro length prefix of a short string
 _MAGIC: Final = b"\0"
+_INT_END: Final = 1 << 31
+_LONG_END: Final = 1 << 63
+_LONG: Final = fastavro.parse_schema({"type": "long"})
 
 
 class BadRecord(ValueError):
@@ -77,6 +80,39 @@ def avro_string(text: str) -> bytes:
     return avro_bytes(text.encode())
 
 
+class _PayloadWriter:
+    """Writes the payloads of one schema with fastavro, and looks at what that does not: the range of an int, and how
+    many values there are. Ints in the payload itself are looked at as they are: walking the bytes takes longer than
+    writing them.
+    """
+
+    __slots__ = ("_has_inner_ints", "_ints", "_parsed", "_program")
+
+    def __init__(self, number: int) -> None:
+        payload = schema_of(number)["fields"][1]["type"]
+        fields = payload["fields"]
+        self._parsed, self._program = parsed_payload(number), compiled(payload)
+        self._ints = tuple(field["name"] for field in fields if field["type"] == "int")
+        self._has_inner_ints = any(_has_int(field["type"]) for field in fields if field["type"] != "int")
+
+    def write(self, payload: dict[str, Any]) -> bytes:
+        """One Avro datum. Raises whatever says that the payload does not fit."""
+        out = io.BytesIO()
+        fastavro.schemaless_writer(out, self._parsed, payload)
+        body = out.getvalue()
+        for name in self._ints:
+            if not -_INT_END <= payload.get(name, 0) < _INT_END:
+                raise NotADatum(f"{name} is an int of more than 32 bits")
+        if self._has_inner_ints or len(body) > VALUES_MAX:  # each value has a byte at least
+            check(self._program, body, 0)
+        return body
+
+
+@cache
+def _payload_writer(number: int) -> _PayloadWriter:
+    return _PayloadWriter(number)
+
+
 class EventEncoder:
     """Writes the events of one type: the envelope by hand, the payload with fastavro.
 
@@ -85,7 +121,7 @@ class EventEncoder:
     them together.
     """
 
-    __slots__ = ("_bytes_max", "_check", "_lead", "_payload_schema", "event_type", "is_older")
+    __slots__ = ("_bytes_max", "_lead", "_write", "event_type", "is_older")
 
     def __init__(
         self,
@@ -100,10 +136,7 @@ class EventEncoder:
         row = version or newest
         self.event_type = event_type
         self.is_older = row.id != newest.id  # what is written may say less than what was decided
-        self._payload_schema = parsed_payload(row.id)
-        payload = schema_of(row.id)["fields"][1]["type"]
-        # fastavro checks all that it writes but the range of an int.
-        self._check = compiled(payload) if _has_int(payload) else None
+        self._write = _payload_writer(row.id).write
         self._bytes_max = _bytes_max(row)
         self._lead = (
             _frame(row)
@@ -134,12 +167,8 @@ class EventEncoder:
         shared by many events. `event_id` and `span_id` are ASCII. Raises BadRecord: the payload does not fit its
         schema, or the event is larger than a topic allows. HeldBack: it fits only a newer version of the schema.
         """
-        out = io.BytesIO()
         try:
-            fastavro.schemaless_writer(out, self._payload_schema, payload)
-            body = out.getvalue()
-            if self._check is not None:
-                check(self._check, body, 0)
+            body = self._write(payload)
         except Exception as error:
             if self.is_older and _fits(current(self.event_type), payload):
                 raise HeldBack(
@@ -171,7 +200,7 @@ class EventEncoder:
 
 def _fits(row: Registered, payload: dict[str, Any]) -> bool:
     try:
-        fastavro.schemaless_writer(io.BytesIO(), parsed_payload(row.id), payload)
+        _payload_writer(row.id).write(payload)
     except Exception:
         return False
     return True
@@ -208,9 +237,43 @@ def encode_event(envelope: Envelope, payload: dict[str, Any]) -> bytes:
 
 
 def encode_message(header: Header, payload: dict[str, Any]) -> bytes:
-    """The message's bytes. Raises BadRecord: the payload does not fit; UnknownSchema: no such message."""
+    """The message's bytes. Raises BadRecord: the payload does not fit; UnknownSchema: no such message.
+
+    The header by hand, as an event's envelope: 6 µs a message instead of 15. The bytes are fastavro's, and tests hold
+    them together.
+    """
     row = current(header.message_type)
-    return _encode(row, {"header": msgspec.structs.asdict(header), "payload": payload})
+    try:
+        value = b"".join((_frame(row), _header(header), _payload_writer(row.id).write(payload)))
+    except Exception as error:
+        raise BadRecord(f"{row.name} does not fit its schema: {error}") from error
+    return _within(value, row)
+
+
+def _header(header: Header) -> bytes:
+    """As Avro, in the order of its fields."""
+    texts = (
+        header.message_id,
+        header.message_type,
+        header.routing_id,
+        header.correlation_id,
+        header.causation_id,
+        header.trace_id,
+        header.span_id,
+        header.producer,
+    )
+    avro = [avro_bytes(text.encode()) for text in texts]
+    avro.insert(2, _signed_long(header.occurred_at))
+    return b"".join(avro)
+
+
+def _signed_long(n: int) -> bytes:
+    """Any Avro long: a record that Kafka has no time of is of the time −1. Raises OverflowError: more than 64 bits."""
+    if 0 <= n < _LONG_END:
+        return avro_long(n)
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, _LONG, n)
+    return out.getvalue()
 
 
 def _encode(row: Registered, record: dict[str, Any]) -> bytes:
@@ -223,8 +286,13 @@ def _encode(row: Registered, record: dict[str, Any]) -> bytes:
         check(reader.program, value, FRAME_BYTES)
     except Exception as error:
         raise BadRecord(f"{row.name} does not fit its schema: {error}") from error
-    if len(value) > reader.bytes_max:
-        raise BadRecord(_too_large(row.name, len(value), reader.bytes_max))
+    return _within(value, row)
+
+
+def _within(value: bytes, row: Registered) -> bytes:
+    bytes_max = _reader(row.id).bytes_max
+    if len(value) > bytes_max:
+        raise BadRecord(_too_large(row.name, len(value), bytes_max))
     return value
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -36,6 +37,7 @@ _DROPPED: Final = Counter(
     "Measurements that were given up: too_old, full (the buffer), refused (by Kafka or the schema), shutdown",
     ["reason"],
 )
+_published: Final = cache(_PUBLISHED.labels)
 log = structlog.get_logger()
 
 
@@ -137,7 +139,7 @@ class Buffer:
         if error:
             self._drop("refused", 1, error)
         else:
-            _PUBLISHED.labels(kept.measurement.topic).inc()
+            _published(kept.measurement.topic).inc()
 
     def _drop_old(self) -> None:
         oldest_at = self._clock() - self._age_max_s

@@ -72,9 +72,17 @@ def by_hand(head: Envelope, payload: dict[str, Any]) -> bytes:
 
 
 def by_library(head: Envelope, payload: dict[str, Any]) -> bytes:
-    number = catalogue.current(head.event_type).id
+    return _by_library(head.event_type, "envelope", head, payload)
+
+
+def message_by_library(head: Header, payload: dict[str, Any]) -> bytes:
+    return _by_library(head.message_type, "header", head, payload)
+
+
+def _by_library(name: str, field: str, head: Envelope | Header, payload: dict[str, Any]) -> bytes:
+    number = catalogue.current(name).id
     out = io.BytesIO()
-    record = {"envelope": msgspec.structs.asdict(head), "payload": payload}
+    record = {field: msgspec.structs.asdict(head), "payload": payload}
     fastavro.schemaless_writer(out, catalogue.parsed(number), record)
     return b"\0" + struct.pack(">I", number) + out.getvalue()
 
@@ -95,10 +103,20 @@ def test_the_hand_written_envelope_equals_the_library(data: st.DataObject) -> No
 def test_a_message_is_read_as_it_was_written(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(MESSAGES))
     texts = [data.draw(TEXT) for _ in range(7)]
-    head = Header(texts[0], name, data.draw(COUNT), *texts[1:])
+    occurred_at = data.draw(st.integers(-(2**63), 2**63 - 1))
+    head = Header(texts[0], name, occurred_at, *texts[1:])
     payload = data.draw(samples.values(payload_of(name)))
-    decoded = codec.decode(codec.encode_message(head, payload), "message")
+    value = codec.encode_message(head, payload)
+    assert value == message_by_library(head, payload)
+    decoded = codec.decode(value, "message")
     assert (decoded.head, decoded.payload) == (head, payload)
+
+
+@pytest.mark.parametrize("wrong", [{"occurred_at": 2**63}, {"occurred_at": -(2**63) - 1}, {"trace_id": None}])
+def test_a_header_that_does_not_fit_is_not_written(wrong: dict[str, Any]) -> None:
+    head, payload = _message()
+    with pytest.raises(BadRecord, match="ReportStart does not fit its schema"):
+        codec.encode_message(msgspec.structs.replace(head, **wrong), payload)
 
 
 @given(COUNT)
@@ -141,7 +159,9 @@ def test_an_event_with_a_number_too_large_is_not_written() -> None:
         "TicketStarted", "t", 1, "l", "p", "e" * 36, "a", 1, 1, "", "", "", "0" * 16, 1, "", 0, 0, bytes(32)
     )
     payload = samples.fixed(payload_of("TicketStarted")) | {"attempt": 2**40}
-    with pytest.raises(BadRecord, match="TicketStarted does not fit its schema: an int of more than 32 bits"):
+    with pytest.raises(
+        BadRecord, match="TicketStarted does not fit its schema: attempt is an int of more than 32 bits"
+    ):
         by_hand(head, payload)
 
 
