@@ -60,19 +60,23 @@ class Slow(RuntimeError):
     """Nothing ended for a while."""
 
 
-def plan(decision_id: str) -> DecisionConsolidated:
-    """Five tasks."""
-    tasks = tuple(
-        Task(
-            task_id=task_id,
-            task_type=kind,
-            timeout_ms=600_000,
-            security_level=SecurityLevel.INTERNAL,
-            dependencies=needs,
-            command=("true",),
-        )
-        for task_id, kind, needs in _DAG
+def task(task_id: str, kind: TaskType, needs: tuple[str, ...]) -> Task:
+    """One that does nothing."""
+    return Task(
+        task_id=task_id,
+        task_type=kind,
+        timeout_ms=3_600_000,
+        security_level=SecurityLevel.INTERNAL,
+        dependencies=needs,
+        command=("true",),
     )
+
+
+FIVE: Final = tuple(task(*one) for one in _DAG)
+
+
+def plan(decision_id: str, tasks: tuple[Task, ...]) -> DecisionConsolidated:
+    """An approved plan of these tasks."""
     return DecisionConsolidated(
         decision_id=decision_id,
         plan_id="bench",
@@ -108,12 +112,10 @@ class Clock:
                 self.failed.append(workflow_id)
             self._moved.notify_all()
 
-    def wait_until_open(self, at_most: int) -> None:
+    def wait_until_open(self, at_most: int, timeout_s: float = _END_TIMEOUT_S) -> None:
         """Until so many workflows are open. Raises Slow."""
         with self._moved:
-            if not self._moved.wait_for(
-                lambda: len(self.published) - len(self.ended) <= at_most, _END_TIMEOUT_S
-            ):
+            if not self._moved.wait_for(lambda: len(self.published) - len(self.ended) <= at_most, timeout_s):
                 raise Slow(f"{len(self.published) - len(self.ended)} workflows are open")
 
 
@@ -124,9 +126,9 @@ class Bench:
         self._publisher, self._clock = Publisher(kafka, "bench"), clock
         self._count = 0
 
-    def publish(self) -> str:
+    def publish(self, tasks: tuple[Task, ...] = FIVE) -> str:
         """One more plan; its workflow's id."""
-        decision = plan(f"bench-{self._count}")
+        decision = plan(f"bench-{self._count}", tasks)
         self._count += 1
         message_id = derived_id(decision.decision_id, content_hash(decision))
         header = self._publisher.header("DecisionConsolidated", message_id, decision.decision_id)
@@ -134,6 +136,14 @@ class Bench:
         self._publisher.publish(_PLANS, header, msgspec.to_builtins(decision), _check)
         self._publisher.poll()
         return decision.decision_id
+
+    def alone(self, tasks: tuple[Task, ...], timeout_s: float = _END_TIMEOUT_S) -> tuple[float, float]:
+        """Of a plan that has the system for itself: s until its first dispatch, and until its end."""
+        id_ = self.publish(tasks)
+        self._publisher.flush(30)
+        self._clock.wait_until_open(0, timeout_s)
+        clock = self._clock
+        return clock.dispatched[id_] - clock.published[id_], clock.ended[id_] - clock.published[id_]
 
     def rate(self, in_flight: int, count: int) -> float:
         """Workflows/s with so many open: from the first end to the last, of a steady stream."""
@@ -148,17 +158,11 @@ class Bench:
 
     def latencies(self, count: int) -> tuple[list[float], list[float]]:
         """Of workflows that have the system for themselves: until the first dispatch and until the end, ms."""
-        ids = []
+        found = []
         for _ in range(count):
-            ids.append(self.publish())
-            self._publisher.flush(10)
-            self._clock.wait_until_open(0)
+            found.append(self.alone(FIVE))
             time.sleep(0.05)
-        clock = self._clock
-        return (
-            [(clock.dispatched[id_] - clock.published[id_]) * 1e3 for id_ in ids],
-            [(clock.ended[id_] - clock.published[id_]) * 1e3 for id_ in ids],
-        )
+        return [first * 1e3 for first, _ in found], [whole * 1e3 for _, whole in found]
 
 
 def _check(problem: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from bench import kernel, orchestration
+from bench import kernel, orchestration, plan_sizes
 from bench.figures import Figures, markdown
 from bench.kernel_contenders import NoPeers
 
@@ -23,6 +23,7 @@ Tell = Callable[[str], None]
 ALL: Final[dict[str, Callable[[int, Tell], list[Figures]]]] = {
     "kernel": kernel.measure,
     "orchestration": orchestration.measure,
+    "plan-sizes": plan_sizes.measure,
 }
 
 

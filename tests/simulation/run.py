@@ -3,14 +3,15 @@
 python -m tests.simulation.run [SEEDS [FIRST]]
 """
 
+import multiprocessing
 import os
 import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 STEPS: Final = 150
 SHOWN_MAX: Final = 3
 TOLD_EVERY_S: Final = 10.0
+CHUNK: Final = 10  # seeds that a process is given at once
 
 
 class Failed(AssertionError):
@@ -82,23 +84,45 @@ def silent_kernel() -> Iterator[None]:
         structlog.configure(**before)
 
 
-def main(seeds: int = 10_000, first: int = 0) -> int:
-    """How many seeds failed."""
+class Tried(NamedTuple):
+    """What a run of seeds has made, and what is to be said of those that failed."""
+
+    kinds: Counter[str]
+    failed: dict[int, str]
+
+
+def try_seeds(seeds: Sequence[int]) -> Tried:
+    """Runs the worlds of each seed, in a process of its own."""
     os.environ[catalogue.FOLDERS_VARIABLE] = str(SCHEMAS)
+    tried = Tried(Counter(), {})
+    with silent_kernel():
+        for seed in seeds:
+            try:
+                tried.kinds.update(try_kernel(seed) + try_sink(seed) + try_hive(seed))
+            except Failed as error:
+                tried.failed[seed] = "".join(traceback.format_exception(error))
+    return tried
+
+
+def main(seeds: int = 10_000, first: int = 0) -> int:
+    """How many seeds failed. As many at once as there are cores."""
     started = told = time.monotonic()
     kinds: Counter[str] = Counter()
     failed: list[int] = []
-    with silent_kernel():
-        for seed in range(first, first + seeds):
-            try:
-                kinds += try_kernel(seed) + try_sink(seed) + try_hive(seed)
-            except Failed as error:
+    done = 0
+    chunks = [range(at, min(at + CHUNK, first + seeds)) for at in range(first, first + seeds, CHUNK)]
+    with multiprocessing.get_context("spawn").Pool() as pool:
+        for chunk, tried in zip(chunks, pool.imap(try_seeds, chunks), strict=True):
+            done += len(chunk)
+            kinds.update(tried.kinds)
+            for seed, text in tried.failed.items():
                 failed.append(seed)
                 if len(failed) <= SHOWN_MAX:
-                    traceback.print_exception(error)
+                    sys.stdout.write(text)
             if time.monotonic() - told > TOLD_EVERY_S:
                 told = time.monotonic()
-                sys.stdout.write(f"{seed - first + 1:,} of {seeds:,} seeds, {len(failed)} failed\n")
+                sys.stdout.write(f"{done:,} of {seeds:,} seeds, {len(failed)} failed\n")
+                sys.stdout.flush()
     took_s = time.monotonic() - started
     rows = kinds.pop("rows", 0)
     made = f"{kinds.total():,} events, {rows:,} rows"
