@@ -23,6 +23,7 @@ from neural_hive.schemas.catalogue import (
 )
 from neural_hive.schemas.envelope import NAMESPACE, Envelope, Header
 from neural_hive.schemas.envelope_reader import EnvelopeReader
+from neural_hive.schemas.int_ranges import int_check
 from neural_hive.schemas.shape import full_name
 from neural_hive.schemas.strict import VALUES_MAX, NotADatum, Program, check, compiled
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, TOPICS
@@ -30,7 +31,6 @@ from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, TOPICS
 FRAME_BYTES: Final = 5
 _SHORT: Final = tuple(bytes((n << 1,)) for n in range(64))  # the Avro length prefix of a short string
 _MAGIC: Final = b"\0"
-_INT_END: Final = 1 << 31
 _LONG_END: Final = 1 << 63
 _LONG: Final = fastavro.parse_schema({"type": "long"})
 
@@ -81,29 +81,25 @@ def avro_string(text: str) -> bytes:
 
 
 class _PayloadWriter:
-    """Writes the payloads of one schema with fastavro, and looks at what that does not: the range of an int, and how
-    many values there are. Ints in the payload itself are looked at as they are: walking the bytes takes longer than
-    writing them.
+    """Writes the payloads of one schema with fastavro, and looks at what that does not: the range of ints, and how
+    many values there are. What is large enough to have too many is looked at byte for byte.
     """
 
-    __slots__ = ("_has_inner_ints", "_ints", "_parsed", "_program")
+    __slots__ = ("_check_ints", "_parsed", "_program")
 
     def __init__(self, number: int) -> None:
         payload = schema_of(number)["fields"][1]["type"]
-        fields = payload["fields"]
         self._parsed, self._program = parsed_payload(number), compiled(payload)
-        self._ints = tuple(field["name"] for field in fields if field["type"] == "int")
-        self._has_inner_ints = any(_has_int(field["type"]) for field in fields if field["type"] != "int")
+        self._check_ints = int_check(payload)
 
     def write(self, payload: dict[str, Any]) -> bytes:
         """One Avro datum. Raises whatever says that the payload does not fit."""
         out = io.BytesIO()
         fastavro.schemaless_writer(out, self._parsed, payload)
         body = out.getvalue()
-        for name in self._ints:
-            if not -_INT_END <= payload.get(name, 0) < _INT_END:
-                raise NotADatum(f"{name} is an int of more than 32 bits")
-        if self._has_inner_ints or len(body) > VALUES_MAX:  # each value has a byte at least
+        if self._check_ints is not None:
+            self._check_ints(payload)
+        if len(body) > VALUES_MAX:  # each value has a byte at least
             check(self._program, body, 0)
         return body
 
@@ -204,14 +200,6 @@ def _fits(row: Registered, payload: dict[str, Any]) -> bool:
     except Exception:
         return False
     return True
-
-
-def _has_int(schema: Any) -> bool:
-    if isinstance(schema, dict):
-        return any(_has_int(part) for key, part in schema.items() if key not in ("name", "doc", "default"))
-    if isinstance(schema, list):
-        return any(_has_int(branch) for branch in schema)
-    return bool(schema == "int")
 
 
 def event_context(correlation_id: str, causation_id: str, trace_id: str) -> bytes:

@@ -1,8 +1,8 @@
 """What the orchestrator tells Prometheus of Flow C. Counters count since the process began; gauges are what is now."""
 
 import threading
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Callable, Iterable
+from functools import cache, partial
 from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
@@ -89,47 +89,53 @@ class FlowCMetrics:
         # By partition: ticket id → when it asked for a slot, µs.
         self._asked_at: dict[int, dict[str, int]] = {}
 
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"neural_hive_flow_c_{name}", text, labels, registry=registry)
+        def counter(name: str, text: str) -> Counter:
+            return Counter(f"neural_hive_flow_c_{name}", text, registry=registry)
+
+        def counters(name: str, text: str, *labels: str) -> Callable[..., Counter]:
+            return cache(Counter(f"neural_hive_flow_c_{name}", text, labels, registry=registry).labels)
 
         def seconds(name: str, text: str, buckets: Iterable[float], *labels: str) -> Histogram:
             return Histogram(
                 f"neural_hive_{name}_seconds", text, labels, registry=registry, buckets=tuple(buckets)
             )
 
-        self._validations = counter("validations", "Plans that were looked at", "result")
+        self._validations = counters("validations", "Plans that were looked at", "result")
         self._started = counter("workflows_started", "Workflows that were begun")
-        self._ended = counter("workflows_ended", "Workflows that have ended", "status")
+        self._ended = counters("workflows_ended", "Workflows that have ended", "status")
         self._success = counter("success", "Workflows that were completed")
-        self._failures = counter(
+        self._failures = counters(
             "failures", "Workflows that have failed, undone yet or not, by why: tasks or deadline", "reason"
         )
         self._violations = counter(
             "sla_violations", "Workflows that their deadline found undone, or that ended after it"
         )
-        self._created = counter("tickets_generated", "Tickets that were made of tasks", "task_type")
-        self._published = counter("tickets_published", "Attempts that were given to agents", "task_type")
-        self._tickets = counter(
+        self._created = counters("tickets_generated", "Tickets that were made of tasks", "task_type")
+        self._published = counters("tickets_published", "Attempts that were given to agents", "task_type")
+        self._tickets = counters(
             "tickets_ended", "Attempts and tickets that have ended", "task_type", "status"
         )
-        self._retries = counter("retries", "Attempts that went wrong and are made again", "task_type")
-        self._compensations = counter("compensations", "Compensations that have ended", "status")
-        self._refused = counter("refused", "Results and commands that the state did not allow", "what")
-        self._waits = counter(
+        self._retries = counters("retries", "Attempts that went wrong and are made again", "task_type")
+        self._compensations = counters("compensations", "Compensations that have ended", "status")
+        self._refused = counters("refused", "Results and commands that the state did not allow", "what")
+        self._waits = counters(
             "waits", "Looks at which tickets of a workflow still waited, by why: no_agent or busy", "reason"
         )
-        self._incidents = counter("incidents_opened", "Incidents that were opened", "kind", "severity")
-        self._calls = Counter(
+        self._incidents = counters("incidents_opened", "Incidents that were opened", "kind", "severity")
+        calls = Counter(
             "neural_hive_service_registry_calls",
             "Slots that were asked for, by the answer",
             ["outcome"],
             registry=registry,
         )
+        self._calls = cache(calls.labels)
         self._duration = seconds(
             "flow_c_duration", "From a plan's acceptance to the end of its workflow", _WORK
         )
-        self._steps = seconds("flow_c_steps_duration", "How long each step took", _STEP, "step")
-        self._compute = seconds("flow_c_compute", "How long each step computed", _COMPUTING, "step")
+        self._steps = cache(seconds("flow_c_steps_duration", "How long each step took", _STEP, "step").labels)
+        self._compute = cache(
+            seconds("flow_c_compute", "How long each step computed", _COMPUTING, "step").labels
+        )
         self._latency = seconds("service_registry_latency", "From asking for a slot to the answer", _STEP)
         _gauges(active, registry)
 
@@ -140,9 +146,9 @@ class FlowCMetrics:
             self._count_events(committed.events, asked_at)
         for step in found:
             if isinstance(step, Step) and step.step != "WORKFLOW":
-                self._steps.labels(step.step).observe(step.duration_ms / 1_000)
+                self._steps(step.step).observe(step.duration_ms / 1_000)
         for measured in committed.measured:
-            self._compute.labels(measured.name).observe(measured.seconds)
+            self._compute(measured.name).observe(measured.seconds)
 
     def closed(self, partition: int) -> None:
         """Forgets a partition: its answers are heard elsewhere."""
@@ -153,22 +159,22 @@ class FlowCMetrics:
         for observed in events:
             event = observed.event
             if refused := _REFUSALS.get(type(event)):
-                self._refused.labels(refused).inc()
+                self._refused(refused).inc()
             elif observed.aggregate == WORKFLOW.name:
                 self._of_workflow(observed)
             elif observed.aggregate == TICKET.name:
                 self._of_ticket(observed, asked_at)
             elif isinstance(event, IncidentOpened):
-                self._incidents.labels(event.kind, event.severity).inc()
+                self._incidents(event.kind, event.severity).inc()
 
     def _of_workflow(self, observed: Observed) -> None:
         late = observed.at >= observed.after.deadline_at
         match observed.event:
             case WorkflowStarted():
-                self._validations.labels("accepted").inc()
+                self._validations("accepted").inc()
                 self._started.inc()
             case PlanRejected():
-                self._validations.labels("rejected").inc()
+                self._validations("rejected").inc()
             case WorkflowCompleted(duration_ms=duration_ms):
                 self._end("COMPLETED", duration_ms)
                 self._success.inc()
@@ -184,14 +190,14 @@ class FlowCMetrics:
             case WorkflowCancelled():
                 self._end("CANCELLED", None)
             case WorkflowWaiting(stranded_since=stranded_since):
-                self._waits.labels("no_agent" if stranded_since else "busy").inc()
+                self._waits("no_agent" if stranded_since else "busy").inc()
 
     def _fail(self, late: bool) -> None:
-        self._failures.labels("deadline" if late else "tasks").inc()
+        self._failures("deadline" if late else "tasks").inc()
         self._violations.inc(late)
 
     def _end(self, status: str, duration_ms: int | None) -> None:
-        self._ended.labels(status).inc()
+        self._ended(status).inc()
         if duration_ms is not None:  # else somebody stopped it, which says nothing of its speed
             self._duration.observe(duration_ms / 1_000)
 
@@ -200,7 +206,7 @@ class FlowCMetrics:
         task_type = observed.after.created.task.task_type
         match event:
             case TicketCreated():
-                self._created.labels(task_type).inc()
+                self._created(task_type).inc()
             case TicketAllocated():
                 asked_at[ticket_id] = observed.at
                 while len(asked_at) > ASKED_MAX:
@@ -209,19 +215,19 @@ class FlowCMetrics:
                 self._answered("not_granted", asked_at.pop(ticket_id, 0), observed.at)
             case TicketDispatched():
                 self._answered("granted", asked_at.pop(ticket_id, 0), observed.at)
-                self._published.labels(task_type).inc()
+                self._published(task_type).inc()
             case TicketRetryScheduled():
-                self._retries.labels(task_type).inc()
+                self._retries(task_type).inc()
             case _:
                 if ended := _ENDS.get(type(event)):
                     asked_at.pop(ticket_id, None)
-                    self._tickets.labels(task_type, ended).inc()
+                    self._tickets(task_type, ended).inc()
                 elif undone := _COMPENSATION_ENDS.get(type(event)):
-                    self._compensations.labels(undone).inc()
+                    self._compensations(undone).inc()
 
     def _answered(self, outcome: str, asked_at: int, at: int) -> None:
         if asked_at:  # else it was asked before this processor began
-            self._calls.labels(outcome).inc()
+            self._calls(outcome).inc()
             self._latency.observe(max(at - asked_at, 0) / 1e6)
 
 

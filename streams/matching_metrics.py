@@ -4,6 +4,7 @@ tickets. They are counted in the process that searches, whether or not anything 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Final
 
 from prometheus_client import Counter, Histogram
@@ -25,6 +26,8 @@ _EVALUATED = Histogram(
 _MATCHED = Histogram(
     "agents_matched", "Agents that one search found: 0 if none can do the work", _LABELS, buckets=_COUNTS
 )
+_requests, _duration = cache(_REQUESTS.labels), cache(_DURATION.labels)
+_evaluated, _matched = cache(_EVALUATED.labels), cache(_MATCHED.labels)
 
 
 class Search:
@@ -35,13 +38,13 @@ class Search:
 
     def found(self, evaluated: int, matched: int) -> None:
         """How many agents were looked at, and how many of them can do the work."""
-        _EVALUATED.labels(self._asked_by).observe(evaluated)
-        _MATCHED.labels(self._asked_by).observe(matched)
+        _evaluated(self._asked_by).observe(evaluated)
+        _matched(self._asked_by).observe(matched)
 
 
 @contextmanager
 def search(asked_by: str) -> Iterator[Search]:
     """Counts a search and takes its time."""
-    _REQUESTS.labels(asked_by).inc()
-    with _DURATION.labels(asked_by).time():
+    _requests(asked_by).inc()
+    with _duration(asked_by).time():
         yield Search(asked_by)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final, assert_never
 
@@ -341,7 +342,12 @@ def _moved_slot(before: Ticket | None, after: Ticket) -> Iterable[tuple[str, int
 def requirement(ticket: Ticket) -> str:
     """The same for all tickets that the same agents can do; begins their places in a queue."""
     task = ticket.created.task
-    return derived_id(task.task_type, *sorted(set(task.required_capabilities)))
+    return _requirement(task.task_type, task.required_capabilities)
+
+
+@lru_cache(maxsize=1_000)
+def _requirement(task_type: str, capabilities: tuple[str, ...]) -> str:
+    return derived_id(task_type, *sorted(set(capabilities)))
 
 
 def queues(ticket: Ticket) -> Mapping[str, str]:
