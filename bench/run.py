@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from bench import kernel, orchestration, plan_sizes, projection, start
+from bench import kernel, orchestration, plan_sizes, projection, recovery, start
 from bench.figures import Figures, markdown
 from bench.kernel_contenders import NoPeers
 
@@ -25,6 +25,7 @@ ALL: Final[dict[str, Callable[[int, Tell], list[Figures]]]] = {
     "orchestration": orchestration.measure,
     "plan-sizes": plan_sizes.measure,
     "projection": projection.measure,
+    "recovery": recovery.measure,
     "start": start.measure,
 }
 

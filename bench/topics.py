@@ -1,8 +1,11 @@
 """Topics for one measurement: made, filled, and watched until all is there."""
 
 import os
+import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 from confluent_kafka import Producer
@@ -13,6 +16,8 @@ from neural_hive.connectors.kafka_log import CommittedLog, end_offsets
 PARTITIONS = 4
 _LOOK_EVERY_S = 0.5
 _STILL_MAX_S = 180.0
+_TRICKLE = 20  # records at once
+_TRICKLE_EVERY_S = 0.05
 
 
 class Topics(msgspec.Struct, frozen=True):
@@ -64,6 +69,31 @@ def fill(bootstrap: str, topic: str, records: int, keys: int, record_bytes: int)
         if number % 1_000 == 0:
             producer.poll(0)
     producer.flush()
+
+
+@contextmanager
+def trickle(topics: Topics, keys: int, record_bytes: int) -> Iterator[None]:
+    """A few records all the time, so that every partition has something to do."""
+    stopping = threading.Event()
+
+    def publish() -> None:
+        config = {"bootstrap.servers": topics.bootstrap, "log_level": 2}
+        producer = Producer(config | {"partitioner": "murmur2_random", "linger.ms": 5})
+        value, number = os.urandom(record_bytes), 0
+        while not stopping.wait(_TRICKLE_EVERY_S):
+            for _ in range(_TRICKLE):
+                producer.produce(topics.source, value, f"key-{number % keys}".encode())
+                number += 1
+            producer.poll(0)
+        producer.flush()
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
 
 
 def wait_for(topics: Topics, records: int) -> None:
