@@ -40,7 +40,10 @@ def faust_recovers(bootstrap: str, folder: Path, entries: int, rounds: int, tell
     topics = new_topics(bootstrap)
     fill(bootstrap, topics.source, entries, KEYS, RECORD_BYTES)
     with _agent(topics, folder):
-        wait_for(topics, entries)
+        try:
+            wait_for(topics, entries)
+        except Stopped as error:
+            raise Stopped(f"Faust: {error}\n{tail(folder / 'out.log')}") from error
     tell(f"Faust: {entries:,} records processed")
     found = Recovered([], [], 0)
     for _ in range(rounds):
