@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 import msgspec
@@ -45,18 +46,17 @@ def faust_recovers(bootstrap: str, folder: Path, entries: int, rounds: int, tell
         except Stopped as error:
             raise Stopped(f"Faust: {error}\n{tail(folder / 'out.log')}") from error
     tell(f"Faust: {entries:,} records processed")
-    found = Recovered([], [], 0)
+    kept_s, gone_s, held = [], [], []
     for _ in range(rounds):
-        kept_s = _goes_on_after(topics, folder)
-        tell(f"Faust, table kept: all partitions go on {kept_s:.1f} s after the start of the process")
+        kept_s.append(_goes_on_after(topics, folder))
+        tell(f"Faust, table kept: all partitions go on {kept_s[-1]:.1f} s after the start of the process")
         shutil.rmtree(folder / _TABLES)
-        held = _entries(topics)
-        gone_s = _goes_on_after(topics, folder)
-        tell(f"Faust, table deleted: {gone_s:.1f} s, {gone_s - kept_s:.1f} s more for {held:,} entries")
-        found.kept_s.append(kept_s)
-        found.rates.append(held / max(gone_s - kept_s, _LOOK_EVERY_S))
-        found = msgspec.structs.replace(found, entries=held)
-    return found
+        held.append(_entries(topics))
+        gone_s.append(_goes_on_after(topics, folder))
+        tell(f"Faust, table deleted: {gone_s[-1]:.1f} s for {held[-1]:,} entries")
+    start_s = median(kept_s)  # of all: a group that still waits for who has left makes one start long
+    more_s = [max(whole_s - start_s, _LOOK_EVERY_S) for whole_s in gone_s]
+    return Recovered([n / s for n, s in zip(held, more_s, strict=True)], kept_s, held[-1])
 
 
 @contextmanager
