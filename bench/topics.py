@@ -3,6 +3,7 @@
 import os
 import time
 import uuid
+from collections.abc import Mapping
 
 import msgspec
 from confluent_kafka import Producer
@@ -66,12 +67,24 @@ def fill(bootstrap: str, topic: str, records: int, keys: int, record_bytes: int)
     producer.flush()
 
 
+def forget(topics: Topics) -> None:
+    """Deletes them: the broker's disk is not to fill up."""
+    admin = AdminClient({"bootstrap.servers": topics.bootstrap, "log_level": 2})  # of syslog's levels
+    for future in admin.delete_topics([topics.source, topics.events]).values():
+        future.result(30)
+
+
+def ends(topics: Topics, topic: str = "") -> dict[int, int]:
+    """The offset that follows what is committed of each partition, of the events' topic or another."""
+    places = [(topic or topics.events, partition) for partition in range(PARTITIONS)]
+    found = end_offsets({"bootstrap.servers": topics.bootstrap}, places, "read_committed")
+    return {partition: offset for (_, partition), offset in found.items()}
+
+
 def wait_for(topics: Topics, records: int) -> None:
     """Waits until so many committed records stand in the events' topic. Raises Stopped."""
-    config = {"bootstrap.servers": topics.bootstrap}
-    places = [(topics.events, partition) for partition in range(PARTITIONS)]
     before, moved_at = -1, time.monotonic()
-    while (found := sum(end_offsets(config, places, "read_committed").values())) < records:
+    while (found := sum(ends(topics).values())) < records:
         if found != before:
             before, moved_at = found, time.monotonic()
         elif time.monotonic() - moved_at > _STILL_MAX_S:
@@ -92,12 +105,12 @@ class Written(msgspec.Struct, frozen=True):
         return self.count / max(self.last_ms - self.first_ms, 1) * 1000
 
 
-def written(topics: Topics) -> Written:
-    """Counts the committed records and their append times."""
+def written(topics: Topics, begins: Mapping[int, int] | None = None) -> Written:
+    """Counts the committed records and their append times; `begins`: those from an offset of each partition on."""
     config = {"bootstrap.servers": topics.bootstrap}
     stamps = [
         record.timestamp_ms
         for partition in range(PARTITIONS)
-        for record in CommittedLog(config, topics.events, partition, 0)
+        for record in CommittedLog(config, topics.events, partition, (begins or {}).get(partition, 0))
     ]
     return Written(len(stamps), min(stamps), max(stamps))
