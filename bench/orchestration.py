@@ -184,17 +184,18 @@ def running() -> Iterator[tuple[Settings, Path]]:
         environment = {**os.environ, **settings.environment()}
         processor = Child(line, data / "processor.log", environment=environment)
         try:
-            _wait_ready(data, processor_name(settings.systems), processor)
+            wait_ready(data, processor_name(settings.systems), processor)
             yield settings, data
         finally:
             processor.kill()
 
 
-def _wait_ready(data: Path, name: str, process: Child) -> None:
+def wait_ready(data: Path, name: str, process: Child) -> None:
+    """Until a process of ours does its work. Raises Slow."""
     until = time.monotonic() + _READY_TIMEOUT_S
     while not ready_file(data, name, process.pid).exists():
         if process.exit_code is not None or time.monotonic() > until:
-            raise Slow(f"the processor is not ready; exit code {process.exit_code}")
+            raise Slow(f"{name} is not ready; exit code {process.exit_code}")
         time.sleep(0.1)
 
 
