@@ -1,6 +1,12 @@
-"""The archive for a measurement: the embedded ClickHouse engine, and a projector that fills it from the log."""
+"""The archive for a measurement: the embedded ClickHouse engine, and a projector that fills it from the log.
+
+python -m bench.archive TOPIC ...
+
+In a process of its own event topics are archived whose schemas the measuring process does not know.
+"""
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -97,3 +103,7 @@ def _missing(now: Mapping[tuple[str, int], int], ends: Mapping[tuple[str, int], 
         for (topic, partition), end in ends.items()
         if end - now.get((topic, partition), 0) > _MARKERS_MAX
     }
+
+
+if __name__ == "__main__":
+    archive(load_settings(running=False), dict.fromkeys(sys.argv[1:], Kind.EVENT))

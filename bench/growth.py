@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import psutil
@@ -21,7 +21,7 @@ from bench.kernel_contenders import hive
 from bench.topics import PARTITIONS, Stopped, Topics, ends, fill, forget, new_topics, written
 from neural_hive.connectors.child import Child, tail
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
-from neural_hive.replay.checks.committed import committed_offsets
+from neural_hive.replay.checks.committed import NotVerified, committed_offsets
 
 EVENTS: Final = 20_000
 KEYS: Final = 500
@@ -109,7 +109,7 @@ def _halted(worker: Child) -> Iterator[None]:
 
 def _wait_until_read(topics: Topics) -> None:
     """Until the worker has committed all that stands in the source. Raises Stopped."""
-    config = {"bootstrap.servers": topics.bootstrap}
+    config: dict[str, Any] = {"bootstrap.servers": topics.bootstrap, "log_level": 2}  # of syslog's levels
     wanted = sum(ends(topics, topics.source).values())
     before, moved_at = -1, time.monotonic()
     while (found := _committed(config, topics)) < wanted:
@@ -120,8 +120,11 @@ def _wait_until_read(topics: Topics) -> None:
         time.sleep(_LOOK_EVERY_S)
 
 
-def _committed(config: dict[str, str], topics: Topics) -> int:
-    offsets = committed_offsets(config, topics.name, {topics.source: PARTITIONS})
+def _committed(config: dict[str, Any], topics: Topics) -> int:
+    try:
+        offsets = committed_offsets(config, topics.name, {topics.source: PARTITIONS})
+    except NotVerified:  # the group is new, and its coordinator not there yet
+        return 0
     return sum(max(offset, 0) for offset in offsets.values())
 
 
