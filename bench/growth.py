@@ -1,7 +1,8 @@
 """What growth costs: the kernel with 1, 10 and 100 times the events behind it, and with 1, 10 and 100 times the keys.
 
-A worker first does all that is behind it. Then it is given the same probe in every case, and its rate is that of the
-probe's events between the first and the last append time. Its memory (RSS) is read after the probe.
+A worker first does all that is behind it, in portions as large as the probe: what waits is held in memory too, and no
+case is to have more of it. Then it is given the same probe in every case, and its rate is that of the probe's events
+between the first and the last append time. Its memory (RSS) and processor time are read after the probe.
 """
 
 import tempfile
@@ -16,7 +17,7 @@ import msgspec
 import psutil
 
 from bench.figures import Figures, Goal, Series, in_turn, ratio
-from bench.kernel import RECORD_BYTES
+from bench.kernel import RECORD_BYTES, cpu_s_of
 from bench.kernel_contenders import hive
 from bench.topics import PARTITIONS, Stopped, Topics, ends, fill, forget, new_topics, written
 from neural_hive.connectors.child import Child, tail
@@ -51,6 +52,7 @@ class Run(msgspec.Struct, frozen=True):
     """One run of a case."""
 
     rate: float  # events/s, of the probe
+    cpu_us: float  # the worker's processor time for one of its events
     memory_mb: float  # RSS of the worker after it
 
 
@@ -68,22 +70,31 @@ def measure(
                 case = cases[index]
                 run = _run(kafka.bootstrap, case, probe)
                 found[case.name].append(run)
-                tell(f"{case.name}: {run.rate:,.0f} events/s, {run.memory_mb:.0f} MB")
+                tell(
+                    f"{case.name}: {run.rate:,.0f} events/s, {run.cpu_us:.1f} µs of CPU, {run.memory_mb:.0f} MB"
+                )
     in_order = {case.name: found[case.name] for case in cases}
-    return [_rates(in_order, growing, spreading), _memory(in_order, growing, spreading)]
+    return [
+        _rates(in_order, growing, spreading),
+        _costs(in_order),
+        _memory(in_order, growing, spreading),
+    ]
 
 
 def _run(bootstrap: str, case: Case, probe: int) -> Run:
     topics = new_topics(bootstrap)
-    fill(bootstrap, topics.source, case.events, case.keys, RECORD_BYTES)
     with tempfile.TemporaryDirectory(prefix="bench-run-") as folder:
         worker = hive(topics, Path(folder))
         try:
-            _wait_until_read(topics)
-            before = ends(topics)
+            for first in range(0, case.events, probe):
+                portion = min(probe, case.events - first)
+                fill(bootstrap, topics.source, portion, case.keys, RECORD_BYTES, first)
+                _wait_until_read(topics)
+            before, cpu_s = ends(topics), cpu_s_of(worker.pid)
             with _halted(worker):
-                fill(bootstrap, topics.source, probe, case.keys, RECORD_BYTES)
+                fill(bootstrap, topics.source, probe, case.keys, RECORD_BYTES, case.events)
             _wait_until_read(topics)
+            cpu_s = cpu_s_of(worker.pid) - cpu_s
             memory_mb = psutil.Process(worker.pid).memory_info().rss / 1e6
         except Stopped as error:
             raise Stopped(f"{case.name}: {error}\n{tail(Path(folder) / 'out.log')}") from error
@@ -93,7 +104,7 @@ def _run(bootstrap: str, case: Case, probe: int) -> Run:
     forget(topics)
     if found.count != probe:
         raise RuntimeError(f"{found.count:,} events for {probe:,} records of the probe")
-    return Run(found.rate, memory_mb)
+    return Run(found.rate, cpu_s / probe * 1e6, memory_mb)
 
 
 @contextmanager
@@ -138,12 +149,16 @@ def _rates(found: dict[str, list[Run]], growing: list[Case], spreading: list[Cas
     return Figures("growth-rate", "Growth: the rate behind so many events", "events/s", series, goals)
 
 
+def _costs(found: dict[str, list[Run]]) -> Figures:
+    series = [Series(name, [run.cpu_us for run in runs]) for name, runs in found.items()]
+    return Figures("growth-cpu", "Growth: the worker's processor time for one event", "µs/event", series, [])
+
+
 def _memory(found: dict[str, list[Run]], growing: list[Case], spreading: list[Case]) -> Figures:
     series = [Series(name, [run.memory_mb for run in runs]) for name, runs in found.items()]
     goals = [
         Goal(
-            f"{growing[-1].events // growing[-2].events} × the events: "
-            f"{EVENTS_MEMORY_MOST:g} × the memory, at most",
+            f"{TIMES[-1]} × the events: {EVENTS_MEMORY_MOST:g} × the memory of {TIMES[-2]} ×, at most",
             EVENTS_MEMORY_MOST,
             _last_to(series, growing, -2),
             at_most=True,

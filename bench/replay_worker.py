@@ -3,8 +3,8 @@
 python -m bench.replay_worker WAY AGGREGATES FOLDER [BOOTSTRAP SOURCE EVENTS GROUP]
 
 WAY: kafka or archive (Neural Hive's recovery of all partitions, each in a thread as in a worker, into RocksDB), or
-sqlite or memory (the library `eventsourcing`, which writes its aggregates before its time begins). Printed are the time and the
-process's own processor time, s.
+sqlite or memory (the library `eventsourcing`, which writes its aggregates before its time begins). Printed are the time
+and the process's own processor time, s.
 """
 
 import gc

@@ -48,8 +48,8 @@ def _create(bootstrap: str, names: set[str]) -> None:
         future.result(30)
 
 
-def fill(bootstrap: str, topic: str, records: int, keys: int, record_bytes: int) -> None:
-    """Publishes records of random bytes under `keys` keys."""
+def fill(bootstrap: str, topic: str, records: int, keys: int, record_bytes: int, first: int = 0) -> None:
+    """Publishes records of random bytes under `keys` keys in turn; `first`: how many there are already."""
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
@@ -60,7 +60,7 @@ def fill(bootstrap: str, topic: str, records: int, keys: int, record_bytes: int)
         }
     )
     value = os.urandom(record_bytes)
-    for number in range(records):
+    for number in range(first, first + records):
         producer.produce(topic, value, f"key-{number % keys}".encode())
         if number % 1_000 == 0:
             producer.poll(0)
