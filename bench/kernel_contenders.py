@@ -46,8 +46,8 @@ def contenders() -> list[Contender]:
     if not PEERS_PYTHON.exists():
         raise NoPeers("the peers are not installed: run `make bench`, or `make .venv-bench/.installed`")
     return [
-        Contender(HIVE, _hive),
-        Contender(HIVE_TWICE, _hive, processes=2),
+        Contender(HIVE, hive),
+        Contender(HIVE_TWICE, hive, processes=2),
         Contender(LOOP, _script("plain_loop.py")),
         Contender(BYTEWAX, _bytewax),
         Contender(BYTEWAX_RECOVERY, _bytewax_recovering),
@@ -73,7 +73,8 @@ def _arguments(topics: Topics) -> list[str]:
     return [topics.bootstrap, topics.source, topics.events, topics.name]
 
 
-def _hive(topics: Topics, folder: Path) -> Child:
+def hive(topics: Topics, folder: Path) -> Child:
+    """A worker of Neural Hive."""
     line = [sys.executable, "-m", "bench.kernel_worker", *_arguments(topics), str(folder)]
     return _child(line, topics, folder, PYTHONPATH=str(ROOT))
 

@@ -190,7 +190,7 @@ def process(settings: Settings, name: str, *arguments: str) -> Iterator[Child]:
     environment = {**os.environ, **settings.environment()}
     child = Child(line, settings.data / f"{name}.log", environment=environment)
     try:
-        _wait_ready(settings.data, name, child)
+        wait_ready(settings.data, name, child)
         yield child
     finally:
         child.kill()
@@ -208,7 +208,8 @@ def processor(settings: Settings) -> AbstractContextManager[Child]:
     return process(settings, processor_name(settings.systems), "processor", *settings.systems)
 
 
-def _wait_ready(data: Path, name: str, child: Child) -> None:
+def wait_ready(data: Path, name: str, child: Child) -> None:
+    """Until a process of ours does its work. Raises Slow."""
     until = time.monotonic() + _READY_TIMEOUT_S
     while not ready_file(data, name, child.pid).exists():
         if child.exit_code is not None or time.monotonic() > until:

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import msgspec
@@ -52,8 +52,8 @@ def _create(bootstrap: str, names: set[str]) -> None:
         future.result(30)
 
 
-def fill(bootstrap: str, topic: str, records: int, keys: int, record_bytes: int) -> None:
-    """Publishes records of random bytes under `keys` keys."""
+def fill(bootstrap: str, topic: str, records: int, keys: int, record_bytes: int, first: int = 0) -> None:
+    """Publishes records of random bytes under `keys` keys in turn; `first`: how many there are already."""
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
@@ -64,7 +64,7 @@ def fill(bootstrap: str, topic: str, records: int, keys: int, record_bytes: int)
         }
     )
     value = os.urandom(record_bytes)
-    for number in range(records):
+    for number in range(first, first + records):
         producer.produce(topic, value, f"key-{number % keys}".encode())
         if number % 1_000 == 0:
             producer.poll(0)
@@ -96,12 +96,24 @@ def trickle(topics: Topics, keys: int, record_bytes: int) -> Iterator[None]:
         thread.join()
 
 
+def forget(topics: Topics) -> None:
+    """Deletes them: the broker's disk is not to fill up."""
+    admin = AdminClient({"bootstrap.servers": topics.bootstrap, "log_level": 2})  # of syslog's levels
+    for future in admin.delete_topics([topics.source, topics.events]).values():
+        future.result(30)
+
+
+def ends(topics: Topics, topic: str = "") -> dict[int, int]:
+    """The offset that follows what is committed of each partition, of the events' topic or another."""
+    places = [(topic or topics.events, partition) for partition in range(PARTITIONS)]
+    found = end_offsets({"bootstrap.servers": topics.bootstrap}, places, "read_committed")
+    return {partition: offset for (_, partition), offset in found.items()}
+
+
 def wait_for(topics: Topics, records: int) -> None:
     """Waits until so many committed records stand in the events' topic. Raises Stopped."""
-    config = {"bootstrap.servers": topics.bootstrap}
-    places = [(topics.events, partition) for partition in range(PARTITIONS)]
     before, moved_at = -1, time.monotonic()
-    while (found := sum(end_offsets(config, places, "read_committed").values())) < records:
+    while (found := sum(ends(topics).values())) < records:
         if found != before:
             before, moved_at = found, time.monotonic()
         elif time.monotonic() - moved_at > _STILL_MAX_S:
@@ -122,12 +134,12 @@ class Written(msgspec.Struct, frozen=True):
         return self.count / max(self.last_ms - self.first_ms, 1) * 1000
 
 
-def written(topics: Topics) -> Written:
-    """Counts the committed records and their append times."""
+def written(topics: Topics, begins: Mapping[int, int] | None = None) -> Written:
+    """Counts the committed records and their append times; `begins`: those from an offset of each partition on."""
     config = {"bootstrap.servers": topics.bootstrap}
     stamps = [
         record.timestamp_ms
         for partition in range(PARTITIONS)
-        for record in CommittedLog(config, topics.events, partition, 0)
+        for record in CommittedLog(config, topics.events, partition, (begins or {}).get(partition, 0))
     ]
     return Written(len(stamps), min(stamps), max(stamps))
