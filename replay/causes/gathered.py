@@ -1,0 +1,181 @@
+"""Gathers all that may stand in one tree of causes, in few passes over the log.
+
+What is caused carries the trace of its cause: a processor gives it on to its events and messages, and workers answer
+under the trace of what they were told. So one pass for everything that holds the trace id brings nearly all, whoever
+wrote it; ids stand in values as they are written, and only what holds one is decoded. Where the chain leaves the trace
+(somebody sent a message in answer to an event, and began a trace of his own), another pass looks for the id that is
+missing and for its trace.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from neural_hive.aggregates.identity import derived_id
+from neural_hive.replay.causes.node import Kind, Node, Read, Topics, node_of
+from neural_hive.replay.moment import Place, place_of, record_at
+from neural_hive.replay.reader import LogSource
+from neural_hive.replay.scan import records, records_at
+
+NODES_MAX: Final = 200_000
+PASSES_MAX: Final = 6
+
+
+class NoSuchEvent(LookupError):
+    """Nothing in the log has this id, or at this place lies nothing that causes or is caused."""
+
+
+class Gathered:
+    """The nodes by id, of which each is there once; and whether there were more."""
+
+    def __init__(self, source: LogSource, topics: Topics, read: Read) -> None:
+        self.nodes: dict[str, Node] = {}
+        self.cut = ""  # what was left out
+        self._source, self._topics, self._read = source, topics, read
+        self._sought: set[str] = set()
+
+    def around(self, text: str) -> Node:
+        """The event (or message) with this id or at this place, with all that may stand in one tree with it.
+
+        Raises NoSuchEvent, BadMoment, NewerEvent; and what the source raises.
+        """
+        asked = self._asked(text)
+        self._look_for([asked.trace_id, asked.id])
+        self._add(asked)
+        for _ in range(PASSES_MAX):
+            self._read_causes()
+            self._add_timers()
+            self._tie_timers()
+            missing = self._missing_before(asked)
+            if not missing or not self._look_for(missing):
+                break
+        else:
+            self.cut = self.cut or f"the log was looked through {PASSES_MAX} times; there may be more before"
+        return self.nodes[asked.id]
+
+    def _asked(self, text: str) -> Node:
+        place = place_of(text)
+        if place is not None:
+            return self._at(place)
+        for topics in (self._topics.events, self._topics.messages):
+            for record in records(self._source, topics, needles=[text] if text else []):
+                node = node_of(record, self._topics, self._read)
+                if node is not None and node.id == text:
+                    return node
+        raise NoSuchEvent(
+            f"no event or message has the id {text!r}: `neural-hive replay history` tells ids, and places as "
+            "TOPIC:PARTITION:OFFSET"
+        )
+
+    def _at(self, place: Place) -> Node:
+        known = (*self._topics.events, *self._topics.messages)
+        if place.topic not in known:
+            raise NoSuchEvent(f"{place.topic} is none of the topics {', '.join(sorted(known))}")
+        node = node_of(record_at(self._source, place), self._topics, self._read)
+        if node is None:
+            raise NoSuchEvent(f"what lies at {place} cannot be read as an event or message")
+        return node
+
+    def _look_for(self, texts: Iterable[str]) -> bool:
+        """One pass for what holds one of the texts; False if all of them were looked for before."""
+        needles = [text for text in dict.fromkeys(texts) if text and text not in self._sought]
+        self._sought.update(needles)
+        if not needles:
+            return False
+        for record in records(self._source, (*self._topics.events, *self._topics.messages), needles=needles):
+            node = node_of(record, self._topics, self._read)
+            if node is not None and not self._add(node):
+                self.cut = f"more than {NODES_MAX:,} events and messages belong to it"
+                break
+        return True
+
+    def _add(self, node: Node) -> bool:
+        known = self.nodes.get(node.id)
+        if known is None:
+            if len(self.nodes) >= NODES_MAX:
+                return False
+            self.nodes[node.id] = node
+        elif node.place not in (known.place, *known.copies):
+            first, other = sorted((known, node), key=lambda n: (n.at, n.place))
+            copies = (*known.copies, other.place)
+            self.nodes[node.id] = msgspec.structs.replace(first, copies=copies)
+        return True
+
+    def _read_causes(self) -> None:
+        """Messages that began a trace of their own name: they lie where their events say."""
+        places = [
+            place
+            for node in self.nodes.values()
+            if node.cause_place and node.causation_id not in self.nodes
+            if (place := place_of(node.cause_place)) is not None
+        ]
+        for record in records_at(self._source, places).values():
+            node = node_of(record, self._topics, self._read)
+            if node is not None:
+                self._add(node)
+
+    def _add_timers(self) -> None:
+        """Events whose cause was read nowhere follow from a timer; so do the messages that name the same cause."""
+        events: dict[str, list[Node]] = {}
+        for node in self.nodes.values():
+            if node.kind is Kind.EVENT and not node.cause_place and node.causation_id not in self.nodes:
+                events.setdefault(node.causation_id, []).append(node)
+        for timer_id, caused in events.items():
+            self._add(self._timer(timer_id, caused))
+
+    def _timer(self, timer_id: str, caused: list[Node]) -> Node:
+        first = min(caused, key=lambda n: (n.at, n.version))
+        for node in sorted(caused, key=lambda n: n.version):
+            version = (
+                node.version - 1
+            )  # the timer was that of the aggregate before its first event of this cause
+            for kind, name in self._topics.timers:
+                for due in (node.occurred_at, *node.times) if kind == node.aggregate_type else ():
+                    if timer_id == derived_id(node.aggregate_id, name, str(due), str(version)):
+                        return _timer_node(timer_id, name, due, node, version)
+        return _timer_node(timer_id, "", first.occurred_at, first, 0)
+
+    def _missing_before(self, asked: Node) -> list[str]:
+        """What to look for to get further back: the id that the first known one names, and its trace."""
+        first, seen = asked, {asked.id}
+        while (cause := self.cause_of(first)) is not None and cause.id not in seen:
+            seen.add(cause.id)
+            first = cause
+        if first.kind is Kind.TIMER:
+            return [first.aggregate_id, first.trace_id] if first.version else []
+        return [first.causation_id, first.trace_id] if first.causation_id else [first.trace_id]
+
+    def cause_of(self, node: Node) -> Node | None:
+        """What caused a node, if it is known: of a timer, the event by which its aggregate stood as it did."""
+        return self.nodes.get(node.causation_id)
+
+    def _tie_timers(self) -> None:
+        """Gives each timer the event by which its aggregate stood as it did when it came due."""
+        by_version = {
+            (n.aggregate_type, n.aggregate_id, n.version): n.id
+            for n in self.nodes.values()
+            if n.kind is Kind.EVENT
+        }
+        for node in list(self.nodes.values()):
+            if node.kind is Kind.TIMER and not node.causation_id:
+                cause = by_version.get((node.aggregate_type, node.aggregate_id, node.version), "")
+                self.nodes[node.id] = msgspec.structs.replace(node, causation_id=cause)
+
+
+def _timer_node(timer_id: str, name: str, due: int, caused: Node, version: int) -> Node:
+    return Node(
+        Kind.TIMER,
+        timer_id,
+        name,
+        "",
+        due,
+        due,
+        "",
+        "",
+        caused.trace_id,
+        caused.aggregate_type if version else "",
+        caused.aggregate_id if version else "",
+        version,
+        caused.producer,
+    )
