@@ -34,8 +34,8 @@ def applied(value: Any, found: Iterable[Change]) -> Any:
 
 
 def plain(state: Any) -> Any:
-    """A state as maps, lists and scalars; {} for what is not there yet."""
-    return {} if state is None else msgspec.to_builtins(state, str_keys=True)
+    """A state as maps, lists and scalars, as JSON has them; {} for what is not there yet."""
+    return {} if state is None else msgspec.json.decode(msgspec.json.encode(state))
 
 
 def told(found: Iterable[Change]) -> str:

@@ -82,14 +82,18 @@ def differences_table(found: list[Difference]) -> Table:
 
 
 def timeline_table(lines: Iterable[Line]) -> Table:
-    """One row for each event."""
-    table = _table("version", "occurred at (UTC)", "after", "event", "where", "what it changed", "caused by")
+    """One row for each event, in cells of two lines, so that it fits a terminal of usual width."""
+    table = Table(show_lines=True)
+    for name in ("v", "occurred at (UTC), after", "event, where"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("what it changed, and why", overflow="fold")
     for line in lines:
         head = line.happening.envelope
-        after = "" if line.since_us is None else f"+{duration_text(line.since_us)}"
+        after = "" if line.since_us is None else f"\n+{duration_text(line.since_us)}"
         changed = told_briefly(line.changes) if head.version > 1 else _first_words(line.changes)
-        cells = (head.event_type, line.happening.place, changed, line.reason.text)
-        table.add_row(str(head.version), time_text(head.occurred_at), after, *map(escape, cells))
+        why = "\n".join(filter(None, (changed, f"by {line.reason.text}")))
+        event = f"{head.event_type}\n{line.happening.place}"
+        table.add_row(str(head.version), f"{time_text(head.occurred_at)}{after}", *map(escape, (event, why)))
     return table
 
 

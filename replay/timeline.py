@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 
 from neural_hive.aggregates.aggregate import Aggregate
-from neural_hive.aggregates.identity import derived_id
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.replay.causes.node import Read
+from neural_hive.replay.causes.timers import Timer, timers_of
 from neural_hive.replay.changes import Change
 from neural_hive.replay.difference import cause_place
-from neural_hive.replay.history import Folder, Happening, Step, steps
+from neural_hive.replay.history import Happening, Step, steps
 from neural_hive.replay.moment import Place, place_of
 from neural_hive.replay.reader import LogSource
 from neural_hive.replay.scan import records_at
@@ -24,7 +24,7 @@ class Reason(msgspec.Struct, frozen=True):
     """What caused an event."""
 
     id: str  # message_id, or the id of a timer that was due
-    type: str  # of the message, or the timer's name; "" if that is not known
+    type: str  # of the message, or the timer's name and whose it is; "" if that is not known
     place: str  # topic:partition:offset of the message; "" for a timer
     producer: str = ""  # who sent the message
 
@@ -54,36 +54,41 @@ def timeline(
     aggregates = list(aggregates)
     places = {place_of(cause_place(happening)) for happening in happenings}
     messages = records_at(source, [place for place in places if place is not None])
-    lines, earlier, timers, folder = list[Line](), None, dict[str, str](), Folder(aggregates)
+    lines, earlier, timers = list[Line](), None, _timers(source, aggregates, happenings)
     for step in steps(happenings, aggregates):
         at = step.happening.envelope.occurred_at
         since = None if earlier is None else at - earlier
-        reason = _reason(step, messages, read) or _timer(step, folder, timers)
+        reason = _reason(step, messages, read, timers)
         lines.append(Line(step.happening, since, step.changes, reason))
         earlier = at
     return lines
 
 
-def _reason(step: Step, messages: dict[Place, Record], read: Read) -> Reason | None:
-    """The message that caused an event; None: it was a timer."""
+def _timers(
+    source: LogSource, aggregates: list[Aggregate[Any]], happenings: list[Happening]
+) -> dict[str, Timer]:
+    """The timers that caused some of the events: the aggregate's own, or those of what it belongs to."""
+    heads = [h.envelope for h in happenings if not h.envelope.source_topic]
+    if not heads:
+        return {}
+    owners = {owner for head in heads for owner in (head.aggregate_id, head.correlation_id)}
+    return timers_of(source, aggregates, {head.causation_id for head in heads}, owners)
+
+
+def _reason(step: Step, messages: dict[Place, Record], read: Read, timers: dict[str, Timer]) -> Reason:
     head = step.happening.envelope
     place = place_of(cause_place(step.happening))
-    if place is None:
-        return None
-    header = _header(messages.get(place), read)
-    if header is None:
-        return Reason(head.causation_id, "", str(place))
-    return Reason(head.causation_id, header.message_type, str(place), header.producer)
-
-
-def _timer(step: Step, folder: Folder, known: dict[str, str]) -> Reason:
-    """The aggregate's own timer that was due, by its name; `known` are those that events before this one have named."""
-    head = step.happening.envelope
-    if step.before is not None:
-        aggregate = folder.aggregate(head.aggregate_type, step.happening.place.partition(":")[0])
-        for name, due in aggregate.timers(step.before).items():
-            known[derived_id(head.aggregate_id, name, str(due), str(head.version - 1))] = name
-    return Reason(head.causation_id, known.get(head.causation_id, ""), "")
+    if place is not None:
+        header = _header(messages.get(place), read)
+        told = (header.message_type, str(place), header.producer) if header else ("", str(place))
+        return Reason(head.causation_id, *told)
+    timer = timers.get(head.causation_id)
+    if timer is None:
+        return Reason(head.causation_id, "", "")
+    whose = (
+        "" if timer.aggregate_id == head.aggregate_id else f" of {timer.aggregate_type} {timer.aggregate_id}"
+    )
+    return Reason(head.causation_id, f"{timer.name}{whose}", "")
 
 
 def _header(record: Record | None, read: Read) -> Header | None:

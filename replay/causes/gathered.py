@@ -12,8 +12,8 @@ from typing import Final
 
 import msgspec
 
-from neural_hive.aggregates.identity import derived_id
 from neural_hive.replay.causes.node import Kind, Node, Read, Topics, node_of
+from neural_hive.replay.causes.timers import Timer, timers_of
 from neural_hive.replay.moment import Place, place_of, record_at
 from neural_hive.replay.reader import LogSource
 from neural_hive.replay.scan import records, records_at
@@ -34,6 +34,7 @@ class Gathered:
         self.cut = ""  # what was left out
         self._source, self._topics, self._read = source, topics, read
         self._sought: set[str] = set()
+        self._no_timers: set[str] = set()  # ids that were looked for among timers
 
     def around(self, text: str) -> Node:
         """The event (or message) with this id or at this place, with all that may stand in one tree with it.
@@ -46,8 +47,7 @@ class Gathered:
         for _ in range(PASSES_MAX):
             self._read_causes()
             self._add_timers()
-            self._tie_timers()
-            missing = self._missing_before(asked)
+            missing = [*self._missing_before(asked), *self._traces_of_caused(asked)]
             if not missing or not self._look_for(missing):
                 break
         else:
@@ -116,66 +116,71 @@ class Gathered:
                 self._add(node)
 
     def _add_timers(self) -> None:
-        """Events whose cause was read nowhere follow from a timer; so do the messages that name the same cause."""
-        events: dict[str, list[Node]] = {}
+        """What was caused by no record follows from a timer: events say so, and messages whose cause is nowhere."""
+        caused: dict[str, list[Node]] = {}
         for node in self.nodes.values():
-            if node.kind is Kind.EVENT and not node.cause_place and node.causation_id not in self.nodes:
-                events.setdefault(node.causation_id, []).append(node)
-        for timer_id, caused in events.items():
-            self._add(self._timer(timer_id, caused))
+            if node.causation_id and node.causation_id not in self.nodes and self._is_by_timer(node):
+                caused.setdefault(node.causation_id, []).append(node)
+        caused = {timer_id: nodes for timer_id, nodes in caused.items() if timer_id not in self._no_timers}
+        self._no_timers.update(caused)
+        if not caused:
+            return
+        all_of_them = [node for nodes in caused.values() for node in nodes]
+        owners = {id_ for node in all_of_them for id_ in (node.aggregate_id, node.correlation_id) if id_}
+        found = timers_of(self._source, self._topics.aggregates, caused, owners)
+        for timer_id, nodes in caused.items():
+            first = min(nodes, key=lambda n: (n.at, n.version))
+            if timer_id in found or first.kind is Kind.EVENT:
+                self._add(_timer_node(timer_id, found.get(timer_id), first))
 
-    def _timer(self, timer_id: str, caused: list[Node]) -> Node:
-        first = min(caused, key=lambda n: (n.at, n.version))
-        for node in sorted(caused, key=lambda n: n.version):
-            version = (
-                node.version - 1
-            )  # the timer was that of the aggregate before its first event of this cause
-            for kind, name in self._topics.timers:
-                for due in (node.occurred_at, *node.times) if kind == node.aggregate_type else ():
-                    if timer_id == derived_id(node.aggregate_id, name, str(due), str(version)):
-                        return _timer_node(timer_id, name, due, node, version)
-        return _timer_node(timer_id, "", first.occurred_at, first, 0)
+    def _is_by_timer(self, node: Node) -> bool:
+        if node.kind is Kind.EVENT:
+            return not node.cause_place
+        return node.causation_id in self._sought
 
     def _missing_before(self, asked: Node) -> list[str]:
-        """What to look for to get further back: the id that the first known one names, and its trace."""
+        """What to look for to get further back: what the first known one names, and its trace."""
         first, seen = asked, {asked.id}
         while (cause := self.cause_of(first)) is not None and cause.id not in seen:
             seen.add(cause.id)
             first = cause
-        if first.kind is Kind.TIMER:
-            return [first.aggregate_id, first.trace_id] if first.version else []
-        return [first.causation_id, first.trace_id] if first.causation_id else [first.trace_id]
+        return [first.causation_id, first.trace_id] if first.causation_id else []
+
+    def _traces_of_caused(self, asked: Node) -> list[str]:
+        """The traces of all that is known to follow; a message without one began one of the processor's making."""
+        children: dict[str, list[Node]] = {}
+        for node in self.nodes.values():
+            children.setdefault(node.causation_id, []).append(node)
+        found, todo, seen = dict[str, None](), [asked], {asked.id}
+        while todo:
+            for child in children.get(todo.pop().id, ()):
+                if child.id not in seen:
+                    seen.add(child.id)
+                    todo.append(child)
+                    found[child.trace_id] = None
+        return list(found)
 
     def cause_of(self, node: Node) -> Node | None:
-        """What caused a node, if it is known: of a timer, the event by which its aggregate stood as it did."""
+        """What caused a node, if it is known: of a timer, the event that set it."""
         return self.nodes.get(node.causation_id)
 
-    def _tie_timers(self) -> None:
-        """Gives each timer the event by which its aggregate stood as it did when it came due."""
-        by_version = {
-            (n.aggregate_type, n.aggregate_id, n.version): n.id
-            for n in self.nodes.values()
-            if n.kind is Kind.EVENT
-        }
-        for node in list(self.nodes.values()):
-            if node.kind is Kind.TIMER and not node.causation_id:
-                cause = by_version.get((node.aggregate_type, node.aggregate_id, node.version), "")
-                self.nodes[node.id] = msgspec.structs.replace(node, causation_id=cause)
 
-
-def _timer_node(timer_id: str, name: str, due: int, caused: Node, version: int) -> Node:
+def _timer_node(timer_id: str, timer: Timer | None, caused: Node) -> Node:
+    if timer is None:
+        timer = Timer("", caused.occurred_at, "", "", 0, "")
     return Node(
         Kind.TIMER,
         timer_id,
-        name,
+        timer.name,
         "",
-        due,
-        due,
-        "",
+        timer.due,
+        timer.due,
+        timer.set_by,
         "",
         caused.trace_id,
-        caused.aggregate_type if version else "",
-        caused.aggregate_id if version else "",
-        version,
+        caused.correlation_id,
+        timer.aggregate_type,
+        timer.aggregate_id,
+        timer.version,
         caused.producer,
     )

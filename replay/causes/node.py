@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from neural_hive.aggregates.aggregate import Aggregate
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.replay.history import Happening, NewerEvent, happening_of
 from neural_hive.replay.moment import Place
@@ -40,21 +41,21 @@ class Node(msgspec.Struct, frozen=True):
     causation_id: str  # "" if nothing caused it
     cause_place: str  # of an event: where its cause was read; "" if that was a timer
     trace_id: str
+    correlation_id: str
     aggregate_type: str  # "" for a message
     aggregate_id: str  # of a message: its routing id
     version: int  # of a timer: that of its aggregate when it came due; 0 for a message
     producer: str
     told: dict[str, Any] = {}  # a few of its fields, for people
     copies: tuple[str, ...] = ()  # other places of the same message: it was forwarded, or sent twice
-    times: tuple[int, ...] = ()  # of an event that a timer caused: when that may have been due, µs
 
 
 class Topics(msgspec.Struct, frozen=True):
-    """Where to look, and the timers that there are: aggregate type and name."""
+    """Where to look, and the aggregates whose events and timers are there."""
 
     events: tuple[str, ...]
     messages: tuple[str, ...]
-    timers: tuple[tuple[str, str], ...]
+    aggregates: tuple[Aggregate[Any], ...]
 
     @classmethod
     def of(cls, systems: Iterable[System]) -> "Topics":
@@ -69,7 +70,7 @@ class Topics(msgspec.Struct, frozen=True):
         return cls(
             tuple(sorted({topic for system in systems for topic in system.event_topics})),
             (*sorted(messages), DEAD_LETTERS),
-            tuple(sorted({timer for system in systems for timer in system.timers})),
+            tuple(aggregate for system in systems for aggregate in system.all_aggregates),
         )
 
 
@@ -98,12 +99,12 @@ def _event(found: Happening) -> Node:
         head.causation_id,
         str(source) if head.source_topic else "",
         head.trace_id,
+        head.correlation_id,
         head.aggregate_type,
         head.aggregate_id,
         head.version,
         head.producer,
         _few(found.payload),
-        times=() if head.source_topic else _times(found.payload),
     )
 
 
@@ -120,17 +121,12 @@ def _message(record: Record, decoded: Decoded) -> Node:
         head.causation_id,
         "",
         head.trace_id,
+        head.correlation_id,
         "",
         head.routing_id,
         0,
         head.producer,
         _few(decoded.payload),
-    )
-
-
-def _times(payload: dict[str, Any]) -> tuple[int, ...]:
-    return tuple(
-        dict.fromkeys(v for name, v in payload.items() if name.endswith("_at") and isinstance(v, int))
     )
 
 

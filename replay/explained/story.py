@@ -19,7 +19,7 @@ from neural_hive.replay.explained.sentence import Fact, Sentence, facts
 from neural_hive.replay.explained.ticket import explain_ticket
 from neural_hive.replay.explained.workflow import TOLD_OF_TICKETS, explain_workflow
 from neural_hive.replay.history import Folder, Happening, NoBeginning, happening_of, history
-from neural_hive.replay.moment import NOW, Moment
+from neural_hive.replay.moment import NOW, Cut, Moment, cut_of
 from neural_hive.replay.reader import LogSource
 from neural_hive.replay.scan import records
 
@@ -43,10 +43,11 @@ def story(
     if found[0].envelope.version != 1:
         raise NoBeginning(found[0])
     states = _states(found, folder)
+    until = Cut(found[-1].appended_at) if moment.version is not None else cut_of(source, topics, moment)
     own, state, kind = facts(found, folder), states[-1], found[-1].envelope.aggregate_type
 
     def related(workflow_id: str, wanted: Callable[[Happening], bool]) -> list[Fact]:
-        held = (happening_of(r) for r in records(source, topics, needles=[workflow_id]))
+        held = (happening_of(r) for r in records(source, topics, until, [workflow_id]))
         chosen = [h for h in held if h is not None and wanted(h)]
         chosen.sort(key=lambda h: (h.envelope.occurred_at, h.envelope.sequence, h.place))
         return facts(chosen, folder)

@@ -148,7 +148,7 @@ def _step(fact: Fact, earlier: Fact | None, own: Sequence[Fact]) -> Iterator[Sen
 
 
 def _wait(fact: Fact, own: Sequence[Fact]) -> Sentence:
-    later = [f for f in own if f.at >= fact.at and isinstance(f.event, WorkflowWaitEnded | _ENDS)]
+    later = [f for f in of(own, WorkflowWaitEnded, *_ENDS) if f.at >= fact.at]
     until = f" until {later[0].when}, {between(fact.at, later[0].at)}," if later else ""
     ready = counted(fact.event.ready_count, "ticket")
     return tell(f"From {fact.when}{until} {ready} waited for agents: {fact.event.reason}.", fact, *later[:1])
