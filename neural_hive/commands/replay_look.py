@@ -162,6 +162,7 @@ def explain(
 ) -> None:
     """Say in words why a ticket, workflow, agent or incident ended, or stands, as it does."""
     from rich.console import Console
+    from rich.text import Text
 
     from neural_hive.replay.explained.story import story
 
@@ -172,9 +173,10 @@ def explain(
         return
     console = Console()
     for sentence in sentences:
-        places = f"  [{', '.join(sentence.places)}]" if sentence.places else ""
-        console.print(sentence.text, end="", highlight=False, markup=False)
-        console.print(places, style="dim", highlight=False, markup=False)
+        line = Text(sentence.text)
+        if sentence.places:
+            line.append(f"  [{', '.join(sentence.places)}]", "dim")
+        console.print(line, soft_wrap=True)
 
 
 def _state_of_one(log: Log, aggregate_id: str, moment: "Moment", types: list[str]) -> None:
