@@ -65,7 +65,7 @@ class JoinedSource:
         found = dict(self._kafka.ranges(topic))
         self._begins |= {(topic, partition): begin for partition, (begin, _) in found.items()}
         deleted = {partition: begin for partition, (begin, _) in found.items() if begin}
-        archived = self._archive.ranges(topic) if deleted else {}
+        archived = self._archived(topic) if deleted else {}
         for partition, begin in deleted.items():
             first, end = archived.get(partition, (0, 0))
             if end < begin:
@@ -75,6 +75,12 @@ class JoinedSource:
                 )
             found[partition] = (first, found[partition][1])
         return found
+
+    def _archived(self, topic: str) -> Mapping[int, Range]:
+        try:
+            return self._archive.ranges(topic)
+        except NothingArchived:
+            return {}
 
     def spans(self, topic: str, partition: int, first: int, end: int) -> list[Span]:
         """See LogSource.spans. Call `ranges` first."""

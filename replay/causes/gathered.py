@@ -12,11 +12,12 @@ from typing import Final
 
 import msgspec
 
+from neural_hive.connectors.kafka_log import UnreadableLog
 from neural_hive.replay.causes.node import Kind, Node, Read, Topics, node_of
 from neural_hive.replay.causes.timers import Timer, timers_of
 from neural_hive.replay.moment import Place, place_of, record_at
 from neural_hive.replay.reader import LogSource
-from neural_hive.replay.scan import records, records_at
+from neural_hive.replay.scan import ranges_of, records, records_at
 
 NODES_MAX: Final = 200_000
 PASSES_MAX: Final = 6
@@ -41,6 +42,7 @@ class Gathered:
 
         Raises NoSuchEvent, BadMoment, NewerEvent; and what the source raises.
         """
+        self._leave_out_what_is_gone()
         asked = self._asked(text)
         self._look_for([asked.trace_id, asked.id])
         self._add(asked)
@@ -51,8 +53,21 @@ class Gathered:
             if not missing or not self._look_for(missing):
                 break
         else:
-            self.cut = self.cut or f"the log was looked through {PASSES_MAX} times; there may be more before"
+            self._note_cut(f"the log was looked through {PASSES_MAX} times; there may be more before")
         return self.nodes[asked.id]
+
+    def _leave_out_what_is_gone(self) -> None:
+        """Inputs expire, and may be in no archive: what is known of events is told without them."""
+        kept, gone = [], []
+        for topic in self._topics.messages:
+            try:
+                ranges_of(self._source, topic)
+                kept.append(topic)
+            except UnreadableLog as error:
+                gone.append(f"{topic} cannot be read: {error}")
+        self._topics = msgspec.structs.replace(self._topics, messages=tuple(kept))
+        if gone:
+            self._note_cut("; ".join(gone))
 
     def _asked(self, text: str) -> Node:
         place = place_of(text)
@@ -86,9 +101,12 @@ class Gathered:
         for record in records(self._source, (*self._topics.events, *self._topics.messages), needles=needles):
             node = node_of(record, self._topics, self._read)
             if node is not None and not self._add(node):
-                self.cut = f"more than {NODES_MAX:,} events and messages belong to it"
+                self._note_cut(f"more than {NODES_MAX:,} events and messages belong to it")
                 break
         return True
+
+    def _note_cut(self, why: str) -> None:
+        self.cut = "; ".join(filter(None, (self.cut, why)))
 
     def _add(self, node: Node) -> bool:
         known = self.nodes.get(node.id)

@@ -11,14 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from neural_hive.connectors.kafka_log import UnreadableLog
 from neural_hive.replay.causes.drawn import drawn, duration_text, mermaid
 from neural_hive.replay.causes.gathered import NoSuchEvent
 from neural_hive.replay.causes.node import Kind, Node
 from neural_hive.replay.causes.tree import Branch, Causes, causes, descendants
 from neural_hive.replay.history import happening_of
 from neural_hive.replay.moment import BadMoment
+from neural_hive.replay.reader import JoinedSource, NothingArchived
+from neural_hive.replay.scan import records
 from neural_hive.schemas.codec import decode
-from tests.replay.memory_source import Simulated, simulated
+from tests.replay.memory_source import MemorySource, Simulated, simulated
 
 SEEDS = (1, 2, 5, 9)
 
@@ -213,3 +216,48 @@ def test_a_circle_ends() -> None:
 )
 def test_durations_in_the_unit_that_suits_them(us: int, text: str) -> None:
     assert duration_text(us) == text
+
+
+class _Expired(MemorySource):
+    """A log whose plans have expired, and are in no archive."""
+
+    def ranges(self, topic: str) -> dict[int, tuple[int, int]]:
+        if topic == "plans.consensus":
+            raise UnreadableLog("what is between them is in neither")
+        return super().ranges(topic)
+
+
+def test_where_inputs_have_expired_the_chain_ends_and_says_so() -> None:
+    world = simulated(1)
+    started = next(
+        r for r in world.events if (h := happening_of(r)) and h.envelope.event_type == "WorkflowStarted"
+    )
+    source = _Expired(world.source.records, world.source._ends)
+    place = f"{started.topic}:{started.partition}:{started.offset}"
+    found = causes(source, world.topics, place, partial(decode, kind="message"))
+    assert found.before == []
+    assert found.beginning.startswith("what caused it, message-")
+    assert "(read at plans.consensus:" in found.beginning
+    assert found.cut == "plans.consensus cannot be read: what is between them is in neither"
+
+
+class _Empty(MemorySource):
+    """An archive that no projector has come to."""
+
+    def ranges(self, topic: str) -> dict[int, tuple[int, int]]:
+        raise NothingArchived(f"the archive has nothing of {topic}")
+
+
+class _Later(MemorySource):
+    """A log whose first records have expired."""
+
+    def ranges(self, topic: str) -> dict[int, tuple[int, int]]:
+        return {p: (min(3, end), end) for p, (_, end) in super().ranges(topic).items()}
+
+
+def test_what_has_expired_and_was_never_archived_is_no_empty_topic() -> None:
+    world = simulated(1)
+    parts = (world.source.records, world.source._ends)
+    with pytest.raises(UnreadableLog, match="in neither"):
+        list(records(JoinedSource(_Empty(*parts), _Later(*parts)), ["execution.tickets"]))
+    assert list(records(_Empty(*parts), ["execution.tickets"])) == []
