@@ -23,6 +23,10 @@ def test_operating(toured: Reader) -> None:
     assert toured.follow(DOCS / "operating.md") >= 4
 
 
+def test_audit(toured: Reader) -> None:
+    assert toured.follow(DOCS / "audit.md") >= 15
+
+
 def test_sql(toured: Reader) -> None:
     settings = load_settings(data=toured.folder / ".neural-hive")
     queries = [block for block in blocks(DOCS / "sql.md") if block.language == "sql"]
