@@ -14,6 +14,7 @@ from neural_hive.replay.seal.packed import NotCanonical, Unpacker, blob, number,
 
 _RECORD: Final = b"neural-hive record v1\n"
 _HEAD: Final = b"neural-hive partition v1\n"
+_KEPT: Final = b"neural-hive kept v1\n"
 _SEAL: Final = b"neural-hive seal v1\n"
 Place = tuple[str, int]  # topic and partition
 
@@ -30,6 +31,18 @@ class Head(msgspec.Struct, frozen=True):
     @property
     def place(self) -> Place:
         return self.topic, self.partition
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What a seal keeps of a record of a compacted topic, from which Kafka removes what a later one replaces.
+
+    The tree can then still be made, and it shows that nothing else was removed.
+    """
+
+    offset: int
+    hash: bytes  # of the leaf
+    key_hash: bytes  # SHA-256
+    is_deletion: bool  # a null value, which goes too in the end
 
 
 def record_leaf(record: Record) -> bytes:
@@ -85,6 +98,12 @@ def heads_root(heads: list[Head]) -> bytes:
     return root_of(leaf_hash(head_leaf(head)) for head in heads)
 
 
-def seal_leaf(sealed_at: int, partitions: int, root: bytes) -> bytes:
-    """The canonical form of one seal: when it was made, µs, over how many heads, and their root."""
-    return b"".join((_SEAL, number(sealed_at), number(partitions), root))
+def kept_leaf(kept: Kept) -> bytes:
+    """The canonical form of what is kept of a record of a compacted topic."""
+    deletion = number(int(kept.is_deletion))
+    return b"".join((_KEPT, number(kept.offset), blob(kept.hash), blob(kept.key_hash), deletion))
+
+
+def seal_leaf(sealed_at: int, partitions: int, root: bytes, kept_root: bytes) -> bytes:
+    """The canonical form of one seal: when it was made, µs; over how many heads, and their root; what it keeps."""
+    return b"".join((_SEAL, number(sealed_at), number(partitions), root, kept_root))

@@ -101,7 +101,7 @@ def inclusion_spans(index: int, size: int) -> list[Span]:
 
 
 def consistency_spans(old: int, new: int) -> list[Span]:
-    """The ranges whose roots prove that a tree begins with an older one; none if one of them is empty, or both equal."""
+    """The ranges whose roots prove that a tree begins with an older one; none if that is empty, or the same."""
     if not 0 < old < new:
         return []
     found: list[Span] = []

@@ -83,7 +83,7 @@ def test_kinds_of_leaves_do_not_mix() -> None:
     with pytest.raises(NotCanonical, match="another kind"):
         record_of(head_leaf(HEAD))
     with pytest.raises(NotCanonical, match="another kind"):
-        record_of(seal_leaf(1, 1, b"r" * 32))
+        record_of(seal_leaf(1, 1, b"r" * 32, b"k" * 32))
 
 
 @pytest.mark.parametrize(

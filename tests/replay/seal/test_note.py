@@ -35,6 +35,19 @@ SUMDBS = (
     "go.sum database tree\n63096908\n8lHrQPRYe4KT4WQ9/Qk8/taKnD6IRHbFgfN7vQE2Y54=\n\n— sum.golang.org "
     "Az3gri/oVBN1jAhNZ/iS+W31psFAWRT20/GyrhpU6taFwulQGetBkH5S7wpGXdS935jiIGiUUAXBVHzT/P6fYhqAmAk=\n"
 )
+# A checkpoint of a log of certificates that witnesses have cosigned.
+ARCHE = "arche2025h1.staging.ct.transparency.dev+ba2f06c0+AU0vHmlGCS/PdN8b2OaGmKprLI8HKM+dJ472xgFYh15f"
+REMORA = "remora.n621.de+da77ade7+BOvN63jn/bLvkieywe8R6UYAtVtNbZpXh34x7onlmtw2"
+STAGEMOLE = "witness.stagemole.eu+67f7aea0+BEqSG3yu9YrmcM3BHvQYTxwFj3uSWakQepafafpUqklv"
+COSIGNED = (
+    "arche2025h1.staging.ct.transparency.dev\n1432088532\nU7WM79jrzyhGZ5/GUBTpM7NzwdyfFx61t3RovgcC4Ro=\n\n"
+    "— arche2025h1.staging.ct.transparency.dev ui8GwCF1+kWqZrxGdhj4aX3gcw7XUlXQQabg/27lefwhUkzbC3NygNI75MdhL1bf"
+    "TW9g8Ei59RA23oHP7Ry1k3ZFWwQ=\n"
+    "— remora.n621.de 2net5wAAAABqEiEgPlfF3V06o0Y+fHM+J5J9s27wgxxcOVSpZ/2g/KSiXCg9DEZI+aVCIobWX9sXTynk5XeU/zZ0"
+    "WBxtqB0DrAWfBw==\n"
+    "— witness.stagemole.eu Z/euoAAAAABqEiEgw0i+7g2ENfDAWHmtRzCfKTHSDwYDJA2NmKeGi9Y8FtEyOUvVr+AJmIY/2TUFucgKi7lI"
+    "7cUiOvKFYe/TmN9DAg==\n"
+)
 KEY = PrivateKey.make("example.com/log", LOG)
 WITNESS_KEY = PrivateKey.make("example.com/witness", WITNESS)
 CHECKPOINT = Checkpoint("example.com/log", 42, b"r" * 32)
@@ -62,6 +75,13 @@ def test_a_checkpoint_of_others_reads() -> None:
     assert (found.origin, found.size) == ("go.sum database tree", 63096908)
     with_extensions = Checkpoint("o", 0, b"x" * 32, ("one", "two three"))
     assert Checkpoint.parse(with_extensions.text) == with_extensions
+
+
+def test_cosignatures_of_others_verify() -> None:
+    note, found = opened(COSIGNED, PublicKey.parse(ARCHE))
+    assert found.size == 1_432_088_532
+    for witness in (REMORA, STAGEMOLE):
+        assert note.signed_at(PublicKey.parse(witness)) == 0x6A122120
 
 
 def test_ours_opens() -> None:
@@ -161,7 +181,7 @@ def test_what_is_no_checkpoint(text: str) -> None:
 
 def test_a_checkpoint_of_another_origin_does_not_open() -> None:
     other = Checkpoint("example.com/other", 42, b"r" * 32)
-    with pytest.raises(BadNote, match="signed by example.com/log"):
+    with pytest.raises(BadNote, match=r"signed by example\.com/log"):
         opened(other.signed(KEY).content, KEY.public)
 
 
