@@ -4,7 +4,7 @@ It takes nobody's word: it makes the tree of seals itself, and proves of each pa
 """
 
 from neural_hive.replay.seal.checkpoint import Checkpoint, opened
-from neural_hive.replay.seal.leaf import Head, NotCanonical, Place
+from neural_hive.replay.seal.leaf import Head, Place
 from neural_hive.replay.seal.merkle import EMPTY_ROOT, BadProof, Frontier, verify_consistency
 from neural_hive.replay.seal.note import BadNote, Note, PublicKey
 from neural_hive.replay.seal.seal import BadSeal, Growth, Seal, Sealed, sealed
@@ -68,7 +68,7 @@ def _check_growth(before: Head | None, growth: Growth) -> None:
         raise BadSeal(f"{where}: {len(growth.leaves)} leaves are kept of {growth.size - old} new records")
     try:
         verify_consistency(old, growth.size, root, growth.root, growth.proof)
-    except (BadProof, NotCanonical) as error:
+    except BadProof as error:
         raise BadSeal(
             f"{where} is rewritten at or below offset {last}: {error}" if old else f"{where}: {error}"
         ) from error

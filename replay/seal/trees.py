@@ -1,20 +1,15 @@
 """Makes seals: a tree for each partition, which grows with its records. Pure: no Kafka, no clock, no files."""
 
-from hashlib import sha256
-from typing import Final
-
 import msgspec
 
 from neural_hive.connectors.kafka_log import Record
-from neural_hive.connectors.schema_log import TOPIC as SCHEMAS
 from neural_hive.replay.seal.chain import Chain
 from neural_hive.replay.seal.checkpoint import Checkpoint
 from neural_hive.replay.seal.leaf import Head, Kept, Place, record_leaf
+from neural_hive.replay.seal.leaves import COMPACTED, kept_leaf_of
 from neural_hive.replay.seal.merkle import Frontier, extension_proof, leaf_hash
 from neural_hive.replay.seal.note import PrivateKey
 from neural_hive.replay.seal.seal import Growth, Seal, sealed
-
-COMPACTED: Final = frozenset({SCHEMAS})  # topics from which Kafka removes records that later ones replace
 
 
 class OutOfOrder(ValueError):
@@ -30,6 +25,7 @@ class Tree(msgspec.Struct):
     last_hash: bytes = b""
     added: list[bytes] = []
     kept: list[Kept] = []
+    sealed_hash: bytes = b""  # of the last leaf that is sealed
 
     def take(self, record: Record) -> None:
         """Adds a record. Raises OutOfOrder."""
@@ -39,8 +35,7 @@ class Tree(msgspec.Struct):
             )
         self.take_hash(record.offset, leaf_hash(record_leaf(record)))
         if record.topic in COMPACTED:
-            key_hash = sha256(record.key or b"").digest()
-            self.kept.append(Kept(record.offset, self.last_hash, key_hash, record.value is None))
+            self.kept.append(kept_leaf_of(record))
 
     def take_hash(self, offset: int, hashed: bytes) -> None:
         """Adds a record by the hash of its leaf."""
@@ -63,6 +58,7 @@ class Tree(msgspec.Struct):
     def settle(self) -> None:
         """All leaves are sealed now."""
         self.sealed, self.added, self.kept = self.grown(), [], []
+        self.sealed_hash = self.last_hash
 
 
 class Trees:

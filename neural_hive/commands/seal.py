@@ -1,0 +1,46 @@
+"""`sealer`, `witness`, `keys`: who signs that the log only grew, and with what."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neural_hive.process import process, stop_event
+from neural_hive.settings import load_settings
+
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Data folder [default: .neural-hive]", file_okay=False)
+]
+Config = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML or YAML)", dir_okay=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command()(sealer)
+    app.command()(keys)
+
+
+def sealer(data: Data = None, config: Config = None) -> None:
+    """Sign from time to time that the log is as it is, and only grew."""
+    settings = load_settings(config, data=data)
+    with process(settings, "sealer") as ready:
+        from neural_hive.replay.archive import ArchiveSource
+        from neural_hive.replay.seal.keys import held_key
+        from neural_hive.replay.seal.note import LOG
+        from neural_hive.replay.seal.sealer import Files, run
+
+        folder = settings.seal_folder
+        key = held_key(folder, "seal", LOG, settings.seal_origin)
+        files = Files(folder / "state.json", settings.seals_file)
+        run(settings, key, files, lambda: ArchiveSource.of(settings), stop_event(), ready)
+
+
+def keys(data: Data = None, config: Config = None) -> None:
+    """Show the public keys of sealer and witness: who checks proofs elsewhere must have them."""
+    from neural_hive.replay.seal.keys import public_file
+
+    settings = load_settings(config, running=False, data=data)
+    for who, folder in (("seal", settings.seal_folder), ("witness", settings.witness_folder)):
+        file = public_file(folder, who)
+        if file.is_file():
+            typer.echo(f"{file}\t{file.read_text().strip()}")
