@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from neural_hive.commands import replay_seal
 from neural_hive.quiet import logs_to_stderr
 from neural_hive.settings import BadSettings, Settings, load_settings
 
@@ -51,6 +52,7 @@ def register(app: typer.Typer) -> None:
     replay.command()(verify)
     replay.command()(state)
     replay.command()(history)
+    replay_seal.register(replay)
     app.add_typer(replay, name="replay")
 
 

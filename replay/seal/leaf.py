@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from neural_hive.connectors.kafka_log import Record
+from neural_hive.connectors.record import Record
 from neural_hive.replay.seal.merkle import HASH_BYTES, leaf_hash, root_of
 from neural_hive.replay.seal.packed import NotCanonical, Unpacker, blob, number, optional
 

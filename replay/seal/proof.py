@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from neural_hive.connectors.kafka_log import Record
+from neural_hive.connectors.record import Record
 from neural_hive.replay.seal.checkpoint import opened
 from neural_hive.replay.seal.leaf import Head, head_leaf, record_of
 from neural_hive.replay.seal.merkle import BadProof, leaf_hash, verify_inclusion

@@ -128,11 +128,11 @@ class Sealer:
     def run(self) -> None:
         """Until told to stop. Raises SealRefused, LostLog, SealStopped; and what may pass."""
         with closing(Offsets(self._config)) as offsets:
-            standing, starts = self._begun(offsets)
+            standing, starts = self.begun(offsets)
         with closing(Follower(self._config, starts)) as follower:
             self._follow(standing, follower)
 
-    def _begun(self, offsets: Offsets) -> tuple[Standing, dict[LogPlace, int]]:
+    def begun(self, offsets: Offsets) -> tuple[Standing, dict[LogPlace, int]]:
         """All that comes before following: where the trees stand, and from where each partition is read."""
         topics = sealed_topics(self._there(offsets)) if self._topics is None else sorted(self._topics)
         found = layout(self._config, topics)
