@@ -35,6 +35,7 @@ class Part(StrEnum):
 
     ARCHIVE = "archive"
     STATE = "state"
+    SEAL = "seal"
 
 
 From = Annotated[
@@ -64,7 +65,8 @@ def verify(
     data: Data = None,
     config: Config = None,
 ) -> None:
-    """Prove the log: chains, versions, sequence, ids, every input answered; archive, read models and state equal it.
+    """Prove the log: chains, versions, sequence, ids, every input answered; archive, read models, state
+    and seal equal it.
 
     Exit code 0: all holds. 1: something was found. 2: it could not be verified to the end.
     """
@@ -86,6 +88,7 @@ def verify(
         from_archive=source is Source.ARCHIVE,
         topics=tuple(topic or ()),
         fetch_schema=_schemas_of_others(settings),
+        sealing=None if Part.SEAL in left_out else replay_seal.sealing(settings),
     )
     report = verify_everything(request)
     if as_json:

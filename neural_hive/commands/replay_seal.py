@@ -104,13 +104,30 @@ def _history(settings: Settings) -> Any:
     from neural_hive.replay.seal.prove import History
 
     logs_to_stderr()
-    key = settings_key(settings)
+    key = _key(settings)
     kafka = KafkaSource({**settings.kafka_config(), "log_level": 2})
     source = JoinedSource(ArchiveSource.of(settings), kafka)
     return source, History(key, (seal for _, seal in published(kafka, key.name)))
 
 
-def settings_key(settings: Settings) -> Any:
+def sealing(settings: Settings) -> Any:
+    """What `verify` checks the seal with. Raises KeyRefused: a key that is named cannot be used."""
+    from neural_hive.replay.checks.seal import Sealing
+    from neural_hive.replay.seal.keys import public_file, public_key
+    from neural_hive.replay.seal.sealed_topics import sealed_topics
+
+    there = public_file(settings.seal_folder, "seal").is_file() or settings.seal_key
+    own = public_file(settings.witness_folder, "witness")
+    witnesses = [*settings.witness_keys, *([str(own)] if own.is_file() else [])]
+    return Sealing(
+        key=_key(settings) if there else None,
+        file=settings.seals_file,
+        witnesses=tuple({key.text: key for key in map(public_key, witnesses)}.values()),
+        topics=tuple(sealed_topics()),
+    )
+
+
+def _key(settings: Settings) -> Any:
     """The sealer's public key as the settings name it. Raises KeyRefused."""
     from neural_hive.replay.seal.keys import public_file, public_key
 

@@ -17,6 +17,7 @@ Config = Annotated[Path | None, typer.Option("--config", help="Settings file (TO
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command()(sealer)
+    app.command()(witness)
     app.command()(keys)
 
 
@@ -33,6 +34,28 @@ def sealer(data: Data = None, config: Config = None) -> None:
         key = held_key(folder, "seal", LOG, settings.seal_origin)
         files = Files(folder / "state.json", settings.seals_file)
         run(settings, key, files, lambda: ArchiveSource.of(settings), stop_event(), ready)
+
+
+def witness(
+    seals: Annotated[
+        str | None, typer.Option(help="Read the seals from this file or URL [default: from the topic]")
+    ] = None,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Cosign what the sealer signs, if it fits all that was seen before. Best run by somebody else, elsewhere."""
+    settings = load_settings(config, data=data)
+    with process(settings, "witness") as ready:
+        from neural_hive.replay.seal.keys import held_key, sealer_key
+        from neural_hive.replay.seal.note import WITNESS
+        from neural_hive.replay.seal.witness import run
+
+        folder = settings.witness_folder
+        key = held_key(folder, "witness", WITNESS, settings.witness_name)
+        stopping = stop_event()
+        log_key = sealer_key(settings.seal_key, settings.seal_folder, stopping)
+        if log_key is not None:
+            run(settings.kafka_config(), key, log_key, folder, seals, stopping, ready)
 
 
 def keys(data: Data = None, config: Config = None) -> None:

@@ -3,8 +3,11 @@
 It takes nobody's word: it makes the tree of seals itself, and proves of each partition that it only grew.
 """
 
+from collections.abc import Iterable
+from typing import Self
+
 from neural_hive.replay.seal.checkpoint import Checkpoint, opened
-from neural_hive.replay.seal.leaf import Head, Place
+from neural_hive.replay.seal.leaf import Head, Place, heads_root
 from neural_hive.replay.seal.merkle import EMPTY_ROOT, BadProof, Frontier, verify_consistency
 from neural_hive.replay.seal.note import BadNote, Note, PublicKey
 from neural_hive.replay.seal.seal import BadSeal, Growth, Seal, Sealed, sealed
@@ -20,6 +23,31 @@ class Chain:
         self.last: Sealed | None = None
         self.note: Note | None = None
         self.heads: dict[Place, Head] = {}
+
+    @classmethod
+    def restored(
+        cls, key: PublicKey, note: str, before: Frontier, last: Sealed, heads: Iterable[Head]
+    ) -> Self:
+        """A chain as it was kept. Raises BadSeal: it is not what the checkpoint was signed over."""
+        chain, ordered = cls(key), list(heads)
+        try:
+            chain.note, checkpoint = opened(note, key)
+        except BadNote as error:
+            raise BadSeal(f"what was kept: {error}") from error
+        places = [head.place for head in ordered]
+        if places != sorted(set(places)) or (len(places), heads_root(ordered)) != (
+            last.partitions,
+            last.heads_root,
+        ):
+            raise BadSeal("the partitions that were kept are not those that were sealed")
+        if not before.is_whole:
+            raise BadSeal("the tree of seals that was kept is not whole")
+        chain.before, chain.last, chain.tree = before, last, before.copy()
+        chain.tree.append(last.hash)
+        if (chain.tree.size, chain.tree.root()) != (checkpoint.size, checkpoint.root):
+            raise BadSeal(f"the tree of seals that was kept is not that of checkpoint {checkpoint.size}")
+        chain.heads = {head.place: head for head in ordered}
+        return chain
 
     @property
     def size(self) -> int:

@@ -36,7 +36,7 @@ class Follower:
                 self._nexts[place] = message.offset() + 1
                 found.append(_record(message))
             else:
-                self._note(message.error(), place)
+                self._note(message.error(), place, message.offset())
         return found
 
     def behind(self) -> int:
@@ -47,8 +47,11 @@ class Follower:
             found += max(0, high - following) if high >= 0 else 0
         return found
 
-    def _note(self, error: KafkaError, place: Place) -> None:
+    def _note(self, error: KafkaError, place: Place, offset: int) -> None:
         code = error.code()
+        if code == KafkaError._PARTITION_EOF:
+            self._nexts[place] = max(self._nexts[place], offset)  # past a transaction's marker
+            return
         if code in _LOST:
             raise LostLog(*place, self._nexts.get(place, -1), error.str())
         if not (error.retriable() or code in _PASSING):
@@ -75,6 +78,7 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
         "isolation.level": "read_committed",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
+        "enable.partition.eof": True,
         "auto.offset.reset": "error",
         "queued.max.messages.kbytes": 4 * 1024,
         "queued.min.messages": 2_000,

@@ -3,12 +3,14 @@
 import os
 import secrets
 import stat
+import threading
 from pathlib import Path
 from typing import Final
 
 from neural_hive.replay.seal.note import BadKey, PrivateKey, PublicKey
 
 _OTHERS: Final = 0o077
+_LOOK_S: Final = 0.5
 
 
 class KeyRefused(RuntimeError):
@@ -60,6 +62,18 @@ def public_key(text_or_file: str) -> PublicKey:
         return PublicKey.parse(text)
     except BadKey as error:
         raise KeyRefused(f"{text_or_file:.200}: {error}") from error
+
+
+def sealer_key(named: str, folder: Path, stopping: threading.Event) -> PublicKey | None:
+    """The sealer's public key: the one that is named, or the one in its folder, once it is there.
+
+    None: told to stop before that. Raises KeyRefused.
+    """
+    file = public_file(folder, "seal")
+    while not named and not file.is_file():
+        if stopping.wait(_LOOK_S):
+            return None
+    return public_key(named or str(file))
 
 
 def _read_private(file: Path) -> PrivateKey:

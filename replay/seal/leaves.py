@@ -22,6 +22,8 @@ def sealed_leaves(
     """The leaves of the offsets [first, end), from the log. `kept`: what the seals have kept of them, by offset."""
     topic, partition = place
     _, log_end = source.ranges(topic).get(partition, (0, 0))
+    if log_end <= first:
+        return iter(())
     if topic not in COMPACTED:
         records = chain.from_iterable(source.batches(topic, partition, first, min(end, log_end)))
         return ((record.offset, leaf_hash(record_leaf(record))) for record in records)

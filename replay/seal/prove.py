@@ -40,10 +40,14 @@ class History:
         self.leaves: list[bytes] = []  # of the tree of seals
         self.seals: list[Seal] = []
         for seal in seals:
-            self.chain.take(seal)
-            assert self.chain.last is not None
-            self.leaves.append(self.chain.last.hash)
-            self.seals.append(seal)
+            self.add(seal)
+
+    def add(self, seal: Seal) -> None:
+        """The next one. Raises BadSeal, and has what it had."""
+        self.chain.take(seal)
+        assert self.chain.last is not None
+        self.leaves.append(self.chain.last.hash)
+        self.seals.append(seal)
 
     def first_with(self, place: Place, offset: int) -> int | None:
         """The number of the first seal that covers a record; None: none does yet."""

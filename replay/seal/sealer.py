@@ -5,8 +5,8 @@ It writes to the topic of checkpoints and to a file elsewhere, and has no part i
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -16,12 +16,10 @@ import structlog
 from confluent_kafka import KafkaException
 
 from neural_hive.aggregates.identity import derived_id
-from neural_hive.connectors.clickhouse import ClickHouseError
 from neural_hive.connectors.kafka_log import LostLog, Offsets, Record, StalledLog, UnreadableLog
 from neural_hive.connectors.publisher import Place, Publisher
 from neural_hive.projections.layout import layout
-from neural_hive.replay.archive import ArchiveSource
-from neural_hive.replay.reader import JoinedSource, KafkaSource, LogSource
+from neural_hive.replay.reader import JoinedSource, KafkaSource, LogSource, Range, Span
 from neural_hive.replay.seal import metrics
 from neural_hive.replay.seal.catch_up import CatchUp, SealRefused, Standing
 from neural_hive.replay.seal.follow import Follower
@@ -32,15 +30,13 @@ from neural_hive.replay.seal.ledger import NoSealFile, SealFile
 from neural_hive.replay.seal.merkle import leaf_hash
 from neural_hive.replay.seal.note import PrivateKey
 from neural_hive.replay.seal.seal import CHECKPOINTS, SEALED, Seal
+from neural_hive.replay.seal.sealed_topics import sealed_topics
 from neural_hive.replay.seal.state import StateFile, kept_state
-from neural_hive.schemas.extensions import all_topics
-from neural_hive.schemas.topics import Kind
 
 POLL_S: Final = 1.0
 CALM_S: Final = 5.0  # how long a new place is tried again in vain before people are told
 _RETRY_S: Final = 2.0
-_KINDS: Final = (Kind.EVENT, Kind.INPUT, Kind.DEAD)
-_PASSING: Final = (UnreadableLog, StalledLog, KafkaException, ClickHouseError, NoSealFile, OSError)
+_PASSING: Final = (UnreadableLog, StalledLog, KafkaException, NoSealFile, OSError)
 
 log = structlog.get_logger(__name__)
 
@@ -70,17 +66,11 @@ class Files(msgspec.Struct, frozen=True):
     seals: Path
 
 
-def sealed_topics(there: Iterable[str]) -> list[str]:
-    """The topics that are sealed, of those that are there: events, inputs, dead letters, and the schemas."""
-    wanted = {name for name, topic in all_topics().items() if topic.kind in _KINDS} | COMPACTED
-    return sorted(wanted.intersection(there))
-
-
 def run(
     settings: Settings,
     key: PrivateKey,
     files: Files,
-    open_archive: Callable[[], ArchiveSource],
+    open_archive: Callable[[], LogSource],
     stopping: threading.Event,
     ready: Callable[[bool], None] = lambda ready: None,
 ) -> None:
@@ -134,7 +124,7 @@ class Sealer:
 
     def begun(self, offsets: Offsets) -> tuple[Standing, dict[LogPlace, int]]:
         """All that comes before following: where the trees stand, and from where each partition is read."""
-        topics = sealed_topics(self._there(offsets)) if self._topics is None else sorted(self._topics)
+        topics = sorted(self._topics or sealed_topics().intersection(self._there(offsets)))
         found = layout(self._config, topics)
         standing = CatchUp(self._key.public, self._source, self._state, self._file).run(
             {topic: topic_id for topic, (topic_id, _) in found.items()}
@@ -251,26 +241,39 @@ class SealStopped(RuntimeError):
 
 
 class _Late:
-    """The archive, opened when something must be read from it: mostly never."""
+    """The archive, opened when something must be read from it: mostly never. Raises UnreadableLog."""
 
-    name = ArchiveSource.name
+    name = "archive"
 
-    def __init__(self, opened: Callable[[], ArchiveSource]) -> None:
+    def __init__(self, opened: Callable[[], LogSource]) -> None:
         self._open = opened
-        self._archive: ArchiveSource | None = None
+        self._archive: LogSource | None = None
 
-    def _opened(self) -> ArchiveSource:
+    def ranges(self, topic: str) -> Mapping[int, Range]:
+        """See LogSource.ranges."""
+        with _as_unreadable():
+            return self._opened().ranges(topic)
+
+    def spans(self, topic: str, partition: int, first: int, end: int) -> list[Span]:
+        """See LogSource.spans."""
+        return [(self.name, self, first, end)]
+
+    def batches(self, topic: str, partition: int, first: int, end: int) -> Iterator[list[Record]]:
+        """See LogSource.batches."""
+        with _as_unreadable():
+            yield from self._opened().batches(topic, partition, first, end)
+
+    def _opened(self) -> LogSource:
         self._archive = self._archive or self._open()
         return self._archive
 
-    def ranges(self, topic: str) -> Mapping[int, tuple[int, int]]:
-        """See LogSource.ranges."""
-        return self._opened().ranges(topic)
 
-    def spans(self, topic: str, partition: int, first: int, end: int) -> Any:
-        """See LogSource.spans."""
-        return self._opened().spans(topic, partition, first, end)
-
-    def batches(self, topic: str, partition: int, first: int, end: int) -> Any:
-        """See LogSource.batches."""
-        return self._opened().batches(topic, partition, first, end)
+@contextmanager
+def _as_unreadable() -> Iterator[None]:
+    # The archive's errors are not imported: its client is large, and mostly not needed.
+    try:
+        yield
+    except (UnreadableLog, GeneratorExit):
+        raise
+    except Exception as error:
+        raise UnreadableLog(f"the archive cannot be read: {error}") from error

@@ -10,11 +10,11 @@ import msgspec
 
 from neural_hive.connectors.disk import write_whole
 from neural_hive.replay.seal.chain import Chain
-from neural_hive.replay.seal.checkpoint import opened
-from neural_hive.replay.seal.leaf import Head, heads_root
+from neural_hive.replay.seal.leaf import Head
 from neural_hive.replay.seal.merkle import Frontier
-from neural_hive.replay.seal.note import BadNote, Note, PublicKey
-from neural_hive.replay.seal.seal import Seal, Sealed
+from neural_hive.replay.seal.note import PublicKey
+from neural_hive.replay.seal.packed import NotCanonical
+from neural_hive.replay.seal.seal import BadSeal, Seal, Sealed
 from neural_hive.replay.seal.trees import Tree, Trees
 
 _VERSION: Final = 1
@@ -60,48 +60,25 @@ def kept_state(
 
 def restored(state: State, key: PublicKey) -> Trees:
     """The trees of a state. Raises BadState: it does not fit the checkpoint that it names."""
-    chain = Chain(key)
-    trees = Trees(chain)
     if not state.last:
         if state.trees or state.note:
             raise BadState("it has trees, and no seal of them")
-        return trees
+        return Trees(Chain(key))
     if state.version != _VERSION:
         raise BadState(f"it is of version {state.version}, expected {_VERSION}")
-    try:
-        note, checkpoint = opened(state.note, key)
-    except BadNote as error:
-        raise BadState(str(error)) from error
-    _check_trees(state, state.last)
-    if not state.before.is_whole:
-        raise BadState("its tree of seals is not whole")
-    tree = state.before.copy()
-    tree.append(state.last.hash)
-    if (tree.size, tree.root()) != (checkpoint.size, checkpoint.root):
-        raise BadState(f"its trees are not those of checkpoint {checkpoint.size}")
-    _fill(chain, trees, state, tree, note)
-    return trees
-
-
-def _check_trees(state: State, last: Sealed) -> None:
-    heads = [kept.head for kept in state.trees]
     for kept in state.trees:
         whole = kept.frontier.is_whole and kept.frontier.size == kept.head.size
         if not whole or kept.frontier.root() != kept.head.root:
             raise BadState(f"its tree of {kept.head.topic}:{kept.head.partition} has another root")
-    places = [head.place for head in heads]
-    if places != sorted(set(places)) or (len(heads), heads_root(heads)) != (last.partitions, last.heads_root):
-        raise BadState("its partitions are not those that were sealed")
-
-
-def _fill(chain: Chain, trees: Trees, state: State, tree: Frontier, note: Note) -> None:
-    chain.before, chain.tree, chain.last, chain.note = state.before, tree, state.last, note
+    try:
+        heads = [kept.head for kept in state.trees]
+        trees = Trees(Chain.restored(key, state.note, state.before, state.last, heads))
+    except (BadSeal, NotCanonical) as error:
+        raise BadState(str(error)) from error
     for kept in state.trees:
-        place = kept.head.place
-        chain.heads[place] = kept.head
-        trees.by_place[place] = Tree(
-            place, kept.frontier, kept.head.last_offset, kept.last_hash, sealed_hash=kept.last_hash
-        )
+        place, last = kept.head.place, kept.head.last_offset
+        trees.by_place[place] = Tree(place, kept.frontier, last, kept.last_hash, sealed_hash=kept.last_hash)
+    return trees
 
 
 class StateFile:

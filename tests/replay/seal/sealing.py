@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from neural_hive.connectors.kafka_log import Record
+from neural_hive.connectors.kafka_log import Record, UnreadableLog
 from neural_hive.replay.reader import Range, Span
 from neural_hive.replay.seal.chain import Chain
 from neural_hive.replay.seal.note import LOG, PrivateKey
@@ -65,11 +65,14 @@ class MemorySource:
         self._log = log
 
     def ranges(self, topic: str) -> Mapping[int, Range]:
-        return {
+        found = {
             partition: (0, held[-1].offset + 2 if held else 0)
             for (name, partition), held in self._log.items()
             if name == topic
         }
+        if not found:
+            raise UnreadableLog(f"{topic} is not there")
+        return found
 
     def spans(self, topic: str, partition: int, first: int, end: int) -> list[Span]:
         return [(self.name, self, first, end)]
