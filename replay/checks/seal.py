@@ -57,8 +57,8 @@ def check_seal(
     if not history.seals:
         findings.skip(Check.SEAL, "nothing is sealed: is a sealer running?")
         return None
-    _check_log(source, history, sealing.topics, findings)
     count, since_ms = _unsealed(source, history, sealing.topics)
+    _check_log(source, history, sealing.topics, findings)
     last = history.chain.last
     assert last is not None
     return SealSummary(

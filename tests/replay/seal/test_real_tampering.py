@@ -78,11 +78,11 @@ def _swap(held: list[Record]) -> list[Record]:
 CHANGES: dict[str, tuple[Change, str]] = {
     "a byte": (_edit, "0 to 4"),
     "two swapped": (_swap, "0 to 4"),
-    "one deleted": (lambda held: [*held[:7], *held[8:]], "6 to 10"),
-    "one inserted": (lambda held: [*held[:8], held[8], *held[8:]], "6 to 10"),
-    "tail cut": (lambda held: held[:-2], "6 to 10"),
-    "old copy": (lambda held: held[:5], "6 to 10"),
-    "rewritten": (_rewrite, "6 to 10"),
+    "one deleted": (lambda held: [*held[:7], *held[8:]], "5 to 10"),
+    "one inserted": (lambda held: [*held[:8], held[8], *held[8:]], "5 to 10"),
+    "tail cut": (lambda held: held[:-2], "5 to 10"),
+    "old copy": (lambda held: held[:5], "5 to 10"),
+    "rewritten": (_rewrite, "5 to 10"),
     "emptied": (lambda held: [], "0 to 4"),
 }
 
