@@ -32,7 +32,7 @@ def sealer(data: Data = None, config: Config = None) -> None:
 
         folder = settings.seal_folder
         key = held_key(folder, "seal", LOG, settings.seal_origin)
-        files = Files(folder / "state.json", settings.seals_file)
+        files = Files(folder, settings.seals_file)
         run(settings, key, files, lambda: ArchiveSource.of(settings), stop_event(), ready)
 
 
@@ -58,11 +58,25 @@ def witness(
             run(settings.kafka_config(), key, log_key, folder, seals, stopping, ready)
 
 
-def keys(data: Data = None, config: Config = None) -> None:
+def keys(
+    begin_anew: Annotated[
+        str,
+        typer.Option(
+            help="Seal under a new key from now on, for this reason: after a damage that was accepted"
+        ),
+    ] = "",
+    data: Data = None,
+    config: Config = None,
+) -> None:
     """Show the public keys of sealer and witness: who checks proofs elsewhere must have them."""
     from neural_hive.replay.seal.keys import public_file
+    from neural_hive.replay.seal.succession import begin_anew as set_aside
 
     settings = load_settings(config, running=False, data=data)
+    if begin_anew:
+        aside = set_aside(settings.seal_folder, settings.seals_file, begin_anew)
+        typer.echo(f"the old keys are in {aside}; a sealer that runs begins anew by itself")
+        return
     for who, folder in (("seal", settings.seal_folder), ("witness", settings.witness_folder)):
         file = public_file(folder, who)
         if file.is_file():

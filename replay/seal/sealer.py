@@ -23,6 +23,7 @@ from neural_hive.replay.reader import JoinedSource, KafkaSource, LogSource, Rang
 from neural_hive.replay.seal import metrics
 from neural_hive.replay.seal.catch_up import CatchUp, SealRefused, Standing
 from neural_hive.replay.seal.follow import Follower
+from neural_hive.replay.seal.keys import public_file
 from neural_hive.replay.seal.leaf import Place as LogPlace
 from neural_hive.replay.seal.leaf import record_leaf
 from neural_hive.replay.seal.leaves import COMPACTED
@@ -32,10 +33,12 @@ from neural_hive.replay.seal.note import PrivateKey
 from neural_hive.replay.seal.seal import CHECKPOINTS, SEALED, Seal
 from neural_hive.replay.seal.sealed_topics import sealed_topics
 from neural_hive.replay.seal.state import StateFile, kept_state
+from neural_hive.replay.seal.succession import follows, old_key
 
 POLL_S: Final = 1.0
 CALM_S: Final = 5.0  # how long a new place is tried again in vain before people are told
 _RETRY_S: Final = 2.0
+_LOOK_S: Final = 2.0
 _PASSING: Final = (UnreadableLog, StalledLog, KafkaException, NoSealFile, OSError)
 
 log = structlog.get_logger(__name__)
@@ -62,8 +65,12 @@ class Settings(Protocol):
 class Files(msgspec.Struct, frozen=True):
     """What a sealer keeps on a disk."""
 
-    state: Path
+    folder: Path  # keys and state
     seals: Path
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state.json"
 
 
 def run(
@@ -87,11 +94,21 @@ def run(
             ready(False)
             metrics.REFUSED.set(1)
             log.critical("nothing more is sealed: the log is not what was sealed", why=str(error))
-            stopping.wait()
+            while not stopping.wait(_LOOK_S):
+                if not _is_key(files, key):
+                    return  # it is to be sealed anew: whoever started this process starts the next one
         except _PASSING as error:
             ready(False)
             log.warning("sealing waits, and tries again", why=str(error)[:500])
             stopping.wait(_RETRY_S)
+
+
+def _is_key(files: Files, key: PrivateKey) -> bool:
+    """Whether it is still this key that seals."""
+    try:
+        return public_file(files.folder, "seal").read_text().strip() == key.public.text
+    except OSError:
+        return False
 
 
 class Sealer:
@@ -113,6 +130,8 @@ class Sealer:
         self._stopping, self._ready, self._topics = stopping, ready, topics
         self._config = {**settings.kafka_config(), "log_level": 2}
         self._state, self._file = StateFile(files.state), SealFile(files.seals)
+        self._follows = follows(files.folder)
+        self._old_key = old_key(files.folder, self._follows)
         self._unconfirmed: dict[LogPlace, bytes] = {}  # leaf hash of the last record that is sealed
 
     def run(self) -> None:
@@ -193,7 +212,8 @@ class Sealer:
         return True
 
     def _seal(self, standing: Standing) -> None:
-        seal = standing.trees.seal(self._key, time.time_ns() // 1_000)
+        now = time.time_ns() // 1_000
+        seal = standing.trees.seal(self._key, now, self._follows.lines, self._old_key)
         # Whoever signs twice for one size shows two logs: what is signed is kept before anybody sees it.
         self._state.write(kept_state(standing.trees, standing.topic_ids, standing.place, seal))
         self._file.append([seal])

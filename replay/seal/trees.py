@@ -83,13 +83,21 @@ class Trees:
         """How many records no seal has yet."""
         return sum(len(tree.added) for tree in self.by_place.values())
 
-    def seal(self, key: PrivateKey, sealed_at: int) -> Seal:
-        """The next seal over all that was taken. Nothing changes until `settle`."""
+    def seal(
+        self, key: PrivateKey, sealed_at: int, first: tuple[str, ...] = (), old_key: PrivateKey | None = None
+    ) -> Seal:
+        """The next seal over all that was taken. Nothing changes until `settle`.
+
+        `first`: lines that the first checkpoint of all has beside, and `old_key` who signs that one too.
+        """
         grown = tuple(tree.growth() for _, tree in sorted(self.by_place.items()) if tree.added)
         heads: dict[Place, Head] = {**self.chain.heads, **{growth.place: growth.head for growth in grown}}
         tree = self.chain.tree.copy()
         tree.append(sealed(sealed_at, heads, grown).hash)
-        note = Checkpoint(key.name, tree.size, tree.root()).signed(key)
+        is_first = tree.size == 1
+        note = Checkpoint(key.name, tree.size, tree.root(), first if is_first else ()).signed(key)
+        if is_first and old_key is not None:
+            note = note.with_signatures(old_key.sign(note.text))
         return Seal(note.content, sealed_at, grown)
 
     def settle(self, seal: Seal) -> None:

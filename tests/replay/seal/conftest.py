@@ -48,7 +48,7 @@ class World:
         self.config = self.settings.kafka_config()
         self.topic, self.folder = topic, folder
         self.key = PrivateKey.make(f"neural-hive.test/{uuid.uuid4().hex[:8]}", LOG)
-        self.files = Files(folder / "state.json", folder / "seals.jsonl")
+        self.files = Files(folder, folder / "seals.jsonl")
         self._producer = Producer(
             {**self.config, "transactional.id": topic, "retry.backoff.ms": 1, "linger.ms": 1}
         )

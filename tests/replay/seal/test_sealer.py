@@ -12,13 +12,15 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from neural_hive.connectors.kafka_log import Offsets, Record
 from neural_hive.replay.seal.catch_up import SealRefused, Standing
+from neural_hive.replay.seal.checkpoint import Checkpoint
 from neural_hive.replay.seal.keys import KeyRefused, held_key, private_file, public_file, public_key
 from neural_hive.replay.seal.leaf import record_leaf
 from neural_hive.replay.seal.merkle import leaf_hash, root_of
-from neural_hive.replay.seal.note import LOG, WITNESS
+from neural_hive.replay.seal.note import LOG, WITNESS, Note
 from neural_hive.replay.seal.seal import Seal
 from neural_hive.replay.seal.sealer import Sealer
 from neural_hive.replay.seal.state import StateFile, restored
+from neural_hive.replay.seal.succession import NoSuccession, begin_anew
 from tests.conftest import wait_known
 from tests.replay.seal.conftest import World, eventually
 
@@ -161,6 +163,32 @@ def test_checkpoints_that_are_gone_from_the_topic(world: World) -> None:
         trees.settle(seal)
         world.file().append([seal])
     refused(world, "holds 3 checkpoints")
+
+
+def test_a_damage_that_was_accepted_is_sealed_anew(world: World) -> None:
+    """The first checkpoint of the new key names the last one of the old key, and both sign it."""
+    world.key = held_key(world.folder, "seal", LOG)
+    world.write(10)
+    world.sealed(10)
+    old, last = world.key, world.seals()[-1]
+    with pytest.raises(NoSuccession, match="say why"):
+        begin_anew(world.folder, world.files.seals, " ")
+    aside = begin_anew(world.folder, world.files.seals, "restored without\nthe last minute")
+    assert {file.name for file in aside.iterdir()} == {"seal.key", "seal.pub", "state.json"}
+    world.key = held_key(world.folder, "seal", LOG)
+    assert world.key.name != old.name
+    for count in (12, 14):
+        world.write(2)
+        world.sealed(count)
+    is_sealed_whole(world)
+    first, second = (Note.parse(seal.note) for seal in world.seals())
+    root = Note.parse(last.note).text.splitlines()[2]
+    lines = (f"follows {old.name} 1 {root}", "reason restored without the last minute")
+    assert Checkpoint.parse(first.text).extensions == lines
+    first.check_signed(old.public)
+    first.check_signed(world.key.public)
+    assert Checkpoint.parse(second.text).extensions == ()
+    assert second.signed_at(old.public) is None
 
 
 def test_keys(tmp_path: Path) -> None:
