@@ -196,13 +196,13 @@ def render(report: Report, console: Console) -> None:
 def _sealed(seal: SealSummary) -> str:
     at = datetime.fromtimestamp(seal.sealed_at / 1_000_000, UTC).isoformat(sep=" ", timespec="seconds")
     window = (
-        f"not sealed yet: {seal.unsealed_records:,} records, the oldest {seal.unsealed_s:g} s old"
+        f"Not sealed yet: {seal.unsealed_records:,} records, the oldest {seal.unsealed_s:g} s old"
         if seal.unsealed_records
-        else "nothing waits for its seal"
+        else "Nothing waits for its seal"
     )
     seen = ", ".join(f"up to checkpoint {size} by {name}" for name, size in seal.witnessed.items())
     return (
-        f"Sealed: {seal.records:,} records by {seal.checkpoints:,} checkpoints, the last of {at}; {window}. "
+        f"Sealed: {seal.records:,} records by {seal.checkpoints:,} checkpoints, the last of {at}\n{window}\n"
         f"File of seals: {seal.file}. Witnessed: {seen or 'by nobody'}"
     )
 
