@@ -17,6 +17,11 @@ class NothingArchived(UnreadableLog):
 class LogSource(Protocol):
     """Somewhere that whole partitions can be read from, in the order of the log."""
 
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        ...
+
     def ranges(self, topic: str) -> Mapping[int, Range]:
         """What there is of each partition now. Raises UnreadableLog: the topic is not there."""
         ...
@@ -55,6 +60,8 @@ class KafkaSource:
 
 class JoinedSource:
     """The archive where Kafka has no more, Kafka for the rest."""
+
+    name = "kafka and archive"
 
     def __init__(self, archive: LogSource, kafka: LogSource) -> None:
         self._archive, self._kafka = archive, kafka
@@ -99,6 +106,7 @@ class NotedSource:
 
     def __init__(self, source: LogSource) -> None:
         self._source = source
+        self.name = source.name
         self.parts: list[Part] = []
 
     def ranges(self, topic: str) -> Mapping[int, Range]:

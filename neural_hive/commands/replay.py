@@ -1,13 +1,13 @@
 """`neural-hive replay`: what the log says, and the proof that it says what was written."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
 from rich.console import Console
 
-from neural_hive.commands import replay_look
+from neural_hive.commands import replay_look, replay_rebuild, replay_seal
 from neural_hive.commands.replay_source import (
     AsJson,
     Config,
@@ -18,9 +18,10 @@ from neural_hive.commands.replay_source import (
     print_json,
     schemas_of_others,
     systems_of,
+    tables_of,
 )
 from neural_hive.quiet import logs_to_stderr
-from neural_hive.settings import BadSettings, Settings, load_settings
+from neural_hive.settings import BadSettings, load_settings
 
 
 class Part(StrEnum):
@@ -28,6 +29,7 @@ class Part(StrEnum):
 
     ARCHIVE = "archive"
     STATE = "state"
+    SEAL = "seal"
 
 
 def register(app: typer.Typer) -> None:
@@ -37,6 +39,8 @@ def register(app: typer.Typer) -> None:
     )
     replay.command()(verify)
     replay_look.register(replay)
+    replay_seal.register(replay)
+    replay.command()(replay_rebuild.rebuild)
     app.add_typer(replay, name="replay")
 
 
@@ -48,7 +52,8 @@ def verify(
     data: Data = None,
     config: Config = None,
 ) -> None:
-    """Prove the log: chains, versions, sequence, ids, every input answered; archive, read models and state equal it.
+    """Prove the log: chains, versions, sequence, ids, every input answered; archive, read models, state
+    and seal equal it.
 
     Exit code 0: all holds. 1: something was found. 2: it could not be verified to the end.
     """
@@ -66,11 +71,12 @@ def verify(
     request = Request(
         systems=systems,
         kafka=kafka_of(settings),
-        tables=None if Part.ARCHIVE in left_out and source is Source.KAFKA else _tables(settings),
+        tables=None if Part.ARCHIVE in left_out and source is Source.KAFKA else tables_of(settings),
         states=states if Part.STATE not in left_out and states.is_dir() else None,
         from_archive=source is Source.ARCHIVE,
         topics=tuple(topic or ()),
         fetch_schema=schemas_of_others(settings),
+        sealing=None if Part.SEAL in left_out else replay_seal.sealing(settings),
     )
     report = verify_everything(request)
     if as_json:
@@ -78,20 +84,3 @@ def verify(
     else:
         render(report, Console())
     raise typer.Exit(report.exit_code)
-
-
-def _tables(settings: Settings) -> Any:
-    from neural_hive.connectors.clickhouse import ClickHouse
-    from neural_hive.projections.http_store import HttpStore
-    from neural_hive.replay.everything import Tables
-
-    password = settings.password_of(settings.clickhouse_user)
-    store = HttpStore(
-        settings.clickhouse_host,
-        settings.clickhouse_port,
-        settings.clickhouse_user,
-        password,
-        settings.clickhouse_database,
-        settings.clickhouse_secure,
-    )
-    return Tables(ClickHouse.of(settings, password, secure=settings.clickhouse_secure), store)

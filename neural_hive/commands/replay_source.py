@@ -14,6 +14,7 @@ from neural_hive.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from neural_hive.aggregates.aggregate import Aggregate
+    from neural_hive.replay.everything import Tables
     from neural_hive.replay.reader import NotedSource
     from neural_hive.streams.kernel.system import System
 
@@ -106,6 +107,24 @@ def schemas_of_others(settings: Settings) -> Callable[[int], dict[str, Any]]:
         return found
 
     return schema
+
+
+def tables_of(settings: Settings) -> "Tables":
+    """The ClickHouse database, as a reader and as what makes tables anew."""
+    from neural_hive.connectors.clickhouse import ClickHouse
+    from neural_hive.projections.http_store import HttpStore
+    from neural_hive.replay.everything import Tables
+
+    password = settings.password_of(settings.clickhouse_user)
+    store = HttpStore(
+        settings.clickhouse_host,
+        settings.clickhouse_port,
+        settings.clickhouse_user,
+        password,
+        settings.clickhouse_database,
+        settings.clickhouse_secure,
+    )
+    return Tables(ClickHouse.of(settings, password, secure=settings.clickhouse_secure), store)
 
 
 def print_json(value: Any) -> None:

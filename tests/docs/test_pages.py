@@ -55,5 +55,9 @@ def test_sdk(toured: Reader) -> None:
     assert toured.follow(DOCS / "sdk.md") == 5
 
 
+def test_audit_seal(toured: Reader) -> None:
+    assert toured.follow(DOCS / "audit-seal.md") >= 14
+
+
 def test_the_tour_ends(toured: Reader) -> None:
     assert toured.follow(ROOT / "README.md", since=TOUR_END) == 2
