@@ -28,6 +28,7 @@ class Check(StrEnum):
     ARCHIVE = "archive equals log"
     PROJECTION = "projections equal the archive"
     STATE = "state equals fold of the log"
+    DECISION = "decisions run again give the same bytes"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -59,6 +60,15 @@ class Outcome(msgspec.Struct, frozen=True):
     skipped: str = ""  # why it could not be done; "" if it was
 
 
+class LeftOut(msgspec.Struct, frozen=True):
+    """What a check passed over, since it could not be looked at."""
+
+    check: Check
+    reason: str
+    count: int
+    place: str  # of the first
+
+
 class Part(msgspec.Struct, frozen=True):
     """A range of one partition, and where it was read: "kafka" or "archive"."""
 
@@ -81,6 +91,7 @@ class Report(msgspec.Struct, frozen=True):
     duration_s: float
     problem: str = ""  # why it could not be verified to the end; "" if it was
     accepted: tuple[Accepted, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -105,6 +116,7 @@ class Findings:
         self.found: Counter[Check] = Counter()
         self.counts: Counter[str] = Counter()
         self.skipped: dict[Check, str] = {}
+        self._left_out: dict[tuple[Check, str], LeftOut] = {}
 
     def add(self, check: Check, place: str, aggregate: str, expected: object, found: object) -> None:
         """Notes that something does not hold."""
@@ -134,6 +146,11 @@ class Findings:
         """Notes that a check cannot be done, and why."""
         self.skipped[check] = why
 
+    def leave_out(self, check: Check, reason: str, place: str, count: int = 1) -> None:
+        """Notes that so much could not be looked at, from a place on, and why."""
+        known = self._left_out.get((check, reason), LeftOut(check, reason, 0, place))
+        self._left_out[check, reason] = msgspec.structs.replace(known, count=known.count + count)
+
     def report(self, parts: list[Part], duration_s: float, problem: str = "") -> Report:
         """All that was found so far."""
         outcomes = tuple(
@@ -150,6 +167,7 @@ class Findings:
             round(duration_s, 3),
             problem,
             tuple(self.accepted),
+            tuple(self._left_out.values()),
         )
 
 
@@ -167,6 +185,9 @@ def render(report: Report, console: Console) -> None:
         console.print(f"… and {report.findings_count - len(report.findings)} more")
     for word in report.accepted:
         console.print(_plain(_told(word)), style="yellow")
+    for left in report.left_out:
+        text = f"Not looked at ({left.check}): {left.count:,} from {left.place} on: {left.reason}"
+        console.print(_plain(text), style="yellow")
     counts = ", ".join(f"{count:,} {name}" for name, count in report.counts.items())
     sources = ", ".join(sorted({part.source for part in report.parts})) or "nothing"
     console.print(f"Read from {sources}: {counts or 'no records'}, in {report.duration_s:.1f} s")
