@@ -2,6 +2,7 @@
 
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.replay.rerun.recording import Recording, Stretch
+from neural_hive.replay.rerun.simulation import Simulation
 from neural_hive.streams.kernel.inbox import DEAD_LETTERS
 from tests.simulation.hive_scenario import Hive
 from tests.simulation.run import silent_kernel
@@ -40,3 +41,11 @@ def _stretch(world: World, topic: str, number: int) -> Stretch:
             for offset, entry in world.broker.committed(place, 0, end)
         ],
     )
+
+
+def recording_of_run(simulation: Simulation) -> Recording:
+    """What a run has left, as if it had been a history."""
+    broker, counts = simulation.hive.broker, simulation.hive.counts
+    topics = {t for system in simulation.hive.systems.values() for t in (*system.inputs, *system.event_topics)}
+    logs = {topic: [broker.logs.get((topic, n), []) for n in range(counts[topic])] for topic in sorted(topics)}
+    return Recording({topic: [Stretch(0, len(log), log) for log in held] for topic, held in logs.items()})
