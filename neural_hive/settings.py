@@ -72,6 +72,11 @@ class Settings(BaseSettings):
     agents_busy_limit_s: float = Field(900.0, gt=0, le=1e9)
     deploy_view_age_s: float = Field(30.0, ge=2, le=1e9)
     workflows_max: int = Field(0, ge=0, le=1_000_000)  # in each partition; 0: any number
+    match_health_weight: float = Field(0.4, ge=0, le=1e6)
+    match_pheromone_weight: float = Field(0.3, ge=0, le=1e6)
+    match_telemetry_weight: float = Field(0.3, ge=0, le=1e6)
+    asked_factor: float = Field(2.0, ge=1, le=1e6)  # of an agent's capacity: slots that are asked for at once
+    fairness_step_s: float = Field(1.0, ge=0, le=1e6)
 
     kafka_port: int = Field(19092, ge=1, le=65535)
     clickhouse_http_port: int = Field(18123, ge=1, le=65535)

@@ -12,7 +12,7 @@ from neural_hive.replay.report import Check, Findings, Report
 from neural_hive.replay.rerun.decisions import check_decisions
 from neural_hive.replay.rerun.recording import Recording
 from neural_hive.schemas.codec import decode, encode_event
-from neural_hive.streams import orchestrator_course
+from neural_hive.streams import orchestrator_flow
 from neural_hive.streams.kernel.reading import MessageReader
 from tests.rerun.worlds import LOGIC, hive_world, recording_of
 from tests.simulation.world import World
@@ -64,7 +64,7 @@ def test_an_event_that_was_changed_is_named_with_its_fields() -> None:
 
 def test_other_code_decides_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     world = hive(1)
-    monkeypatch.setattr(orchestrator_course, "place", lambda *what: fairness.place(*what) + 1)
+    monkeypatch.setattr(orchestrator_flow, "place", lambda *what: fairness.place(*what) + 1)
     found = checked(world, recording_of(world)).findings
     assert {f.expected.partition(" = ")[0] for f in found} >= {"payload.place", "the same bytes"}
 
