@@ -157,7 +157,7 @@ def load_settings(config: Path | None = None, *, running: bool = True, **overrid
     """
     try:
         given = {name: value for name, value in overrides.items() if value is not None}
-        chosen = {**_read_file(config), **EnvSettingsSource(Settings)(), **given}
+        chosen = {**read_settings_file(config), **EnvSettingsSource(Settings)(), **given}
         data = Settings(**chosen).data.expanduser().absolute()
         state = running_state(data) if running else None
         if running and state is None and not ADDRESSES & chosen.keys():
@@ -174,7 +174,8 @@ def load_settings(config: Path | None = None, *, running: bool = True, **overrid
         raise BadSettings(f"cannot read the settings: {error}") from error
 
 
-def _read_file(config: Path | None) -> dict[str, Any]:
+def read_settings_file(config: Path | None) -> dict[str, Any]:
+    """What a settings file says, by name. Raises BadSettings."""
     if config is None:
         return {}
     try:

@@ -151,6 +151,16 @@ class Findings:
         known = self._left_out.get((check, reason), LeftOut(check, reason, 0, place))
         self._left_out[check, reason] = msgspec.structs.replace(known, count=known.count + count)
 
+    def take(self, report: Report) -> None:
+        """Adds what was found elsewhere."""
+        for outcome in report.outcomes:
+            self.examined[outcome.check] += outcome.examined
+            self.found[outcome.check] += outcome.findings
+        self.kept += report.findings[: max(FINDINGS_KEPT - len(self.kept), 0)]
+        self.counts.update(report.counts)
+        for left in report.left_out:
+            self.leave_out(left.check, left.reason, left.place, left.count)
+
     def report(self, parts: list[Part], duration_s: float, problem: str = "") -> Report:
         """All that was found so far."""
         outcomes = tuple(

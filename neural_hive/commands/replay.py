@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from neural_hive.commands import replay_rerun
 from neural_hive.quiet import logs_to_stderr
 from neural_hive.settings import BadSettings, Settings, load_settings
 
@@ -51,6 +52,7 @@ def register(app: typer.Typer) -> None:
     replay.command()(verify)
     replay.command()(state)
     replay.command()(history)
+    replay_rerun.register(replay)
     app.add_typer(replay, name="replay")
 
 
@@ -58,6 +60,8 @@ def verify(
     source: From = Source.KAFKA,
     topic: Annotated[list[str] | None, typer.Option(help="Only these event topics [default: all]")] = None,
     without: Annotated[list[Part] | None, typer.Option(help="Leave out a part")] = None,
+    decisions: replay_rerun.Decisions = False,
+    code: replay_rerun.Revision = None,
     as_json: AsJson = False,
     data: Data = None,
     config: Config = None,
@@ -84,6 +88,7 @@ def verify(
         from_archive=source is Source.ARCHIVE,
         topics=tuple(topic or ()),
         fetch_schema=_schemas_of_others(settings),
+        decide=replay_rerun.decide(settings, decisions, code, topic, _schemas_of_others(settings)),
     )
     report = verify_everything(request)
     if as_json:

@@ -1,12 +1,10 @@
 """What the agents of a run report about what they are given.
 
-What the history knows is taken from it: an attempt that goes to the same agent ends as it did, after the same time. What it
-cannot know is assumed, and noted: how long another agent would have taken, and how an attempt would have ended that never
-was.
+What the history knows is taken from it: an attempt that goes to the same agent ends as it did, after the same time.
+What it cannot know is assumed, and noted: how long another agent would have taken, how an attempt ends that never was.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
 from statistics import median_low
 from typing import Any, Final
 
@@ -77,24 +75,30 @@ class Answers:
     def to(self, given: Given) -> list[Answer]:
         """What is reported about it, in the order of time. Empty: nothing ever is, as in the history."""
         then = self._attempts.known.get((given.ticket_id, given.attempt))
-        if then is not None and then.agent_id == given.agent_id and _is_whole(then):
-            return [_again(heard, then, given) for heard in then.heard]
-        if then is not None and then.agent_id != given.agent_id and (result := then.result):
+        if then is None:
+            return self._modelled(given)
+        if then.agent_id == given.agent_id:
+            again = [_again(heard, then, given) for heard in then.heard]
+            return again if _is_whole(then) else [*again, *self._modelled(given, then)]
+        if result := then.result:
             self._assume(given, _took(then, result), f"it ends as it did at {then.agent_id}")
             return [_again(heard, then, given, is_assumed=True) for heard in (then.start, result) if heard]
-        return list(self._modelled(given, then))
+        return self._modelled(given)
 
     def _assume(self, given: Given, took: Took, why: str) -> None:
         about = (given.ticket_id, given.attempt, given.agent_id)
         self.assumed.append(Assumed(*about, took.to_end_ms, why))
 
-    def _modelled(self, given: Given, then: Attempt | None) -> Iterator[Answer]:
-        """An attempt that completes after the time that the history suggests."""
+    def _modelled(self, given: Given, then: Attempt | None = None) -> list[Answer]:
+        """An attempt that completes after the time that the history suggests. `then`: how far it had come at the same
+        agent when it was ended from outside; so long it takes at least.
+        """
         took, why = self._likely(given)
-        if then is not None and then.ended_at_ms and then.agent_id == given.agent_id:
-            # It was ended from outside before it was done: so long it takes at least.
-            least_ms = then.ended_at_ms - then.given_at_ms + SHORTEST_MS
-            took = Took(min(took.to_start_ms, least_ms), max(took.to_end_ms, least_ms))
+        has_begun = then is not None and then.start is not None
+        if then is not None:
+            least_ms = max([then.ended_at_ms - then.given_at_ms, *(heard.after_ms for heard in then.heard)])
+            to_end_ms = max(took.to_end_ms, least_ms + SHORTEST_MS)
+            took = Took(then.start.after_ms if then.start else to_end_ms, to_end_ms)
         self._assume(given, took, why)
         about = {
             "workflow_id": given.workflow_id,
@@ -103,9 +107,11 @@ class Answers:
             "agent_id": given.agent_id,
             "started_at": (given.at_ms + took.to_start_ms) * 1_000,
         }
-        yield _new(given, "ReportStart", took.to_start_ms, about)
         ended = {"outcome": "COMPLETED", "completed_at": (given.at_ms + took.to_end_ms) * 1_000, "error": ""}
-        yield _new(given, "ReportResult", took.to_end_ms, {**about, **ended, **self._made(given.ticket_id)})
+        result = _new(
+            given, "ReportResult", took.to_end_ms, {**about, **ended, **self._made(given.ticket_id)}
+        )
+        return [result] if has_begun else [_new(given, "ReportStart", took.to_start_ms, about), result]
 
     def _likely(self, given: Given) -> tuple[Took, str]:
         others = [a for a in self._attempts.of_ticket[given.ticket_id] if a.result]
@@ -113,7 +119,9 @@ class Answers:
         if others:
             of, result = others[0], others[0].result
             assert result is not None
-            return _took(of, result), f"it completes after as long as attempt {of.number} at {of.agent_id} took"
+            return _took(
+                of, result
+            ), f"it completes after as long as attempt {of.number} at {of.agent_id} took"
         if usual := self._usual.get(given.task_type):
             return usual, f"it completes after the median time of {given.task_type} tasks"
         estimated_ms = given.estimated_ms or UNKNOWN_MS
@@ -141,7 +149,8 @@ def _took(attempt: Attempt, result: Heard) -> Took:
 
 def _median(all_of_it: list[Took]) -> Took:
     return Took(
-        median_low([took.to_start_ms for took in all_of_it]), median_low([took.to_end_ms for took in all_of_it])
+        median_low([took.to_start_ms for took in all_of_it]),
+        median_low([took.to_end_ms for took in all_of_it]),
     )
 
 

@@ -1,4 +1,4 @@
-"""Two outcomes side by side: which workflows and tickets ended otherwise, took another time, or were decided otherwise."""
+"""Two outcomes side by side: which workflows and tickets ended otherwise, took other times, were decided otherwise."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final

@@ -14,6 +14,7 @@ import msgspec
 from neural_hive.aggregates.partition import PARTITION
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.replay.checks.chain import Event
+from neural_hive.replay.checks.committed import NotVerified
 from neural_hive.replay.checks.events import EventStream
 from neural_hive.replay.checks.inputs import Read
 from neural_hive.replay.checks.refold import apply, mailed
@@ -249,7 +250,7 @@ def _no_timer(unit: Any, message: Any) -> None:
 
 
 def check_decisions(system: System, source: LogSource, logic: str, read: Read, findings: Findings) -> None:
-    """Runs all decisions of a system again. Raises what the source raises, and RegistryAway."""
+    """Runs all decisions of a system again. Raises what the source raises; NotVerified: the schema registry is away."""
     ranges = {topic: source.ranges(topic) for topic in system.event_topics}
     views = past_views(system.views, source)
     partitions_of = _partitions_of(system, source)
@@ -257,7 +258,11 @@ def check_decisions(system: System, source: LogSource, logic: str, read: Read, f
         bounds: dict[str, Range] = {topic: ranges[topic][partition] for topic in ranges}
         events: Iterator[Event] = EventStream(source, Findings()).events(partition, bounds)
         rerun = PartitionRerun(system, partition, partitions_of, source, views, logic, read, findings)
-        rerun.run(events)
+        try:
+            rerun.run(events)
+        except RegistryAway as error:
+            why = f"{error}. Start the schema registry, or name it in the setting schema_registry_url"
+            raise NotVerified(why) from error
     if not findings.examined[_CHECK]:
         del findings.examined[_CHECK]
 

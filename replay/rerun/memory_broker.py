@@ -1,4 +1,4 @@
-"""A log, a clock and views in memory, for systems that run in a time of their own: nothing outside is written or asked."""
+"""A log, a clock and views in memory, for systems that run in a time of their own: nothing outside is touched."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -21,7 +21,9 @@ class MemoryBroker:
         self.logs: dict[tuple[str, int], list[Record]] = {}
         self._heard = heard
 
-    def append(self, topic: str, number: int, key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    def append(
+        self, topic: str, number: int, key: bytes | None, value: bytes | None, headers: Headers
+    ) -> int:
         """Adds a record; its offset."""
         log = self.logs.setdefault((topic, number), [])
         record = Record(topic, number, len(log), self.now // 1_000, key, value, headers)

@@ -1,4 +1,4 @@
-"""What came from outside in a history: plans, commands, agents' words; and the reports that answer what was given out."""
+"""What came from outside in a history: plans, commands, agents' words; and the reports about what was given out."""
 
 from collections.abc import Callable, Collection, Iterator
 from fnmatch import fnmatchcase
@@ -116,7 +116,11 @@ def _sort(
         assert isinstance(header, Header)
         if header.producer in own or not wanted(record.topic, header):
             continue
-        if record.topic == RESULTS and header.message_type in _REPORTS and found.attempts.hear(record, decoded):
+        if (
+            record.topic == RESULTS
+            and header.message_type in _REPORTS
+            and found.attempts.hear(record, decoded)
+        ):
             continue
         if record.topic == _OF_AGENTS:
             _note_agent(found.agents, header, decoded.payload, at_ms)

@@ -1,7 +1,7 @@
 """Runs systems over the same outside as in a history, as a simulation of events: time goes on to what happens next.
 
-Plans, commands and agents' words come when they came. Reports follow what is given out in this run (see answers.py). The
-time that brokers and processors take is left out: what is said is heard at once.
+Plans, commands and agents' words come when they came. Reports follow what is given out in this run (see answers.py).
+The time that brokers and processors take is left out: what is said is heard at once.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,9 @@ from neural_hive.streams.kernel.system import System
 from neural_hive.streams.registry_messages import COMMANDS
 
 WORKFLOWS: Final = "orchestration.workflows"
-LONGER_MS: Final = 4 * 3_600_000  # a run goes on for so long after the history's end, while there is unfinished work
+LONGER_MS: Final = (
+    4 * 3_600_000
+)  # a run goes on for so long after the history's end, while there is unfinished work
 _ENDED: Final = frozenset({b"WorkflowCompleted", b"WorkflowFailed", b"WorkflowCancelled"})
 _UNDER_WAY: Final = (Status.ASSIGNED, Status.RUNNING)
 _TOLD: Final = {"success_rate": 1.0, "load": 0.0, "latency_ms": 0}
@@ -59,7 +61,9 @@ class Simulation:
         self._outside, self._answers = outside, Answers(outside.attempts)
         self._partitions = partitions
         self._given: list[Record] = []
-        self._open = self._waiting = 0  # workflows; what comes from others than agents' words about themselves
+        self._open = self._waiting = (
+            0  # workflows; what comes from others than agents' words about themselves
+        )
         self._coming: list[tuple[int, int, Said | Answer | Beat]] = []
         self._count = 0
         self._living_on: list[str] = []

@@ -1,4 +1,4 @@
-"""Systems at work in a time of their own: their real partitions, with inbox, handlers, fold and timers, in one thread."""
+"""Systems at work in a time of their own: the real partitions, with inbox, handlers, fold, timers; in one thread."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ from neural_hive.schemas.topics import partition_of
 from neural_hive.streams.kernel.fold import NEVER
 from neural_hive.streams.kernel.partition import Partition, Place
 from neural_hive.streams.kernel.system import System
-from neural_hive.streams.kernel.transport import batches_of
+from neural_hive.streams.kernel.transport import Batch, batches_of
 
 MILLISECOND: Final = 1_000  # µs
 ROUNDS_MAX: Final = 100_000  # in one moment: whoever goes on for longer never ends
@@ -48,7 +48,9 @@ class VirtualHive:
 
     def _open(self, system: System, number: int, read: Read) -> Partition:
         broker, counts = self.broker, self.counts
-        views: Any = {name: LatestView(view, broker, counts[view.topic]) for name, view in system.views.items()}
+        views: Any = {
+            name: LatestView(view, broker, counts[view.topic]) for name, view in system.views.items()
+        }
         place = Place(
             {},
             Path(self._folder.name) / system.name / str(number),
@@ -74,14 +76,14 @@ class VirtualHive:
     def work(self) -> None:
         """Does all there is to do at this moment. Raises NeverEnds."""
         for _ in range(ROUNDS_MAX):
-            if not any([self._step(seat) for seat in self.seats]):
+            if not sum(self._step(seat) for seat in self.seats):
                 return
         raise NeverEnds(f"after {ROUNDS_MAX:,} rounds in one moment there is still something to do")
 
     def _step(self, seat: Seat) -> bool:
         """Whether there was anything."""
         partition, number = self.seats[seat], seat[1]
-        batches = []
+        batches = list[Batch]()
         for topic, first in partition.next.items():
             log = self.broker.logs.get((topic, number), ())
             if first < len(log):

@@ -1,7 +1,7 @@
 """What would have been: the same history under other settings or other code, beside the same engine under its own.
 
-Both sides are runs of one simulation, so what differs between them comes from the change alone; how far the simulation itself is from
-what happened is told as the deviation of the first run from the history.
+Both sides are runs of one simulation, so what differs between them comes from the change alone; how far the simulation
+itself is from what happened is told as the deviation of the first run from the history.
 """
 
 from collections.abc import Mapping, Sequence

@@ -46,6 +46,10 @@ def _stretch(world: World, topic: str, number: int) -> Stretch:
 def recording_of_run(simulation: Simulation) -> Recording:
     """What a run has left, as if it had been a history."""
     broker, counts = simulation.hive.broker, simulation.hive.counts
-    topics = {t for system in simulation.hive.systems.values() for t in (*system.inputs, *system.event_topics)}
-    logs = {topic: [broker.logs.get((topic, n), []) for n in range(counts[topic])] for topic in sorted(topics)}
+    topics = {
+        t for system in simulation.hive.systems.values() for t in (*system.inputs, *system.event_topics)
+    }
+    logs = {
+        topic: [broker.logs.get((topic, n), []) for n in range(counts[topic])] for topic in sorted(topics)
+    }
     return Recording({topic: [Stretch(0, len(log), log) for log in held] for topic, held in logs.items()})
