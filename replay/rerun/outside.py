@@ -74,7 +74,7 @@ class Outside(msgspec.Struct):
 
 def outside_of(recording: Recording, systems: Collection[System], read: Read, chosen: Chosen) -> Outside:
     """Sorts a history's inputs. What the systems said to each other is left out: they say it again."""
-    found = Outside([], Attempts(recording.all(TICKETS)), {}, frozenset())
+    found = Outside([], Attempts(recording.all(TICKETS)), {}, frozenset(), end_ms=recording.end_ms)
     own = {system.name for system in systems}
     repartitions = {system.repartition for system in systems}
     topics = sorted({topic for system in systems for topic in system.inputs} - repartitions)
@@ -108,7 +108,6 @@ def _sort(
     at_ms = 0
     for record, decoded in _readable(records, read):
         at_ms = max(at_ms, record.timestamp_ms)  # a clock that was set back does not turn the order round
-        found.end_ms = max(found.end_ms, at_ms)
         if decoded is None:
             found.unreadable += 1
             continue

@@ -47,6 +47,14 @@ class Recording(msgspec.Struct):
         for start in range(at, until, BATCH_RECORDS):
             yield records[start : min(start + BATCH_RECORDS, until)]
 
+    @property
+    def end_ms(self) -> int:
+        """When the last record was appended; 0: there is none."""
+        ends = (
+            held.records[-1].timestamp_ms for topic in self.topics.values() for held in topic if held.records
+        )
+        return max(ends, default=0)
+
     def all(self, topic: str) -> Iterator[Record]:
         """The records of a topic, one partition after the other; none, if it was not recorded."""
         for held in self.topics.get(topic, ()):

@@ -1,7 +1,7 @@
 """Runs systems over the same outside as in a history, as a simulation of events: time goes on to what happens next.
 
 Plans, commands and agents' words come when they came. Reports follow what is given out in this run (see answers.py).
-The time that brokers and processors take is left out: what is said is heard at once.
+What brokers and processors take is the median of the history, for each system: how loaded they were when is not known.
 """
 
 from collections.abc import Iterable, Mapping
@@ -55,9 +55,14 @@ class Simulation:
     """One run."""
 
     def __init__(
-        self, systems: Iterable[System], partitions: Mapping[str, int], outside: Outside, read: Read
+        self,
+        systems: Iterable[System],
+        partitions: Mapping[str, int],
+        lags_ms: Mapping[str, int],
+        outside: Outside,
+        read: Read,
     ) -> None:
-        """`partitions`: how many each system has, by its name."""
+        """By the systems' names: how many partitions each has, and how long after a record's append it is answered."""
         self._outside, self._answers = outside, Answers(outside.attempts)
         self._partitions = partitions
         self._given: list[Record] = []
@@ -68,7 +73,7 @@ class Simulation:
         self._count = 0
         self._living_on: list[str] = []
         begin_us = outside.begins_at_ms * 1_000
-        self.hive = VirtualHive(systems, partitions, begin_us, read, self._hear)
+        self.hive = VirtualHive(systems, partitions, lags_ms, begin_us, read, self._hear)
         for said in outside.said:
             self._expect(said.at_ms, said)
 
@@ -86,7 +91,7 @@ class Simulation:
     def _run(self) -> None:
         broker, last_us = self.hive.broker, (self._outside.end_ms + LONGER_MS) * 1_000
         is_behind_end = False
-        while self._open or self._waiting:
+        while self._open or self._waiting or self.hive.has_unread:
             coming_us = self._coming[0][0] * 1_000 if self._coming else NEVER
             next_us = min(coming_us, self.hive.next_due)
             if not is_behind_end and next_us > self._outside.end_ms * 1_000:

@@ -1,5 +1,6 @@
 """Systems at work in a time of their own: the real partitions, with inbox, handlers, fold, timers; in one thread."""
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from neural_hive.connectors.kafka_log import Record
 from neural_hive.replay.checks.inputs import Read
 from neural_hive.replay.rerun.memory_broker import Heard, LatestView, MemoryBroker, MemoryLog, VirtualClock
 from neural_hive.replay.rerun.memory_store import MemoryStore
@@ -32,9 +34,18 @@ class VirtualHive:
     """The systems, each with its partitions, on one broker."""
 
     def __init__(
-        self, systems: Iterable[System], partitions: Mapping[str, int], now: int, read: Read, heard: Heard
+        self,
+        systems: Iterable[System],
+        partitions: Mapping[str, int],
+        lags_ms: Mapping[str, int],
+        now: int,
+        read: Read,
+        heard: Heard,
     ) -> None:
-        """`partitions`: how many each system has, by its name. `heard` is told of each record that is appended."""
+        """By the systems' names: how many partitions each has, and how long after a record's append it is answered.
+        `heard` is told of each record that is appended.
+        """
+        self._lags_ms = lags_ms
         self.broker = MemoryBroker(now, heard)
         # A partition looks for older states and people's words in its folder: in one that nobody else has.
         self._folder = TemporaryDirectory(prefix="neural-hive-rerun-")
@@ -84,10 +95,12 @@ class VirtualHive:
         """Whether there was anything."""
         partition, number = self.seats[seat], seat[1]
         batches = list[Batch]()
+        until_ms = self.broker.now // 1_000 - self._lags_ms[seat[0]]
         for topic, first in partition.next.items():
-            log = self.broker.logs.get((topic, number), ())
-            if first < len(log):
-                batches += batches_of(log[first:], topic, number, first, len(log))
+            log = self.broker.logs.get((topic, number), [])
+            end = bisect_right(log, until_ms, first, key=_appended_ms)
+            if first < end:
+                batches += batches_of(log[first:end], topic, number, first, end)
         if not batches and partition.fold.next_due >= self.broker.now:
             return False
         before = partition.commits
@@ -95,14 +108,36 @@ class VirtualHive:
         return partition.commits != before or bool(batches)
 
     @property
+    def has_unread(self) -> bool:
+        """Whether anything was said that was not answered yet."""
+        return any(self._heard_at(seat) != NEVER for seat in self.seats)
+
+    @property
     def next_due(self) -> int:
-        """When something is to be done if nobody says anything, µs: in the millisecond after the earliest timer."""
-        due = min(partition.fold.next_due for partition in self.seats.values())
-        return due if due == NEVER else (due // MILLISECOND + 1) * MILLISECOND
+        """When something is to be done if nobody says anything, µs. Call it when nothing is left to do now."""
+        return min(self._next_due(seat) for seat in self.seats)
+
+    def _next_due(self, seat: Seat) -> int:
+        """A timer fires in the millisecond after it is due, and when all inputs of then are read."""
+        heard_at, due = self._heard_at(seat), self.seats[seat].fold.next_due
+        if due == NEVER or (due < self.broker.now and heard_at != NEVER):
+            return heard_at
+        return min(heard_at, max((due // MILLISECOND + 1) * MILLISECOND, self.broker.now + MILLISECOND))
+
+    def _heard_at(self, seat: Seat) -> int:
+        """When the first record that waits is answered; NEVER: none waits."""
+        partition, number = self.seats[seat], seat[1]
+        logs = ((self.broker.logs.get((topic, number), ()), at) for topic, at in partition.next.items())
+        first_ms = min((log[at].timestamp_ms for log, at in logs if at < len(log)), default=None)
+        return NEVER if first_ms is None else (first_ms + self._lags_ms[seat[0]]) * MILLISECOND
 
     def close(self) -> None:
         """Removes its folder."""
         self._folder.cleanup()
+
+
+def _appended_ms(record: Record) -> int:
+    return record.timestamp_ms
 
 
 def _log(broker: MemoryBroker, group: str, transactional_id: str, number: int) -> MemoryLog:

@@ -5,11 +5,13 @@ itself is from what happened is told as the deviation of the first run from the 
 """
 
 from collections.abc import Mapping, Sequence
+from statistics import median_low
 from typing import Any, Final
 
 import msgspec
 
 from neural_hive.replay.checks.inputs import Read
+from neural_hive.replay.envelopes import EnvelopeReader
 from neural_hive.replay.reader import LogSource
 from neural_hive.replay.rerun.answers import Assumed
 from neural_hive.replay.rerun.comparison import Comparison, compare
@@ -59,10 +61,23 @@ def partitions_of(recording: Recording, systems: Sequence[System]) -> dict[str, 
     return {system.name: len(recording.ranges(system.event_topics[0])) for system in systems}
 
 
+def lag_ms(recording: Recording, system: System) -> int:
+    """How long after the append of an input its events were appended: the median of a system, ms."""
+    reader = EnvelopeReader()
+    lags: list[int] = []
+    for topic in system.event_topics:
+        for event in recording.all(topic):
+            _, head = reader.read(event.value or b"")
+            if head["source_topic"]:
+                lags.append(max(event.timestamp_ms - head["occurred_at"] // 1_000, 0))
+    return median_low(lags) if lags else 0
+
+
 def run(systems: Sequence[System], recording: Recording, chosen: Chosen, read: Read) -> Side:
     """One run over the history. Raises NothingToRun, NeverEnds."""
     outside = chosen_outside(systems, recording, chosen, read)
-    ran = Simulation(systems, partitions_of(recording, systems), outside, read).run()
+    lags_ms = {system.name: lag_ms(recording, system) for system in systems}
+    ran = Simulation(systems, partitions_of(recording, systems), lags_ms, outside, read).run()
     return _side(ran, outside)
 
 
