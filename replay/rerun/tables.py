@@ -1,6 +1,6 @@
 """What would have been, as a person reads it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from rich.console import Console
@@ -9,7 +9,8 @@ from rich.table import Table
 
 from neural_hive.replay.rerun.answers import Assumed
 from neural_hive.replay.rerun.comparison import Changed, Comparison
-from neural_hive.replay.rerun.outcome import Step, Totals
+from neural_hive.replay.rerun.difference import Difference
+from neural_hive.replay.rerun.outcome import Totals
 from neural_hive.replay.rerun.what_if import Side, WhatIf
 
 ROWS_MAX: Final = 50  # of one table; all are in the JSON
@@ -25,12 +26,13 @@ def render(answer: WhatIf, console: Console) -> None:
     if not answer.changed and not answer.code:
         console.print("Nothing is changed: the variant is the baseline, run once more")
     console.print(_totals(answer))
+    plans = {w.workflow_id: w.plan_id for w in answer.baseline.outcome.workflows.values()}
     for title, changed in (
         ("Workflows", answer.difference.workflows),
         ("Tickets", answer.difference.tickets),
     ):
         if changed:
-            console.print(_changed(title, changed))
+            console.print(_changed(title, changed, plans))
     for name, side in (("baseline", answer.baseline), ("variant", answer.variant)):
         _tell_assumed(name, side, console)
     if answer.unreadable:
@@ -105,33 +107,44 @@ def _change(name: Name, left: int | None, right: int | None) -> str:
 
 def seconds(ms: int) -> str:
     """A time as people read it."""
-    return f"{ms / 1_000:,.3f} s" if ms < 60_000 else f"{ms / 1_000:,.0f} s"
+    return f"{ms / 1_000:,.1f} s" if ms >= 10_000 else f"{ms / 1_000:.3f} s"
 
 
-def _changed(title: str, changed: tuple[Changed, ...]) -> Table:
-    table = Table("what", "differs in", "baseline", "variant", title=title, title_justify="left")
-    for one in changed[:ROWS_MAX]:
-        name = f"{one.name} of {one.workflow_id}" if one.ticket_id else f"{one.name} ({one.workflow_id})"
-        for at, field in enumerate(one.fields):
-            told = (field.field, _told(field.field, field.left), _told(field.field, field.right))
-            table.add_row("" if at else escape(name), *(escape(text) for text in told))
-        first = _step(one.left), _step(one.right)
-        table.add_row("" if one.fields else escape(name), "first other step", *map(escape, first))
-    if len(changed) > ROWS_MAX:
-        table.add_row(f"… and {len(changed) - ROWS_MAX:,} more: see --json", "", "", "")
+def _changed(title: str, changed: tuple[Changed, ...], plans: Mapping[str, str]) -> Table:
+    """Those that ended otherwise first, then those whose times differ most."""
+    told = sorted((one for one in changed if one.fields), key=_weight, reverse=True)
+    table = Table("what", "baseline → variant", title=title, title_justify="left")
+    for one in told[:ROWS_MAX]:
+        plan = plans.get(one.workflow_id) or one.workflow_id
+        name = f"{one.name} of {plan}" if one.ticket_id else f"{plan} ({one.workflow_id})"
+        table.add_row(escape(name), escape("; ".join(_field(field) for field in one.fields)))
+    if len(told) > ROWS_MAX:
+        table.add_row(f"… and {len(told) - ROWS_MAX:,} more: see --json", "")
+    if only := len(changed) - len(told):
+        table.add_row(f"… and {only:,} whose events differ, and nothing of this", "")
     return table
+
+
+def _weight(one: Changed) -> tuple[bool, int]:
+    times = ((f.left or 0, f.right or 0) for f in one.fields if f.field.endswith("_ms"))
+    moved = sum(
+        abs(right - left) for left, right in times if isinstance(left, int) and isinstance(right, int)
+    )
+    return any(field.field == "status" for field in one.fields), moved
+
+
+_FIELDS: Final = {"agent_id": "agent", "waited_ms": "waited", "ran_ms": "with agents", "duration_ms": "took"}
+
+
+def _field(field: Difference) -> str:
+    name, left, right = field.field, _told(field.field, field.left), _told(field.field, field.right)
+    return f"{_FIELDS.get(name, name)} {left} → {right}"
 
 
 def _told(name: str, value: Any) -> str:
     if value is None:
         return NOTHING
     return seconds(value) if name.endswith("_ms") and isinstance(value, int) else str(value)
-
-
-def _step(step: Step | None) -> str:
-    if step is None:
-        return NOTHING
-    return f"{step.kind} {step.what}" if step.what else step.kind
 
 
 def _tell_assumed(name: str, side: Side, console: Console) -> None:
