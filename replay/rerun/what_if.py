@@ -52,8 +52,9 @@ class WhatIf(msgspec.Struct, frozen=True):
 
 def recorded(source: LogSource, systems: Sequence[System]) -> Recording:
     """Reads all that a run needs of the log. Raises what the source raises."""
-    topics = {topic for system in systems for topic in (*system.inputs, *system.event_topics)}
-    return record(source, sorted(topics))
+    topics = {topic for system in systems for topic in (*system.inputs, *system.topics, *system.event_topics)}
+    looked_at = {view.topic for system in systems for view in system.views.values()}
+    return record(source, sorted(topics | looked_at))
 
 
 def partitions_of(recording: Recording, systems: Sequence[System]) -> dict[str, int]:

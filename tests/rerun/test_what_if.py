@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from functools import cache
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
 from neural_hive.aggregates.agent import Silence
+from neural_hive.connectors import kafka_log
 from neural_hive.replay.report import Findings
 from neural_hive.replay.rerun.chart import chart
 from neural_hive.replay.rerun.decisions import check_decisions
@@ -18,6 +20,7 @@ from neural_hive.replay.rerun.simulation import Simulation
 from neural_hive.replay.rerun.tables import render
 from neural_hive.replay.rerun.what_if import WhatIf, chosen_outside, lag_ms, partitions_of, run, what_if
 from neural_hive.streams import orchestrator, registry
+from neural_hive.streams.kernel import partition_log
 from neural_hive.streams.kernel.reading import MessageReader
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.orchestrator_flow import Limits
@@ -140,3 +143,15 @@ def test_what_history_cannot_know_is_assumed_and_said() -> None:
     answer = asked(history, history.limits)
     assert answer.baseline.assumed
     assert all(one.why and one.ran_ms >= 0 for one in answer.baseline.assumed)
+
+
+def test_nothing_in_a_run_can_write_to_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*what: object, **more: object) -> None:
+        raise AssertionError("a run has made a producer")
+
+    for module in (partition_log, kafka_log):
+        for name in ("Producer", "Consumer"):
+            monkeypatch.setattr(module, name, refused, raising=False)
+    monkeypatch.setattr(partition_log.KafkaPartitionLog, "__init__", refused)
+    history = told(2)
+    assert asked(history, Limits(workflows_max=1)).variant.outcome.workflows
