@@ -56,7 +56,7 @@ class Limits(msgspec.Struct, frozen=True):
     deploy_view_age_s: float = 30  # what is known of the agents, when a DEPLOY ticket is given to one
     workflows_max: int = 0  # in each partition; 0: any number
     weights: Weights = USUAL_WEIGHTS
-    asked_factor: float = 2  # slots of an agent that are asked for, in its capacity: the next ones while it works
+    asked_factor: float = 2  # of an agent's capacity: slots that are asked for, the next ones while it works
     fairness_step_s: float = 1  # how much later the next ticket of the same workflow stands (see fairness.py)
 
 

@@ -152,7 +152,8 @@ class PartitionRerun:
             made = self._made(decision, caused, sight)
             if _equal(made, caused.events):
                 self._findings.counts["decided_again"] += 1
-                self._findings.counts["with_a_view_found"] += tries > 1
+                if tries > 1:
+                    self._findings.counts["with_a_view_found"] += 1
                 return True
             self._fold.undo()
             first = made if first is None else first
