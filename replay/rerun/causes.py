@@ -1,6 +1,6 @@
 """What each run of events follows from: a record of an input, or a timer of the state."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -73,7 +73,7 @@ class Inputs:
 
     def __init__(self, source: LogSource, partition: int) -> None:
         self._source, self._partition = source, partition
-        self._readers: dict[str, tuple[int, Iterator[Record]]] = {}
+        self._readers: dict[str, tuple[int, Generator[Record, None, None]]] = {}
         self._ranges: dict[str, Mapping[int, Range]] = {}
 
     def record(self, topic: str, offset: int) -> Record | None:
@@ -81,14 +81,20 @@ class Inputs:
         begin, end = self._range(topic)
         if not begin <= offset < end:
             return None
-        at, records = self._readers.get(topic, (_NOWHERE, iter(())))
-        if offset < at:
+        at, records = self._readers.get(topic, (_NOWHERE, None))
+        if records is None or offset < at:
             records = self._from(topic, offset, end)
         found = next((record for record in records if record.offset >= offset), None)
         self._readers[topic] = (found.offset + 1 if found else end, records)
         return found if found is not None and found.offset == offset else None
 
-    def _from(self, topic: str, first: int, end: int) -> Iterator[Record]:
+    def close(self) -> None:
+        """Ends what is read still."""
+        for _, records in self._readers.values():
+            records.close()
+        self._readers.clear()
+
+    def _from(self, topic: str, first: int, end: int) -> Generator[Record, None, None]:
         for batch in self._source.batches(topic, self._partition, first, end):
             yield from batch
 

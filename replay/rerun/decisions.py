@@ -91,6 +91,10 @@ class PartitionRerun:
                 self._leave_out(caused, f"this build cannot fold it: {error}")
                 return
 
+    def close(self) -> None:
+        """Ends what is read still."""
+        self._inputs.close()
+
     def _take(self, caused: Caused) -> None:
         same = False
         try:
@@ -264,6 +268,8 @@ def check_decisions(system: System, source: LogSource, logic: str, read: Read, f
         except RegistryAway as error:
             why = f"{error}. Start the schema registry, or name it in the setting schema_registry_url"
             raise NotVerified(why) from error
+        finally:
+            rerun.close()
     if not findings.examined[_CHECK]:
         del findings.examined[_CHECK]
 

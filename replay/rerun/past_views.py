@@ -2,6 +2,8 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
+from heapq import merge
+from itertools import islice
 from typing import Any, Final
 
 from neural_hive.connectors.kafka_log import Record
@@ -11,6 +13,8 @@ from neural_hive.streams.kernel.broadcast import View
 Positions = tuple[int, ...]  # the next offset of each partition
 STEPS_BACK_MAX: Final = 200
 STEPS_ON_MAX: Final = 50
+KEPT_EVERY: Final = 200  # records: so far it has to go on again, when it has gone back
+KEPT_MAX: Final = 100
 
 
 class Consumed:
@@ -56,6 +60,8 @@ class PastView:
         ]
         self._begins: Positions = tuple(ranges[number][0] for number in sorted(ranges))
         self._at, self._value = self._begins, view.empty
+        self._kept: list[tuple[Positions, Any]] = []  # places on the way, each within the next one
+        self._since_kept = 0  # records
 
     @property
     def topic(self) -> str:
@@ -68,23 +74,45 @@ class PastView:
         return self._begins
 
     def at(self, positions: Positions) -> Any:
-        """The value made of all records before these offsets."""
+        """The value made of all records before these offsets. Raises LookupError: they are not of this topic."""
         if len(positions) != len(self._begins):
             raise LookupError(
                 f"{self.topic} has {len(self._begins)} partitions now, and had {len(positions)}"
             )
-        if any(wanted < known for wanted, known in zip(positions, self._at, strict=True)):
-            self._at, self._value = self._begins, self._view.empty
-        for number, (first, end) in enumerate(zip(self._at, positions, strict=True)):
-            for record in self._between(number, first, end):
-                self._value = added(self._view, self._value, record)
-        self._at = positions
+        if not _is_within(self._at, positions):
+            self._go_back(positions)
+        self._go_on(positions)
         return self._value
+
+    def _go_back(self, positions: Positions) -> None:
+        """To the last place that was kept and is not behind these."""
+        while self._kept and not _is_within(self._kept[-1][0], positions):
+            self._kept.pop()
+        self._at, self._value = self._kept[-1] if self._kept else (self._begins, self._view.empty)
+
+    def _go_on(self, positions: Positions) -> None:
+        """In the order of the log's times: what one partition says does not depend on the others."""
+        spans = zip(range(len(positions)), self._at, positions, strict=True)
+        following = merge(*(self._between(*span) for span in spans), key=_time_ms)
+        count, at = 0, list(self._at)
+        for count, record in enumerate(following, 1):
+            self._value = added(self._view, self._value, record)
+            at[record.partition] = record.offset + 1
+            if count % KEPT_EVERY == 0:
+                self._keep(tuple(at))
+        self._since_kept += count % KEPT_EVERY
+        self._at = positions
+        if self._since_kept >= KEPT_EVERY:
+            self._keep(positions)
+
+    def _keep(self, at: Positions) -> None:
+        self._kept.append((at, self._value))
+        del self._kept[:-KEPT_MAX]
+        self._since_kept = 0
 
     def _between(self, number: int, first: int, end: int) -> list[Record]:
         records = self._partitions[number]
-        at, until = (bisect_left(records, offset, key=lambda r: r.offset) for offset in (first, end))
-        return records[at:until]
+        return records[_index(records, first) : _index(records, end)]
 
     def as_of(self, time_ms: int) -> Positions:
         """The positions behind all that was appended up to a time."""
@@ -97,24 +125,32 @@ class PastView:
 
     def near(self, positions: Positions) -> Iterator[Positions]:
         """Positions around these, the closest first: back, record by record in the order of the log, then on."""
-        behind = sorted(
-            (record.timestamp_ms, record.offset, number)
-            for number, end in enumerate(positions)
-            for record in self._between(number, 0, end)[-STEPS_BACK_MAX:]
-        )
+        behind, ahead = list[list[Record]](), list[list[Record]]()
+        for records, end in zip(self._partitions, positions, strict=True):
+            at = _index(records, end)
+            behind.append(records[max(at - STEPS_BACK_MAX, 0) : at][::-1])
+            ahead.append(records[at : at + STEPS_ON_MAX])
         moved = list(positions)
-        for _, offset, number in behind[: -STEPS_BACK_MAX - 1 : -1]:
-            moved[number] = offset
+        for record in islice(merge(*behind, key=lambda record: -record.timestamp_ms), STEPS_BACK_MAX):
+            moved[record.partition] = record.offset
             yield tuple(moved)
-        ahead = sorted(
-            (record.timestamp_ms, record.offset, number)
-            for number, first in enumerate(positions)
-            for record in self._between(number, first, 1 << 62)[:STEPS_ON_MAX]
-        )
         moved = list(positions)
-        for _, offset, number in ahead[:STEPS_ON_MAX]:
-            moved[number] = offset + 1
+        for record in islice(merge(*ahead, key=_time_ms), STEPS_ON_MAX):
+            moved[record.partition] = record.offset + 1
             yield tuple(moved)
+
+
+def _is_within(one: Positions, other: Positions) -> bool:
+    return all(first <= end for first, end in zip(one, other, strict=True))
+
+
+def _index(records: list[Record], offset: int) -> int:
+    return bisect_left(records, offset, key=lambda record: record.offset)
+
+
+def _time_ms(record: Record) -> int:
+    """For a merge, which keeps the order of each partition, though its clock was set back."""
+    return record.timestamp_ms
 
 
 def past_views(views: Mapping[str, View[Any]], source: LogSource) -> dict[str, PastView]:
