@@ -1,6 +1,6 @@
 """Who can do a piece of work, best first: a pure function of what is known of the agents.
 
-    score = 0.4 · health + 0.3 · pheromone + 0.3 · telemetry
+    score = 0.4 · health + 0.3 · pheromone + 0.3 · telemetry (the usual weights)
 
 Health is 1 for who is HEALTHY, and nobody else is a candidate; telemetry is the success rate that an agent tells;
 pheromone is the trail's score in the domain of the work (see pheromone.py).
@@ -16,10 +16,18 @@ from neural_hive.aggregates.pheromone import Trail
 from neural_hive.aggregates.pheromone import score as trail_score
 from neural_hive.aggregates.vocabulary import TaskType
 
-HEALTH_WEIGHT: Final = 0.4
-PHEROMONE_WEIGHT: Final = 0.3
-TELEMETRY_WEIGHT: Final = 0.3
 _HEALTHY_SCORE: Final = 1.0
+
+
+class Weights(msgspec.Struct, frozen=True):
+    """What each part counts in a score."""
+
+    health: float = 0.4
+    pheromone: float = 0.3
+    telemetry: float = 0.3
+
+
+USUAL_WEIGHTS: Final = Weights()
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -45,6 +53,7 @@ def match(
     at: int,
     count: int,
     task_type: TaskType | None = None,
+    weights: Weights = USUAL_WEIGHTS,
 ) -> tuple[Match, ...]:
     """The best `count` agents with all required capabilities at a time (µs), best first; ties by agent id.
 
@@ -52,7 +61,7 @@ def match(
     """
     wanted = frozenset(required)
     able = (c for c in candidates if _can(c.agent, wanted, task_type))
-    found = [_scored(candidate, at) for candidate in able]
+    found = [_scored(candidate, at, weights) for candidate in able]
     return tuple(sorted(found, key=lambda m: (-m.score, m.agent_id))[: max(count, 0)])
 
 
@@ -67,7 +76,9 @@ def _can(agent: Agent, wanted: frozenset[str], task_type: TaskType | None) -> bo
     )
 
 
-def _scored(candidate: Candidate, at: int) -> Match:
+def _scored(candidate: Candidate, at: int, weights: Weights) -> Match:
     pheromone, telemetry = trail_score(candidate.trail, at), candidate.agent.telemetry.success_rate
-    composite = HEALTH_WEIGHT * _HEALTHY_SCORE + PHEROMONE_WEIGHT * pheromone + TELEMETRY_WEIGHT * telemetry
+    composite = (
+        weights.health * _HEALTHY_SCORE + weights.pheromone * pheromone + weights.telemetry * telemetry
+    )
     return Match(candidate.agent.agent_id, composite, _HEALTHY_SCORE, pheromone, telemetry)

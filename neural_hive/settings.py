@@ -72,6 +72,11 @@ class Settings(BaseSettings):
     agents_busy_limit_s: float = Field(900.0, gt=0, le=1e9)
     deploy_view_age_s: float = Field(30.0, ge=2, le=1e9)
     workflows_max: int = Field(0, ge=0, le=1_000_000)  # in each partition; 0: any number
+    match_health_weight: float = Field(0.4, ge=0, le=1e6)
+    match_pheromone_weight: float = Field(0.3, ge=0, le=1e6)
+    match_telemetry_weight: float = Field(0.3, ge=0, le=1e6)
+    asked_factor: float = Field(2.0, ge=1, le=1e6)  # of an agent's capacity: slots that are asked for at once
+    fairness_step_s: float = Field(1.0, ge=0, le=1e6)
 
     seal: bool = True  # whether `up` starts a sealer
     seal_every_s: float = Field(10.0, ge=0.1, le=86_400)
@@ -179,7 +184,7 @@ def load_settings(config: Path | None = None, *, running: bool = True, **overrid
     """
     try:
         given = {name: value for name, value in overrides.items() if value is not None}
-        chosen = {**_read_file(config), **EnvSettingsSource(Settings)(), **given}
+        chosen = {**read_settings_file(config), **EnvSettingsSource(Settings)(), **given}
         data = Settings(**chosen).data.expanduser().absolute()
         state = running_state(data) if running else None
         if running and state is None and not ADDRESSES & chosen.keys():
@@ -196,7 +201,8 @@ def load_settings(config: Path | None = None, *, running: bool = True, **overrid
         raise BadSettings(f"cannot read the settings: {error}") from error
 
 
-def _read_file(config: Path | None) -> dict[str, Any]:
+def read_settings_file(config: Path | None) -> dict[str, Any]:
+    """What a settings file says, by name. Raises BadSettings."""
     if config is None:
         return {}
     try:

@@ -1,7 +1,7 @@
 """Verifies whole systems: their logs, what was archived of them, the read models, and the processors' state."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ class Tables(msgspec.Struct, frozen=True):
     store: Store
 
 
+Decide = Callable[[System, LogSource, Findings], None]
+
+
 class Request(msgspec.Struct, frozen=True):
     """What to verify, and with what."""
 
@@ -42,6 +45,7 @@ class Request(msgspec.Struct, frozen=True):
     stall_s: float = 30.0
     fetch_schema: Fetch | None = None  # finds schemas that other producers registered
     sealing: Sealing | None = None  # None: the seal is left out
+    decide: Decide | None = None  # runs a system's decisions again; None: that is not asked for
 
 
 def verify_everything(request: Request) -> Report:
@@ -53,6 +57,8 @@ def verify_everything(request: Request) -> Report:
         source = _source(request, kafka)
         for system in request.systems:
             problems += _system(system, source, kafka, request, findings, parts)
+        if request.decide is not None and not findings.examined[Check.DECISION]:
+            findings.skip(Check.DECISION, "none could be run again")
         _tables(request, kafka, findings)
         _seal(request, source, kafka, findings)
     except _UNDONE as error:
@@ -90,6 +96,8 @@ def _system(
     )
     verification.run()
     parts += verification.parts
+    if request.decide is not None and not verification.problem:
+        request.decide(system, source, findings)
     return [f"{system.name}: {verification.problem}"] if verification.problem else []
 
 

@@ -31,6 +31,7 @@ class Check(StrEnum):
     STATE = "state equals fold of the log"
     SEAL = "log equals its seal"
     WITNESS = "checkpoints agree with the witness"
+    DECISION = "decisions run again give the same bytes"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -60,6 +61,15 @@ class Outcome(msgspec.Struct, frozen=True):
     examined: int
     findings: int
     skipped: str = ""  # why it could not be done; "" if it was
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """What a check passed over, since it could not be looked at."""
+
+    check: Check
+    reason: str
+    count: int
+    place: str  # of the first
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -97,6 +107,7 @@ class Report(msgspec.Struct, frozen=True):
     problem: str = ""  # why it could not be verified to the end; "" if it was
     accepted: tuple[Accepted, ...] = ()
     seal: SealSummary | None = None  # None: nothing is sealed, or it was left out
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -122,6 +133,7 @@ class Findings:
         self.counts: Counter[str] = Counter()
         self.skipped: dict[Check, str] = {}
         self.seal: SealSummary | None = None
+        self._left_out: dict[tuple[Check, str], LeftOut] = {}
 
     def add(self, check: Check, place: str, aggregate: str, expected: object, found: object) -> None:
         """Notes that something does not hold."""
@@ -151,6 +163,21 @@ class Findings:
         """Notes that a check cannot be done, and why."""
         self.skipped[check] = why
 
+    def leave_out(self, check: Check, reason: str, place: str, count: int = 1) -> None:
+        """Notes that so much could not be looked at, from a place on, and why."""
+        known = self._left_out.get((check, reason), LeftOut(check, reason, 0, place))
+        self._left_out[check, reason] = msgspec.structs.replace(known, count=known.count + count)
+
+    def take(self, report: Report) -> None:
+        """Adds what was found elsewhere."""
+        for outcome in report.outcomes:
+            self.examined[outcome.check] += outcome.examined
+            self.found[outcome.check] += outcome.findings
+        self.kept += report.findings[: max(FINDINGS_KEPT - len(self.kept), 0)]
+        self.counts.update(report.counts)
+        for left in report.left_out:
+            self.leave_out(left.check, left.reason, left.place, left.count)
+
     def report(self, parts: list[Part], duration_s: float, problem: str = "") -> Report:
         """All that was found so far."""
         outcomes = tuple(
@@ -168,6 +195,7 @@ class Findings:
             problem,
             tuple(self.accepted),
             self.seal,
+            tuple(self._left_out.values()),
         )
 
 
@@ -187,6 +215,9 @@ def render(report: Report, console: Console) -> None:
         console.print(_plain(_told(word)), style="yellow")
     if report.seal:
         console.print(_plain(_sealed(report.seal)))
+    for left in report.left_out:
+        text = f"Not looked at ({left.check}): {left.count:,} from {left.place} on: {left.reason}"
+        console.print(_plain(text), style="yellow")
     counts = ", ".join(f"{count:,} {name}" for name, count in report.counts.items())
     sources = ", ".join(sorted({part.source for part in report.parts})) or "nothing"
     console.print(f"Read from {sources}: {counts or 'no records'}, in {report.duration_s:.1f} s")

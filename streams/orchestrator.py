@@ -29,7 +29,6 @@ from typing import Any, TypeVar
 from neural_hive.aggregates import tally
 from neural_hive.aggregates.aggregate import Aggregate
 from neural_hive.aggregates.decision import TASKS_MAX, DecisionConsolidated
-from neural_hive.aggregates.fairness import place
 from neural_hive.aggregates.incident import INCIDENT, TICKETS_MAX, Kind
 from neural_hive.aggregates.ticket import (
     PATIENCE_TIMER,
@@ -285,7 +284,7 @@ def _queue_again(flow: Flow, workflow_id: str) -> None:
     workflow = flow.workflow(workflow_id)
     tickets = ready_tickets(flow, workflow_id, TASKS_MAX)
     for count, ticket in enumerate(sorted(tickets, key=lambda ticket: -ticket.created.priority_score)):
-        at = place(flow.now, count, score_of(ticket, workflow))
+        at = flow.place(flow.now, count, score_of(ticket, workflow))
         flow.on_ticket(ticket.created.ticket_id, RequeueTicket(at, "its workflow goes on", flow.now))
 
 
@@ -294,7 +293,7 @@ def _move_in_queue(flow: Flow, workflow_id: str) -> None:
     workflow = flow.workflow(workflow_id)
     waiting = [ticket for ticket in ready_tickets(flow, workflow_id, TASKS_MAX) if ticket.is_queued]
     for count, ticket in enumerate(waiting):
-        at = place(ticket.ready_at, count, score_of(ticket, workflow))
+        at = flow.place(ticket.ready_at, count, score_of(ticket, workflow))
         reason = f"the priority of its workflow is {workflow.priority}"
         flow.on_ticket(ticket.created.ticket_id, RequeueTicket(at, reason, flow.now))
 

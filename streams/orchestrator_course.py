@@ -6,7 +6,6 @@ from typing import Final
 
 from neural_hive.aggregates import tally
 from neural_hive.aggregates.aggregate import Event
-from neural_hive.aggregates.fairness import place
 from neural_hive.aggregates.incident import INCIDENT, Kind, OpenIncident, incident_id_of
 from neural_hive.aggregates.risk import rescored, severity_of
 from neural_hive.aggregates.ticket import (
@@ -82,7 +81,7 @@ def make_ready(flow: Flow, ticket_ids: Iterable[str]) -> None:
 def next_place(flow: Flow, workflow: Workflow, ticket: Ticket) -> int:
     """Where a ticket stands in the queue for agents that becomes ready now."""
     backlog = flow.unit.count(tally.queued(workflow.workflow_id))
-    return place(flow.now, backlog, score_of(ticket, workflow))
+    return flow.place(flow.now, backlog, score_of(ticket, workflow))
 
 
 def score_of(ticket: Ticket, workflow: Workflow) -> float:

@@ -10,7 +10,9 @@ from typing import Final, TypeVar
 import msgspec
 
 from neural_hive.aggregates.aggregate import Command, Event, Rejected
+from neural_hive.aggregates.fairness import place
 from neural_hive.aggregates.incident import INCIDENT, Kind, OpenIncident, ResolveIncident, incident_id_of
+from neural_hive.aggregates.matching import USUAL_WEIGHTS, Weights
 from neural_hive.aggregates.slot import SlotOutcome
 from neural_hive.aggregates.ticket import (
     GRACE_MS,
@@ -46,13 +48,16 @@ _OUTCOMES: Final = {
 
 class Limits(msgspec.Struct, frozen=True):
     """How long tickets of a workflow may wait before there is an incident, how old may be what is known, s; how many
-    workflows may go on at once.
+    workflows may go on at once; how agents are chosen, and whose turn it is.
     """
 
     allocation_s: float = 60  # if no agent could do them
     busy_s: float = 900  # if agents could, and none of the workflow's tickets is given to one
     deploy_view_age_s: float = 30  # what is known of the agents, when a DEPLOY ticket is given to one
     workflows_max: int = 0  # in each partition; 0: any number
+    weights: Weights = USUAL_WEIGHTS
+    asked_factor: float = 2  # of an agent's capacity: slots that are asked for, the next ones while it works
+    fairness_step_s: float = 1  # how much later the next ticket of the same workflow stands (see fairness.py)
 
 
 USUAL_LIMITS: Final = Limits()
@@ -82,6 +87,10 @@ class Flow:
         workflow = self.unit.load(WORKFLOW, workflow_id)
         assert workflow is not None, f"workflow {workflow_id} is named by another and has no events"
         return workflow
+
+    def place(self, ready_at: int, backlog: int, score: float) -> int:
+        """Where a ticket stands in the queue for agents (see fairness.py)."""
+        return place(ready_at, backlog, score, round(self.limits.fairness_step_s * 1_000_000))
 
     def check(self, ticket_id: str, workflow_id: str) -> None:
         """Raises Rejected: what a message says of a ticket's workflow is not so."""

@@ -16,7 +16,6 @@ ALLOCATED_MAX: Final = 256  # tickets of one message
 REQUIREMENTS_MAX: Final = 256  # different ones that are looked at
 CONSIDERED_MAX: Final = 5  # agents that a decision tells of
 AGE_MAX_S: Final = 1e9  # of a view, as a decision tells it; one that was never whole is infinitely old
-OUTSTANDING_FACTOR: Final = 2  # the next slots are asked for while the agent works
 
 
 class Market:
@@ -37,7 +36,9 @@ class Market:
             with matching_metrics.search(matching_metrics.ORCHESTRATOR) as search:
                 known = candidates(self._agents, self._trails, task.task_type.value)
                 required = task.required_capabilities
-                found = match(known, required, self._flow.now, len(known), task.task_type)
+                found = match(
+                    known, required, self._flow.now, len(known), task.task_type, self._flow.limits.weights
+                )
             search.found(len(known), len(found))
             self._known[key] = found
         return self._known[key]
@@ -46,9 +47,10 @@ class Market:
         """The best one that has room; None: nobody has, or too little is known of them."""
         if too_old(self._flow, ticket):
             return None
+        factor = self._flow.limits.asked_factor
         room = [(found, self._room(found.agent_id)) for found in self.able(ticket)]
         free = (found for found, (load, capacity) in room if load < capacity)
-        later = (found for found, (load, capacity) in room if load < OUTSTANDING_FACTOR * capacity)
+        later = (found for found, (load, capacity) in room if load < factor * capacity)
         return next(free, None) or next(later, None)
 
     def _room(self, agent_id: str) -> tuple[int, int]:

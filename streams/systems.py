@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from neural_hive.aggregates.agent import Silence
+from neural_hive.aggregates.matching import Weights
 from neural_hive.schemas.extensions import SYSTEMS_GROUP, declared
 from neural_hive.streams import orchestrator, registry, registry_metrics
 from neural_hive.streams.kernel.system import System
@@ -47,6 +48,27 @@ class SystemSettings(Protocol):
         """How many workflows may go on at once in each partition; 0: any number."""
         ...
 
+    @property
+    def match_health_weight(self) -> float:
+        """What counts how much when an agent is chosen: its health; what follow: its trail, what it tells of itself."""
+        ...
+
+    @property
+    def match_pheromone_weight(self) -> float: ...
+
+    @property
+    def match_telemetry_weight(self) -> float: ...
+
+    @property
+    def asked_factor(self) -> float:
+        """How many slots of an agent are asked for, in its capacity."""
+        ...
+
+    @property
+    def fairness_step_s(self) -> float:
+        """How much later the next ticket of the same workflow stands in the queue for agents."""
+        ...
+
 
 def _registry(settings: SystemSettings) -> System:
     times_s = (
@@ -62,7 +84,11 @@ def _registry(settings: SystemSettings) -> System:
 
 def _orchestrator(settings: SystemSettings) -> System:
     times_s = (settings.allocation_limit_s, settings.agents_busy_limit_s, settings.deploy_view_age_s)
-    return orchestrator.build(Limits(*times_s, settings.workflows_max))
+    weights = Weights(
+        settings.match_health_weight, settings.match_pheromone_weight, settings.match_telemetry_weight
+    )
+    order = (settings.asked_factor, settings.fairness_step_s)
+    return orchestrator.build(Limits(*times_s, settings.workflows_max, weights, *order))
 
 
 _OWN: Final[dict[str, Callable[[SystemSettings], System]]] = {

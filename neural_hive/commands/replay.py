@@ -7,7 +7,7 @@ import msgspec
 import typer
 from rich.console import Console
 
-from neural_hive.commands import replay_look, replay_rebuild, replay_seal
+from neural_hive.commands import replay_look, replay_rebuild, replay_rerun, replay_seal
 from neural_hive.commands.replay_source import (
     AsJson,
     Config,
@@ -41,6 +41,7 @@ def register(app: typer.Typer) -> None:
     replay_look.register(replay)
     replay_seal.register(replay)
     replay.command()(replay_rebuild.rebuild)
+    replay_rerun.register(replay)
     app.add_typer(replay, name="replay")
 
 
@@ -48,6 +49,8 @@ def verify(
     source: From = Source.KAFKA,
     topic: Annotated[list[str] | None, typer.Option(help="Only these event topics [default: all]")] = None,
     without: Annotated[list[Part] | None, typer.Option(help="Leave out a part")] = None,
+    decisions: replay_rerun.Decisions = False,
+    code: replay_rerun.Revision = None,
     as_json: AsJson = False,
     data: Data = None,
     config: Config = None,
@@ -77,6 +80,7 @@ def verify(
         topics=tuple(topic or ()),
         fetch_schema=schemas_of_others(settings),
         sealing=None if Part.SEAL in left_out else replay_seal.sealing(settings),
+        decide=replay_rerun.decide(settings, decisions, code, topic, schemas_of_others(settings)),
     )
     report = verify_everything(request)
     if as_json:

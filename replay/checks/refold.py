@@ -39,6 +39,39 @@ class Mailed(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, bytes | None], ...]
 
 
+def mailed(record: Record) -> Mailed:
+    """The record as an inbox takes it."""
+    return Mailed(
+        record.topic,
+        record.partition,
+        record.offset,
+        record.timestamp_ms,
+        record.key,
+        record.value,
+        record.headers,
+    )
+
+
+def apply(fold: Fold, event: Event, digest: bytes) -> None:
+    """Folds one event, with its SHA-256. Raises BadRecord, LookupError: this build cannot."""
+    rest = event.rest
+    aggregate = fold.aggregates[event.lead.aggregate_type]
+    key = row_key(aggregate.name, rest["aggregate_id"])
+    fold.apply(
+        aggregate,
+        rest["aggregate_id"],
+        key,
+        fold.row(aggregate, key),
+        event_of(aggregate, event.lead.event_type, decode(event.record.value or b"", "event").payload),
+        rest["version"],
+        rest["occurred_at"],
+        digest,
+        cause_digest(rest["causation_id"]),
+        Route((event.record.key or b"").decode(), rest["correlation_id"], rest["trace_id"]),
+    )
+    fold.keep()
+
+
 class Refold:
     """The fold of one partition's events so far."""
 
@@ -72,37 +105,13 @@ class Refold:
         self.last[event.record.topic] = (event.record.offset, digest)
         if rest["sequence"] <= self.sequence:
             return  # recovery passes over it too
-        aggregate = self._fold.aggregates[event.lead.aggregate_type]
-        aggregate_id = rest["aggregate_id"]
-        key = row_key(aggregate.name, aggregate_id)
-        self._fold.apply(
-            aggregate,
-            aggregate_id,
-            key,
-            self._fold.row(aggregate, key),
-            event_of(aggregate, event.lead.event_type, decode(value, "event").payload),
-            rest["version"],
-            rest["occurred_at"],
-            digest,
-            cause_digest(rest["causation_id"]),
-            Route((event.record.key or b"").decode(), rest["correlation_id"], rest["trace_id"]),
-        )
-        self._fold.keep()
+        apply(self._fold, event, digest)
         self.sequence = rest["sequence"]
         if self._fold.changes > _CHANGES_MAX:
             self._write()
 
     def has_no_effect(self, record: Record) -> bool:
         """Whether the system, in this state, would answer the record with nothing at all. Raises RegistryAway."""
-        mailed = Mailed(
-            record.topic,
-            record.partition,
-            record.offset,
-            record.timestamp_ms,
-            record.key,
-            record.value,
-            record.headers,
-        )
         work = Work(
             self._fold,
             self._partition,
@@ -113,7 +122,7 @@ class Refold:
             self.sequence,
         )
         try:
-            mail = open_mail(self._system, self._read, mailed, self._partition, self._partitions_of)
+            mail = open_mail(self._system, self._read, mailed(record), self._partition, self._partitions_of)
             work.begin(mail.cause)
             mail.handler(work, mail.message)
         except RegistryAway:

@@ -32,9 +32,10 @@ from neural_hive.streams.kernel.reading import RegistryAway
 from neural_hive.streams.kernel.recovery import BrokenLog, Recovered, causes, last_acceptance, recover
 from neural_hive.streams.kernel.rocks import DamagedState, StateUnusable, set_damaged_aside
 from neural_hive.streams.kernel.standing import StateView
-from neural_hive.streams.kernel.state import Store, Timer, TopicPosition, row_key
+from neural_hive.streams.kernel.state import Store, Timer, TopicPosition
 from neural_hive.streams.kernel.state_folders import remove_older
 from neural_hive.streams.kernel.system import Committed, System
+from neural_hive.streams.kernel.timer_cause import cause_of
 from neural_hive.streams.kernel.transport import Batch, batches_of
 from neural_hive.streams.kernel.unit import Cause, Work, cause_digest
 
@@ -448,15 +449,7 @@ class Partition:
         """Whether all is well: False if the handler failed."""
         if not self.fold.is_set(timer):
             return True  # an earlier timer of this batch changed the aggregate
-        # After an outage timers that came due meanwhile fire in turn, each at its own time: an aggregate may come to
-        # wait for a time at which it was woken before. With its version this is another message, and no repeat.
-        row = self.fold.row(
-            self.fold.aggregates[timer.aggregate], row_key(timer.aggregate, timer.aggregate_id)
-        )
-        version = row.version if row is not None else 0
-        message_id = derived_id(timer.aggregate_id, timer.name, str(timer.due), str(version))
-        route = Route(timer.routing_id, timer.correlation_id, timer.trace_id)
-        cause = Cause(message_id, cause_digest(message_id), route, timer.due, "", self.number, 0)
+        cause = cause_of(self.fold, timer, self.number)
         work.begin(cause)
         try:
             self.system.timers[timer.aggregate, timer.name](work, timer.aggregate_id)

@@ -1,0 +1,100 @@
+"""What a decision saw of the topics that are read whole: as its events tell it, else what it can have seen.
+
+An allocation tells the positions of its views, and their age. Other events that depend on them (a workflow waits, a
+ticket is given to an agent's webhook) do not: they were made from a place near their time, or near the last known one.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import chain, islice, product
+from typing import Any, Final
+
+from neural_hive.replay.rerun.causes import Caused
+from neural_hive.replay.rerun.past_views import PastView, Positions
+from neural_hive.schemas.codec import decode
+from neural_hive.streams.kernel.broadcast import Snapshot
+
+TRIES_MAX: Final = 1_000  # views that are tried for one decision
+_NEVER_READ_S: Final = 1e9  # as old as a view that was never whole
+_TOLD_AGE: Final = re.compile(r"is (\d+|inf) s old")
+
+
+class Sight(Mapping[str, Snapshot[Any]]):
+    """The views of one decision, made when they are asked for."""
+
+    def __init__(
+        self, views: Mapping[str, PastView], at: Mapping[str, Positions], ages_s: Mapping[str, float]
+    ):
+        self._views, self._at, self._ages_s = views, at, ages_s
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> Snapshot[Any]:
+        self.asked.add(name)
+        positions = self._at[name]
+        return Snapshot(self._views[name].at(positions), dict(enumerate(positions)), self._ages_s[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+
+class Seen:
+    """What one partition's decisions saw, in their order."""
+
+    def __init__(self, views: Mapping[str, PastView]) -> None:
+        self._views = views
+        self._names = {view.topic: name for name, view in views.items()}
+        self._last = {name: view.begins for name, view in views.items()}
+        self._ages_s = dict.fromkeys(views, 0.0)
+
+    def note(self, caused: Caused) -> None:
+        """Takes what the events of a decision tell of its views."""
+        for name, (positions, _) in self._told(caused).items():
+            self._last[name] = positions
+
+    def sights(self, caused: Caused) -> Iterator[Sight]:
+        """What the decision saw; where its events do not tell, what it can have seen, the likeliest first."""
+        told = self._told(caused)
+        if told.keys() >= self._views.keys():
+            at = {name: positions for name, (positions, _) in told.items()}
+            yield Sight(self._views, at, {name: age_s for name, (_, age_s) in told.items()})
+            return
+        yield from islice(self._possible(caused), TRIES_MAX)
+
+    def _possible(self, caused: Caused) -> Iterator[Sight]:
+        time_ms = caused.first.record.timestamp_ms
+        ages_s = _ages_s(caused)
+        likely = {name: view.as_of(time_ms) for name, view in self._views.items()}
+        for at in (likely, self._last):
+            for age_s in ages_s:
+                yield self._sight(at, age_s)
+        for name, view in self._views.items():
+            for base, age_s in product((likely, self._last), ages_s):
+                for positions in chain(view.near(likely[name]), view.near(self._last[name])):
+                    yield self._sight({**base, name: positions}, age_s)
+
+    def _sight(self, at: Mapping[str, Positions], age_s: float) -> Sight:
+        return Sight(self._views, at, dict.fromkeys(self._views, age_s))
+
+    def _told(self, caused: Caused) -> dict[str, tuple[Positions, float]]:
+        """By view: the positions that an event of the decision names, and the age, s."""
+        found: dict[str, tuple[Positions, float]] = {}
+        for event in caused.events if self._views else ():
+            payload = decode(event.record.value or b"", "event").payload
+            for view in payload.get("views", ()):
+                if name := self._names.get(view["topic"]):
+                    found[name] = tuple(view["next_offsets"]), view["age_ms"] / 1_000
+        return found
+
+
+def _ages_s(caused: Caused) -> list[float]:
+    """The ages that a view can have had: as new as can be, as the events say, older than any limit."""
+    found = [0.0]
+    for event in caused.events:
+        reason = decode(event.record.value or b"", "event").payload.get("reason")
+        if isinstance(reason, str) and (told := _TOLD_AGE.search(reason)):
+            age_s = float(told[1])
+            return [age_s, age_s + 0.4, age_s - 0.4]
+    return [*found, _NEVER_READ_S]
