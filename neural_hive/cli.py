@@ -26,7 +26,7 @@ COMMANDS: Final = {
     "query": ("query", "Ask ClickHouse in SQL."),
     "agents": ("agents", "Show the agents that do the work, and how each is doing."),
     "flow-c": ("flow_c", "Show how plans become done work: rates, times, and whether objectives are kept."),
-    "replay": ("replay", "Verify what the log and the tables say."),
+    "replay": ("replay", "Verify what the log and the tables say; ask what was, and why."),
     "recover": ("recover", "Go on with a log that lost or changed committed events."),
     "import": ("import_", "Turn what other tools recorded into plans."),
     "processor": ("processes", "Run one worker of the processors of systems."),

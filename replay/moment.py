@@ -64,7 +64,7 @@ class Cut(msgspec.Struct, frozen=True):
     def gate(self, topic: str, partition: int) -> Gate:
         """Says of the records of a partition, one after the other, whether they are before the moment.
 
-        After the first that is not, none is. Raises BadRecord, UnknownSchema: what the writer of the place wrote.
+        After the first that is not, none is. Raises BadMoment: a newer build wrote some of them.
         """
         place = self.place
         if place is None or place.partition != partition:
@@ -74,7 +74,13 @@ class Cut(msgspec.Struct, frozen=True):
         read = EnvelopeReader().read
 
         def is_before(record: Record) -> bool:
-            lead, rest = read(record.value or b"")
+            try:
+                lead, rest = read(record.value or b"")
+            except BadRecord:  # no event, so it has no number
+                return self._was_there(record)
+            except UnknownSchema as error:
+                where = f"{topic}:{partition}:{record.offset}"
+                raise BadMoment(f"{where}: {error}: a newer build wrote it, ask with that one") from error
             if lead.producer != self.producer:
                 return self._was_there(record)
             return bool(rest["sequence"] <= self.sequence)

@@ -8,7 +8,8 @@ from neural_hive.connectors.clickhouse import ClickHouse
 from neural_hive.projections.http_store import HttpStore
 from neural_hive.replay.archive import ArchiveSource
 from neural_hive.replay.checks.archive import check_archive, check_projections
-from neural_hive.replay.history import Moment, NoSuchAggregate, history
+from neural_hive.replay.history import NoSuchAggregate, history
+from neural_hive.replay.moment import Moment
 from neural_hive.replay.reader import JoinedSource, KafkaSource
 from neural_hive.replay.report import Check, Finding, Findings
 from neural_hive.replay.verify import Verification
