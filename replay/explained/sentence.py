@@ -66,6 +66,8 @@ def between(earlier: int, later: int) -> str:
 def quoted(text: str) -> str:
     """A text of somebody else's, on one line."""
     text = " ".join(text.split())
+    if not text:
+        return "no reason given"
     return f"“{text if len(text) <= _QUOTED_CHARS_MAX else text[: _QUOTED_CHARS_MAX - 1] + '…'}”"
 
 

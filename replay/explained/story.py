@@ -13,6 +13,7 @@ from neural_hive.aggregates.workflow import (
     WorkflowCancelled,
     WorkflowCompleted,
     WorkflowFailed,
+    WorkflowWaiting,
 )
 from neural_hive.replay.explained.others import explain_agent, explain_any, explain_incident
 from neural_hive.replay.explained.sentence import Fact, Sentence, facts
@@ -81,7 +82,9 @@ def _concerns_ticket(happening: Happening, ticket: Ticket, near: set[str]) -> bo
         return head.aggregate_id in near
     if _is(happening, SlotRequested):
         return bool(payload.get("ticket_id") == ticket.created.ticket_id)
-    return _is(happening, *_WORKFLOW_ENDS) and head.aggregate_id == ticket.created.workflow_id
+    return (
+        _is(happening, *_WORKFLOW_ENDS, WorkflowWaiting) and head.aggregate_id == ticket.created.workflow_id
+    )
 
 
 def _concerns_workflow(happening: Happening, workflow_id: str) -> bool:

@@ -25,7 +25,12 @@ from neural_hive.aggregates.ticket import (
     TicketUnallocated,
 )
 from neural_hive.aggregates.vocabulary import DeliveryMode
-from neural_hive.aggregates.workflow import WorkflowCancelled, WorkflowCompleted, WorkflowFailed
+from neural_hive.aggregates.workflow import (
+    WorkflowCancelled,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowWaiting,
+)
 from neural_hive.replay.changes import time_text
 from neural_hive.replay.explained.sentence import (
     Fact,
@@ -71,7 +76,8 @@ def _standing(
     ticket: Ticket, own: Sequence[Fact], others: Mapping[str, Fact], related: Sequence[Fact]
 ) -> Sentence:
     name = f"Ticket {ticket.created.task.task_id} ({ticket.created.ticket_id})"
-    attempts = f"attempt {ticket.attempt} of {ticket.created.task.max_retries + 1}"
+    most = ticket.created.task.max_retries + 1  # more are made for a person who asks, and to undo
+    attempts = f"attempt {ticket.attempt}" + (f" of {most}" if ticket.attempt <= most else "")
     end = last_of(own, *_ENDS)
     match ticket.status:
         case Status.COMPLETED | Status.COMPENSATED | Status.CANCELLED | Status.FAILED | Status.TIMED_OUT if (
@@ -114,8 +120,10 @@ def _end_words(end: Fact) -> str:
         case TicketCompleted():
             return f"agent {event.agent_id} completed it{_exit(event.exit_code)}"
         case TicketFailed():
-            who = f"agent {event.agent_id} said" if event.agent_id else "it was given to no agent,"
-            return f"{who} {quoted(event.error)}"
+            if not event.agent_id:
+                return f"it was given to no agent, {quoted(event.error)}"
+            said = f"said {quoted(event.error)}" if event.error else "gave no reason"
+            return f"agent {event.agent_id} {said}"
         case TicketTimedOut():
             return f"it timed out, {quoted(event.error)}"
         case TicketCancelled():
@@ -200,6 +208,8 @@ def _was_given(
     ]
     why = [f"agent {f.event.agent_id} had no slot free, {f.event.waiting} waited for one" for f in queued]
     why += [f"agent {f.event.agent_id} did not take it: {f.event.reason}" for f in away]
+    noted = [f for f in of(related, WorkflowWaiting) if begin <= f.at <= fact.at and not why]
+    why = list(dict.fromkeys(why or [f.event.reason for f in noted]))
     told = f": {'; '.join(why)}" if why else ""
     chosen = of(between_them, TicketAllocated)
     choice = _choice(chosen[-1]) if chosen else ""
@@ -207,7 +217,15 @@ def _was_given(
     given = (
         f"Attempt {event.attempt} was given {what} agent {event.allocated_agent_id} at {fact.when}{choice}"
     )
-    return tell(f"{given}.{waited}{told}".removesuffix(".") + ".", fact, ready, *chosen[-1:], *queued, *away)
+    return tell(
+        f"{given}.{waited}{told}".removesuffix(".") + ".",
+        fact,
+        ready,
+        *chosen[-1:],
+        *queued,
+        *away,
+        *noted[:1],
+    )
 
 
 def _choice(allocated: Fact) -> str:

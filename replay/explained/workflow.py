@@ -134,7 +134,7 @@ def _step(fact: Fact, earlier: Fact | None, own: Sequence[Fact]) -> Iterator[Sen
         case WorkflowCommandRefused():
             who = event.requested_by or "somebody"
             yield tell(f"At {at} {event.command}, asked by {who}, was refused: {event.reason}.", fact)
-        case WorkflowWaiting() if earlier is None or not isinstance(earlier.event, WorkflowWaiting):
+        case WorkflowWaiting() if not _waited_already(fact, own):
             yield _wait(fact, own)
         case WorkflowCompensating():
             undo = counted(len(event.ticket_ids), "task")
@@ -145,6 +145,12 @@ def _step(fact: Fact, earlier: Fact | None, own: Sequence[Fact]) -> Iterator[Sen
             yield tell(
                 f"At its end its tickets were not what was counted of them: {listed(event.findings)}.", fact
             )
+
+
+def _waited_already(fact: Fact, own: Sequence[Fact]) -> bool:
+    """Whether this only says again that it waits."""
+    before = of(own[: own.index(fact)], WorkflowWaiting, WorkflowWaitEnded)
+    return bool(before) and isinstance(before[-1].event, WorkflowWaiting)
 
 
 def _wait(fact: Fact, own: Sequence[Fact]) -> Sentence:
