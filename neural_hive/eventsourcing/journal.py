@@ -7,7 +7,6 @@ on its index is what the log holds, so it decides alone whether a version is the
 import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum, auto
 from hashlib import sha256
@@ -27,17 +26,16 @@ from eventsourcing.persistence import (
 from neural_hive.connectors.kafka_log import Offsets, Record, UnreadableLog
 from neural_hive.eventsourcing.draft import BrokenLog, Draft
 from neural_hive.eventsourcing.errors import library_errors
+from neural_hive.eventsourcing.grouping import Groups, Request
 from neural_hive.eventsourcing.index import Index
 from neural_hive.eventsourcing.inserting import Made, make
 from neural_hive.eventsourcing.records import Insert, RecordWriter, read
-from neural_hive.eventsourcing.request import Request
 from neural_hive.schemas.codec import BadRecord
 from neural_hive.streams.kernel.partition_log import Fenced, Indefinite, KafkaPartitionLog
 from neural_hive.streams.kernel.rocks import StateUnusable
 from neural_hive.streams.kernel.unit import Output
 
 PARTITION: Final = 0
-GROUP_RECORDS_MAX: Final = 20_000  # of inserts that share a transaction; a larger one has it alone
 FOLD_RECORDS: Final = 5_000  # of the log, in one write of the index
 LOOK_S: Final = 1.0  # how often a writer asks whether somebody else has written
 AWAY_PAUSE_S: Final = 30.0  # how long it does not, when Kafka has not answered
@@ -69,7 +67,7 @@ class Journal:
         self._kafka = KafkaPartitionLog(kafka, topic, topic, PARTITION, stall_s)
         self._ends = Offsets(kafka, "read_committed", timeout_s=ANSWER_TIMEOUT_S)
         self._lock = threading.RLock()
-        self._waiting = deque[Request]()
+        self._groups = Groups(self._take)
         self._listeners = set[threading.Event]()
         self._look_at = 0.0
         self._is_closed = False
@@ -89,12 +87,8 @@ class Journal:
         OperationalError says whether it was recorded.
         """
         request = Request(events, tracking)
-        if not request:
-            return []
-        self._waiting.append(request)
-        with self._lock:
-            while not request.is_done:
-                self._take(self._group())
+        if request.records:
+            self._groups.submit(request)
         return request.answer()
 
     def events(
@@ -142,18 +136,10 @@ class Journal:
             self._index.close()
         self._notify()
 
-    def _group(self) -> list[Request]:
-        """Inserts that wait, the first first."""
-        group, records = list[Request](), 0
-        while self._waiting and (not group or records + len(self._waiting[0]) <= GROUP_RECORDS_MAX):
-            group.append(self._waiting.popleft())
-            records += len(group[-1])
-        return group
-
     def _take(self, group: list[Request]) -> None:
         """Answers each insert of a group."""
         try:
-            with library_errors():
+            with self._lock, library_errors():
                 self._check_open()
                 self._own()
                 self._record(group)
