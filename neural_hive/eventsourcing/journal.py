@@ -23,7 +23,7 @@ from eventsourcing.persistence import (
     Tracking,
 )
 
-from neural_hive.connectors.kafka_log import Offsets, Record, UnreadableLog
+from neural_hive.connectors.kafka_log import Offsets, Record, StalledLog, UnreadableLog
 from neural_hive.eventsourcing.draft import BrokenLog, Draft
 from neural_hive.eventsourcing.errors import library_errors
 from neural_hive.eventsourcing.grouping import Groups, Request
@@ -40,6 +40,8 @@ FOLD_RECORDS: Final = 5_000  # of the log, in one write of the index
 LOOK_S: Final = 1.0  # how often a writer asks whether somebody else has written
 AWAY_PAUSE_S: Final = 30.0  # how long it does not, when Kafka has not answered
 ANSWER_TIMEOUT_S: Final = 10.0
+SETTLE_S: Final = 30.0  # how long it is tried to find out what became of an insert
+SETTLE_PAUSE_S: Final = 0.5
 log = structlog.get_logger()
 
 
@@ -70,6 +72,7 @@ class Journal:
         self._groups = Groups(self._take)
         self._listeners = set[threading.Event]()
         self._look_at = 0.0
+        self._wanted, self._is_found = b"", False  # a record by its hash, and whether it was read
         self._is_closed = False
         with library_errors():
             self._index = Index(folder, topic_id)
@@ -150,13 +153,10 @@ class Journal:
             if not isinstance(error, Exception):
                 raise
 
-    def _own(self, wanted: bytes = b"") -> bool:
-        """Becomes the writer, with all of the log in the index; whether a record with this hash was among the new ones.
-
-        Raises Fenced: somebody has become it instead.
-        """
+    def _own(self) -> None:
+        """Becomes the writer, with all of the log in the index. Raises Fenced: somebody has become it instead."""
         if self.role is Role.WRITER:
-            return False
+            return
         if self.role is Role.REPLACED:
             raise Fenced(self.topic)
         try:
@@ -164,10 +164,9 @@ class Journal:
         except Fenced:
             self.role = Role.REPLACED
             raise
-        found = self._follow(self._kafka.range(self.topic)[1], wanted)
+        self._follow(self._kafka.range(self.topic)[1])
         self.role = Role.WRITER
         self._look_at = time.monotonic() + LOOK_S
-        return found
 
     def _record(self, group: list[Request]) -> None:
         draft = Draft(self._index.position, self._index.get)
@@ -208,22 +207,31 @@ class Journal:
 
     def _settle(self, draft: Draft, unknown: Indefinite | Fenced) -> None:
         """Finds out whether a transaction was committed. Raises what follows if it was not, or cannot be known yet."""
-        wanted = draft.position.hash
-        try:
+        self._wanted, self._is_found = draft.position.hash, False
+        until = time.monotonic() + SETTLE_S
+        while True:
             try:
-                is_recorded = self._own(wanted)
-            except Fenced:  # who has taken over has also decided what was open
-                is_recorded = self._follow(self._kafka.range(self.topic)[1], wanted)
-        except Exception as error:
-            raise OperationalError(
-                f"it is not known whether this insert was recorded ({unknown}), and the log cannot be read now "
-                f"({error}). Insert it again later: if it was recorded, that raises IntegrityError"
-            ) from error
-        if is_recorded:
+                self._read_all()
+                break
+            except (Indefinite, StalledLog, StateUnusable) as error:
+                if time.monotonic() > until:
+                    raise OperationalError(
+                        f"it is not known whether this insert was recorded ({unknown}), and the log cannot be read "
+                        f"now ({error}). Insert it again later: if it was recorded, that raises IntegrityError"
+                    ) from error
+                time.sleep(SETTLE_PAUSE_S)
+        if self._is_found:
             return
         if isinstance(unknown, Fenced):
             raise unknown
         raise OperationalError(f"this insert was not recorded ({unknown}); insert it again")
+
+    def _read_all(self) -> None:
+        """Reads the log to an end behind which nothing of this process can come."""
+        try:
+            self._own()
+        except Fenced:  # who has taken over has also decided what was open
+            self._follow(self._kafka.range(self.topic)[1])
 
     def _refresh(self) -> None:
         """Brings what others have committed into the index. The writer knows all; it looks whether it still is."""
@@ -274,17 +282,14 @@ class Journal:
     def _advice(self) -> str:
         return f"Recorded events were lost: restore the log, or remove {self._index.folder} to go on with what is left"
 
-    def _follow(self, end: int, wanted: bytes = b"") -> bool:
-        """Reads up to an end; whether a record with this hash was among what was read."""
-        if end <= self._next:
-            return False
-        found = self._fold(self._kafka.read(self.topic, self._next, end), wanted)
-        self._next = end
-        return found
+    def _follow(self, end: int) -> None:
+        """Reads up to an end."""
+        if end > self._next:
+            self._fold(self._kafka.read(self.topic, self._next, end))
+            self._next = end
 
-    def _fold(self, records: Iterable[Record], wanted: bytes = b"") -> bool:
+    def _fold(self, records: Iterable[Record]) -> None:
         """Brings records of the log into the index."""
-        found = False
         draft = Draft(self._index.position, self._index.get)
         for count, record in enumerate(records, 1):
             try:
@@ -292,14 +297,13 @@ class Journal:
                 draft.add(entry, record.offset)
             except (BadRecord, BrokenLog) as error:
                 raise BrokenLog(f"{self.topic}:{PARTITION} at offset {record.offset}: {error}") from error
-            found = found or entry.hash == wanted
+            self._is_found = self._is_found or entry.hash == self._wanted
             if count % FOLD_RECORDS == 0:
                 self._write(draft)
                 draft = Draft(self._index.position, self._index.get)
         if draft.rows:
             self._write(draft)
             self._notify()
-        return found
 
     def _write(self, draft: Draft) -> None:
         self._index.write(draft)

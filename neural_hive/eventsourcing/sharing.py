@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
-from neural_hive.eventsourcing.journal import Journal
+from neural_hive.eventsourcing.journal import Journal, Role
 
 
 class Key(NamedTuple):
@@ -22,10 +22,10 @@ _open: Final = WeakValueDictionary[Key, Journal]()  # who forgets to close a jou
 
 
 def join(key: Key, opened: Callable[[], Journal]) -> Journal:
-    """The journal of a key, opened if nobody here has it. `leave` it."""
+    """The journal of a key, opened if nobody here has it, or if it may not write any more. `leave` it."""
     with _lock:
         journal = _open.get(key)
-        if journal is None or journal.users == 0:
+        if journal is None or journal.users == 0 or journal.role is Role.REPLACED:
             journal = _open[key] = opened()
         journal.users += 1
         return journal
