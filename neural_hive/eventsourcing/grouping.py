@@ -53,16 +53,15 @@ class Request:
 
 
 class Groups:
-    """See above. `take` answers every request of a group; only one thread calls it at a time."""
+    """See above."""
 
-    def __init__(self, take: Callable[[list[Request]], None]) -> None:
-        self._take = take
+    def __init__(self) -> None:
         self._lock = threading.Lock()  # held for moments only
         self._waiting = deque[Request]()
         self._is_led = False
 
-    def submit(self, request: Request) -> None:
-        """Returns when the request is answered."""
+    def submit(self, request: Request, take: Callable[[list[Request]], None]) -> None:
+        """Returns when the request is answered. `take` answers all of a group; one thread at a time calls it."""
         with self._lock:
             self._waiting.append(request)
             if not self._is_led:
@@ -71,7 +70,7 @@ class Groups:
             if not request.leads:
                 request.woken.wait()
             while not request.is_done:
-                self._take(self._next())
+                take(self._next())
         finally:
             self._leave(request)
 

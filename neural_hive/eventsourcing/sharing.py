@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
-from neural_hive.eventsourcing.journal import Journal, Role
+from neural_hive.eventsourcing.journal import Journal
+from neural_hive.eventsourcing.writing import Role
 
 
 class Key(NamedTuple):

@@ -29,11 +29,11 @@ def test_each_is_answered_once_and_many_share_a_group() -> None:
             one.succeed([id(one)])
         alone.release()
 
-    together = Groups(take)
+    together = Groups()
     requests = [request() for _ in range(2_000)]
 
     def submit(one: Request) -> bool:
-        together.submit(one)
+        together.submit(one, take)
         return one.answer() == [id(one)]
 
     with ThreadPoolExecutor(20) as pool:
@@ -51,10 +51,10 @@ def test_a_group_has_a_size() -> None:
         for one in group:
             one.succeed([])
 
-    together, sizes = Groups(take), [1, 5, GROUP_RECORDS_MAX * 2, 5, GROUP_RECORDS_MAX - 5, 1]
+    together, sizes = Groups(), [1, 5, GROUP_RECORDS_MAX * 2, 5, GROUP_RECORDS_MAX - 5, 1]
     threads = []
     for count, size in enumerate(sizes):
-        threads.append(threading.Thread(target=together.submit, args=(request(size),)))
+        threads.append(threading.Thread(target=together.submit, args=(request(size), take)))
         threads[-1].start()
         while len(together._waiting) < count:
             time.sleep(0.001)
@@ -78,11 +78,11 @@ def test_one_that_fails_leaves_the_lead_to_the_next() -> None:
         if error:
             raise error
 
-    together = Groups(take)
+    together = Groups()
     with pytest.raises(KeyboardInterrupt):
-        together.submit(request(13))
+        together.submit(request(13), take)
     after = request()
-    together.submit(after)
+    together.submit(after, take)
     with pytest.raises(ValueError, match="no"):
         after.answer()
 
@@ -96,8 +96,8 @@ def test_one_that_is_interrupted_takes_its_insert_back(monkeypatch: pytest.Monke
             answered.append(one)
             one.succeed([])
 
-    together, first, interrupted, last = Groups(take), request(), request(), request()
-    threads = [threading.Thread(target=together.submit, args=(first,))]
+    together, first, interrupted, last = Groups(), request(), request(), request()
+    threads = [threading.Thread(target=together.submit, args=(first, take))]
     threads[0].start()
     while not first.leads or together._waiting:
         time.sleep(0.001)
@@ -107,8 +107,8 @@ def test_one_that_is_interrupted_takes_its_insert_back(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(interrupted.woken, "wait", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        together.submit(interrupted)
-    threads.append(threading.Thread(target=together.submit, args=(last,)))
+        together.submit(interrupted, take)
+    threads.append(threading.Thread(target=together.submit, args=(last, take)))
     threads[1].start()
     may.set()
     for thread in threads:

@@ -3,6 +3,7 @@
 import shutil
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,14 +23,16 @@ from eventsourcing.persistence import (
     StoredEvent,
     Tracking,
 )
+from eventsourcing.utils import Environment
 
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
 from neural_hive.connectors.kafka_log import read_committed
 from neural_hive.eventsourcing.errors import Replaced
 from neural_hive.eventsourcing.factory import Factory
-from neural_hive.eventsourcing.journal import LOOK_S, Journal, Role
+from neural_hive.eventsourcing.journal import LOOK_S, Journal
 from neural_hive.eventsourcing.recorders import LogApplicationRecorder, LogProcessRecorder
 from neural_hive.eventsourcing.topics import topic_name
+from neural_hive.eventsourcing.writing import Role
 from neural_hive.streams.kernel.partition_log import Fenced, Indefinite
 from neural_hive.streams.kernel.rocks import DiskFull
 from tests.eventsourcing.conftest import FactoryOf
@@ -97,6 +100,18 @@ def test_factories_of_one_process_share_the_log(factory_of: FactoryOf) -> None:
     second.close()
     with pytest.raises(OperationalError, match="was closed"):
         kept.insert_events([event()])
+
+
+def test_who_forgets_to_close_lets_go(variables: dict[str, str], name: str) -> None:
+    factory = Factory(Environment(name, variables))
+    recorder = recorder_of(factory)
+    recorder.insert_events([event()])
+    folder, journal = recorder.journal._index.folder, weakref.ref(recorder.journal)
+    del factory, recorder
+    assert journal() is None
+    factory = Factory(Environment(name, variables))
+    assert recorder_of(factory).journal._index.folder == folder
+    factory.close()
 
 
 def test_what_a_reader_sees(factory_of: FactoryOf, tmp_path: Path) -> None:
@@ -350,7 +365,7 @@ def test_how_often_a_writer_looks_for_others(factory_of: FactoryOf, monkeypatch:
     asked = list[float]()
     end = recorder.journal._end
     monkeypatch.setattr(recorder.journal, "_end", lambda: (asked.append(0.0), end())[1])
-    recorder.journal._look_at += 10 * LOOK_S
+    recorder.journal._look_at = time.monotonic() + 10 * LOOK_S
     for _ in range(20):
         recorder.max_notification_id()
     assert asked == []
