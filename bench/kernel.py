@@ -75,7 +75,7 @@ def _run(bootstrap: str, source: str, contender: Contender, records: int) -> Run
                 wait_for(topics, records)
             except Stopped as error:
                 raise Stopped(f"{contender.name}: {error}\n{tail(Path(folder) / '0' / 'out.log')}") from error
-            cpu_s = sum(_cpu_s(child.pid) for child in children)
+            cpu_s = sum(cpu_s_of(child.pid) for child in children)
         finally:
             for child in children:
                 child.kill()
@@ -85,7 +85,8 @@ def _run(bootstrap: str, source: str, contender: Contender, records: int) -> Run
     return Run(found.rate, cpu_s / records * 1e6)
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s_of(pid: int) -> float:
+    """What a process and its children have used of the processor so far, s."""
     process = psutil.Process(pid)
     times = [p.cpu_times() for p in (process, *process.children(recursive=True))]
     return sum(t.user + t.system for t in times)

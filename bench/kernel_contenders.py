@@ -23,7 +23,7 @@ QUIX: Final = "Quix Streams, at least once"
 QUIX_EXACTLY: Final = "Quix Streams, exactly once"
 FAUST: Final = "Faust agent and table"
 PEERS_PYTHON: Final = ROOT / ".venv-bench" / "bin" / "python"
-_PEERS: Final = ROOT / "bench" / "peers"
+PEERS: Final = ROOT / "bench" / "peers"
 _SCHEMA: Final = SCHEMAS / "registered" / "100002.avsc"
 Start = Callable[[Topics, Path], Child]
 
@@ -46,14 +46,14 @@ def contenders() -> list[Contender]:
     if not PEERS_PYTHON.exists():
         raise NoPeers("the peers are not installed: run `make bench`, or `make .venv-bench/.installed`")
     return [
-        Contender(HIVE, _hive),
-        Contender(HIVE_TWICE, _hive, processes=2),
+        Contender(HIVE, hive),
+        Contender(HIVE_TWICE, hive, processes=2),
         Contender(LOOP, _script("plain_loop.py")),
         Contender(BYTEWAX, _bytewax),
         Contender(BYTEWAX_RECOVERY, _bytewax_recovering),
         Contender(QUIX, _script("quix_app.py", "at-least-once")),
         Contender(QUIX_EXACTLY, _script("quix_app.py", "exactly-once")),
-        Contender(FAUST, _faust, part=0.1),
+        Contender(FAUST, faust, part=0.1),
     ]
 
 
@@ -73,27 +73,29 @@ def _arguments(topics: Topics) -> list[str]:
     return [topics.bootstrap, topics.source, topics.events, topics.name]
 
 
-def _hive(topics: Topics, folder: Path) -> Child:
+def hive(topics: Topics, folder: Path) -> Child:
+    """A worker of Neural Hive."""
     line = [sys.executable, "-m", "bench.kernel_worker", *_arguments(topics), str(folder)]
     return _child(line, topics, folder, PYTHONPATH=str(ROOT))
 
 
 def _script(name: str, *more: str) -> Start:
     def start(topics: Topics, folder: Path) -> Child:
-        line = [str(PEERS_PYTHON), str(_PEERS / name), *_arguments(topics), str(folder), *more]
+        line = [str(PEERS_PYTHON), str(PEERS / name), *_arguments(topics), str(folder), *more]
         return _child(line, topics, folder)
 
     return start
 
 
-def _faust(topics: Topics, folder: Path) -> Child:
-    line = [sys.executable, str(_PEERS / "faust_agent.py"), *_arguments(topics), str(folder)]
+def faust(topics: Topics, folder: Path) -> Child:
+    """Faust's agent, with its table in the folder."""
+    line = [sys.executable, str(PEERS / "faust_agent.py"), *_arguments(topics), str(folder)]
     return _child(line, topics, folder)
 
 
 def _bytewax(topics: Topics, folder: Path, *recovery: str) -> Child:
-    line = [str(PEERS_PYTHON), "-m", "bytewax.run", f"{_PEERS / 'bytewax_flow.py'}:flow", *recovery]
-    return _child(line, topics, folder, PYTHONPATH=str(_PEERS))
+    line = [str(PEERS_PYTHON), "-m", "bytewax.run", f"{PEERS / 'bytewax_flow.py'}:flow", *recovery]
+    return _child(line, topics, folder, PYTHONPATH=str(PEERS))
 
 
 def _bytewax_recovering(topics: Topics, folder: Path) -> Child:

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -171,30 +171,49 @@ def _check(problem: str) -> None:
 
 
 @contextmanager
-def running() -> Iterator[tuple[Settings, Path]]:
-    """Broker, topics, and one process with orchestrator and registry."""
+def broker(**changes: Any) -> Iterator[Settings]:
+    """A broker with all topics, and the settings that reach it; `changes`: what else they say."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
         EmbeddedKafka(Path(folder) / "kafka") as kafka,
     ):
         data = Path(folder) / "data"
-        settings = load_settings(running=False, data=data, kafka_bootstrap=kafka.bootstrap)
+        settings = load_settings(running=False, data=data, kafka_bootstrap=kafka.bootstrap, **changes)
         prepare_topics(settings)
-        line = command_line("processor", *settings.systems)
-        environment = {**os.environ, **settings.environment()}
-        processor = Child(line, data / "processor.log", environment=environment)
-        try:
-            _wait_ready(data, processor_name(settings.systems), processor)
-            yield settings, data
-        finally:
-            processor.kill()
+        yield settings
 
 
-def _wait_ready(data: Path, name: str, process: Child) -> None:
+@contextmanager
+def process(settings: Settings, name: str, *arguments: str) -> Iterator[Child]:
+    """One of the system's processes, when it is ready; it is killed at the end."""
+    line = command_line(*(arguments or (name,)))
+    environment = {**os.environ, **settings.environment()}
+    child = Child(line, settings.data / f"{name}.log", environment=environment)
+    try:
+        wait_ready(settings.data, name, child)
+        yield child
+    finally:
+        child.kill()
+
+
+@contextmanager
+def running() -> Iterator[tuple[Settings, Path]]:
+    """Broker, topics, and one process with orchestrator and registry."""
+    with broker() as settings, processor(settings):
+        yield settings, settings.data
+
+
+def processor(settings: Settings) -> AbstractContextManager[Child]:
+    """One process with orchestrator and registry."""
+    return process(settings, processor_name(settings.systems), "processor", *settings.systems)
+
+
+def wait_ready(data: Path, name: str, child: Child) -> None:
+    """Until a process of ours does its work. Raises Slow."""
     until = time.monotonic() + _READY_TIMEOUT_S
-    while not ready_file(data, name, process.pid).exists():
-        if process.exit_code is not None or time.monotonic() > until:
-            raise Slow(f"the processor is not ready; exit code {process.exit_code}")
+    while not ready_file(data, name, child.pid).exists():
+        if child.exit_code is not None or time.monotonic() > until:
+            raise Slow(f"{name} is not ready; exit code {child.exit_code}")
         time.sleep(0.1)
 
 

@@ -1,10 +1,10 @@
 """How long a processor's partitions stand still: after kill -9, and with the state deleted so that the log is read.
 
-python -m bench.recovery [--events 1000000] [--kills 5]
+python -m bench.recovery [--events 1000000] [--kills 5] [--entries 100000]
 
 One worker makes so many events of the toy system. Then: how fast the log alone can be read; how fast it is folded by a
-worker without state; how long partitions stand still when a worker was killed and is started again at once, and when
-it is not and another one takes its partitions.
+worker without state, and how fast Faust fills a table without files from its changelog; how long partitions stand still
+when a worker was killed and is started again at once, and when it is not and another one takes its partitions.
 """
 
 import argparse
@@ -12,21 +12,23 @@ import os
 import shutil
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Final
 
+import msgspec
 import psutil
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
-from bench.figures import Figures, Series, markdown
+from bench.figures import Figures, Goal, Series, markdown, ratio
 from bench.kernel import KEYS, RECORD_BYTES, Tell
+from bench.recovery_faust import ENTRIES, Recovered, faust_recovers
 from bench.recovery_worker import opened_file
-from bench.topics import PARTITIONS, fill, new_topics, wait_for
+from bench.topics import PARTITIONS, fill, new_topics, trickle, wait_for
 from neural_hive.connectors.child import Child, tail
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
 from neural_hive.connectors.kafka_log import CommittedLog
@@ -35,8 +37,7 @@ from neural_hive.streams.runner import SESSION_S
 from tests.toy.harness import ROOT, SCHEMAS
 
 EVENTS: Final = 1_000_000
-TRICKLE: Final = 20  # records at once while workers are killed, so that every partition has something to do
-TRICKLE_EVERY_S: Final = 0.05
+FAUST_GOAL: Final = 5.0
 LOOK_EVERY_S: Final = 0.02
 GIVE_UP_S: Final = 600.0
 
@@ -110,28 +111,6 @@ class Bench:
         with ThreadPoolExecutor(PARTITIONS) as pool:
             return sum(pool.map(count, range(PARTITIONS))) / (time.monotonic() - began)
 
-    @contextmanager
-    def trickle(self) -> Iterator[None]:
-        """A few records all the time."""
-        stopping = threading.Event()
-        thread = threading.Thread(target=self._publish_until, args=(stopping,))
-        thread.start()
-        try:
-            yield
-        finally:
-            stopping.set()
-            thread.join()
-
-    def _publish_until(self, stopping: threading.Event) -> None:
-        producer = Producer(self._config | {"partitioner": "murmur2_random", "linger.ms": 5})
-        value, number = os.urandom(RECORD_BYTES), 0
-        while not stopping.wait(TRICKLE_EVERY_S):
-            for _ in range(TRICKLE):
-                producer.produce(self.topics.source, value, f"key-{number % KEYS}".encode())
-                number += 1
-            producer.poll(0)
-        producer.flush()
-
 
 def opened_after(bench: Bench) -> tuple[float, float]:
     """From the start of a worker until all partitions are open: time, and time of the processor, s."""
@@ -159,20 +138,21 @@ def taken_over(bench: Bench) -> float:
     return bench.until(moved)
 
 
-def run(events: int, kills: int, tell: Tell) -> list[Figures]:
-    """All of it, on a broker of its own."""
+def run(events: int, kills: int, tell: Tell, entries: int = ENTRIES) -> list[Figures]:
+    """All of it, on a broker of its own; each `kills` times."""
     with tempfile.TemporaryDirectory(prefix="bench-") as data, EmbeddedKafka(Path(data) / "kafka") as kafka:
         folder = Path(data) / "workers"
         folder.mkdir()
         bench = Bench(kafka.bootstrap, folder)
-        rates = _read_and_folded(bench, events, tell)
-        with bench.trickle():
+        rates = _read_and_folded(bench, events, kills, tell)
+        faust = faust_recovers(kafka.bootstrap, Path(data) / "faust", entries, kills, tell)
+        with trickle(bench.topics, KEYS, RECORD_BYTES):
             again = [_told(started_again(bench), "started again", tell) for _ in range(kills)]
             with bench.worker():
                 over = [_told(taken_over(bench), "taken over", tell) for _ in range(kills)]
     series = [Series("started again at once", again), Series(f"taken over, session {SESSION_S} s", over)]
     stands = Figures("recovery-kill", "From kill -9 until all partitions go on", "s", series, [])
-    return [rates, stands]
+    return [_beside(rates, faust), stands]
 
 
 def _told(took_s: float, what: str, tell: Tell) -> float:
@@ -180,31 +160,45 @@ def _told(took_s: float, what: str, tell: Tell) -> float:
     return took_s
 
 
-def _read_and_folded(bench: Bench, events: int, tell: Tell) -> Figures:
+def _read_and_folded(bench: Bench, events: int, rounds: int, tell: Tell) -> Figures:
     fill(bench.topics.bootstrap, bench.topics.source, events, KEYS, RECORD_BYTES)
     with bench.worker():
         wait_for(bench.topics, events)
         bench.until(lambda: sum(bench.committed().values()) >= events)
     tell(f"{events:,} events written")
-    read = bench.read()
-    tell(f"read, and nothing done with them: {read:,.0f}/s, {events / read:.1f} s")
-    kept_s, kept_cpu_s = opened_after(bench)
-    tell(f"state kept: all partitions open {kept_s:.1f} s after the start of the process")
-    bench.forget_state()
-    gone_s, gone_cpu_s = opened_after(bench)
-    tell(f"state deleted: {gone_s:.1f} s, {gone_s - kept_s:.1f} s more")
-    folded = events / (gone_s - kept_s)
-    each_us = (gone_cpu_s - kept_cpu_s) / events * 1e6
+    read, folded, kept, costs = [], [], [], []
+    for _ in range(rounds):
+        read.append(bench.read())
+        tell(f"read, and nothing done with them: {read[-1]:,.0f}/s, {events / read[-1]:.1f} s")
+        kept_s, kept_cpu_s = opened_after(bench)
+        tell(f"state kept: all partitions open {kept_s:.1f} s after the start of the process")
+        bench.forget_state()
+        gone_s, gone_cpu_s = opened_after(bench)
+        tell(f"state deleted: {gone_s:.1f} s, {gone_s - kept_s:.1f} s more")
+        folded.append(events / max(gone_s - kept_s, LOOK_EVERY_S))
+        kept.append(kept_s)
+        costs.append((gone_cpu_s - kept_cpu_s) / events * 1e6)
     notes = [
-        f"{events:,} events in {PARTITIONS} partitions, folded in {gone_s - kept_s:.1f} s: {each_us:.1f} µs of the "
-        f"processor each. With its state a worker has all partitions open {kept_s:.1f} s after its start."
+        f"{events:,} events in {PARTITIONS} partitions: {median(costs):.1f} µs of the processor each. "
+        f"With its state a worker has all partitions open {median(kept):.1f} s after its start."
     ]
-    series = [Series("log read alone", [read]), Series("state folded anew", [folded])]
+    series = [Series("state folded anew", folded), Series("log read alone", read)]
     return Figures("recovery-fold", "State deleted", "events/s", series, [], notes)
 
 
+def _beside(ours: Figures, faust: Recovered) -> Figures:
+    """Our figures with the peer's."""
+    series = [*ours.series, Series("Faust's table, from its changelog", faust.rates)]
+    goal = Goal("5 × Faust", FAUST_GOAL, ratio(series, series[0].name, series[-1].name))
+    note = (
+        f"Faust: {faust.entries:,} entries in {PARTITIONS} partitions. "
+        f"With its table it goes on {median(faust.kept_s):.1f} s after its start."
+    )
+    return msgspec.structs.replace(ours, series=series, goals=[goal], notes=[*ours.notes, note])
+
+
 def measure(rounds: int, tell: Tell) -> list[Figures]:
-    """Each kill so many times."""
+    """Each so many times."""
     return run(EVENTS, rounds, tell)
 
 
@@ -212,11 +206,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--events", type=int, default=EVENTS)
     parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--entries", type=int, default=ENTRIES)
     given = parser.parse_args()
     since = time.monotonic()
 
     def say(line: str) -> None:
         print(f"{time.monotonic() - since:7.1f} {line}", flush=True)
 
-    for figures in run(given.events, given.kills, say):
+    for figures in run(given.events, given.kills, say, given.entries):
         print(f"## {figures.title}\n\n{markdown(figures)}\n")

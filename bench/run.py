@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from bench import kernel, orchestration, plan_sizes
+from bench import growth, kernel, orchestration, plan_sizes, projection, recovery, replay, start, verify
 from bench.figures import Figures, markdown
 from bench.kernel_contenders import NoPeers
 
@@ -24,6 +24,12 @@ ALL: Final[dict[str, Callable[[int, Tell], list[Figures]]]] = {
     "kernel": kernel.measure,
     "orchestration": orchestration.measure,
     "plan-sizes": plan_sizes.measure,
+    "projection": projection.measure,
+    "replay": replay.measure,
+    "verify": verify.measure,
+    "recovery": recovery.measure,
+    "growth": growth.measure,
+    "start": start.measure,
 }
 
 

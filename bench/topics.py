@@ -1,8 +1,11 @@
 """Topics for one measurement: made, filled, and watched until all is there."""
 
 import os
+import threading
 import time
 import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import msgspec
 from confluent_kafka import Producer
@@ -13,6 +16,8 @@ from neural_hive.connectors.kafka_log import CommittedLog, end_offsets
 PARTITIONS = 4
 _LOOK_EVERY_S = 0.5
 _STILL_MAX_S = 180.0
+_TRICKLE = 20  # records at once
+_TRICKLE_EVERY_S = 0.05
 
 
 class Topics(msgspec.Struct, frozen=True):
@@ -47,8 +52,8 @@ def _create(bootstrap: str, names: set[str]) -> None:
         future.result(30)
 
 
-def fill(bootstrap: str, topic: str, records: int, keys: int, record_bytes: int) -> None:
-    """Publishes records of random bytes under `keys` keys."""
+def fill(bootstrap: str, topic: str, records: int, keys: int, record_bytes: int, first: int = 0) -> None:
+    """Publishes records of random bytes under `keys` keys in turn; `first`: how many there are already."""
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
@@ -59,19 +64,56 @@ def fill(bootstrap: str, topic: str, records: int, keys: int, record_bytes: int)
         }
     )
     value = os.urandom(record_bytes)
-    for number in range(records):
+    for number in range(first, first + records):
         producer.produce(topic, value, f"key-{number % keys}".encode())
         if number % 1_000 == 0:
             producer.poll(0)
     producer.flush()
 
 
+@contextmanager
+def trickle(topics: Topics, keys: int, record_bytes: int) -> Iterator[None]:
+    """A few records all the time, so that every partition has something to do."""
+    stopping = threading.Event()
+
+    def publish() -> None:
+        config = {"bootstrap.servers": topics.bootstrap, "log_level": 2}
+        producer = Producer(config | {"partitioner": "murmur2_random", "linger.ms": 5})
+        value, number = os.urandom(record_bytes), 0
+        while not stopping.wait(_TRICKLE_EVERY_S):
+            for _ in range(_TRICKLE):
+                producer.produce(topics.source, value, f"key-{number % keys}".encode())
+                number += 1
+            producer.poll(0)
+        producer.flush()
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
+
+
+def forget(topics: Topics) -> None:
+    """Deletes them: the broker's disk is not to fill up."""
+    admin = AdminClient({"bootstrap.servers": topics.bootstrap, "log_level": 2})  # of syslog's levels
+    for future in admin.delete_topics([topics.source, topics.events]).values():
+        future.result(30)
+
+
+def ends(topics: Topics, topic: str = "") -> dict[int, int]:
+    """The offset that follows what is committed of each partition, of the events' topic or another."""
+    places = [(topic or topics.events, partition) for partition in range(PARTITIONS)]
+    found = end_offsets({"bootstrap.servers": topics.bootstrap}, places, "read_committed")
+    return {partition: offset for (_, partition), offset in found.items()}
+
+
 def wait_for(topics: Topics, records: int) -> None:
     """Waits until so many committed records stand in the events' topic. Raises Stopped."""
-    config = {"bootstrap.servers": topics.bootstrap}
-    places = [(topics.events, partition) for partition in range(PARTITIONS)]
     before, moved_at = -1, time.monotonic()
-    while (found := sum(end_offsets(config, places, "read_committed").values())) < records:
+    while (found := sum(ends(topics).values())) < records:
         if found != before:
             before, moved_at = found, time.monotonic()
         elif time.monotonic() - moved_at > _STILL_MAX_S:
@@ -92,12 +134,12 @@ class Written(msgspec.Struct, frozen=True):
         return self.count / max(self.last_ms - self.first_ms, 1) * 1000
 
 
-def written(topics: Topics) -> Written:
-    """Counts the committed records and their append times."""
+def written(topics: Topics, begins: Mapping[int, int] | None = None) -> Written:
+    """Counts the committed records and their append times; `begins`: those from an offset of each partition on."""
     config = {"bootstrap.servers": topics.bootstrap}
     stamps = [
         record.timestamp_ms
         for partition in range(PARTITIONS)
-        for record in CommittedLog(config, topics.events, partition, 0)
+        for record in CommittedLog(config, topics.events, partition, (begins or {}).get(partition, 0))
     ]
     return Written(len(stamps), min(stamps), max(stamps))

@@ -9,7 +9,6 @@ from concurrent.futures import Future
 from heapq import merge
 from typing import Any, Final, TypeVar
 
-import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from neural_hive.connectors.kafka_offsets import (
@@ -21,6 +20,7 @@ from neural_hive.connectors.kafka_offsets import (
     begin_offsets,
     end_offsets,
 )
+from neural_hive.connectors.record import Record
 
 T = TypeVar("T")
 
@@ -47,18 +47,6 @@ class LostLog(RuntimeError):
     def __init__(self, topic: str, partition: int, offset: int, why: str) -> None:
         self.topic, self.partition, self.offset = topic, partition, offset
         super().__init__(f"{topic}:{partition} has no offset {offset}: {why}")
-
-
-class Record(msgspec.Struct, frozen=True, gc=False):
-    """One committed record, as it lies in the log."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int  # append time on topics with LogAppendTime
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
 
 
 class CommittedLog:

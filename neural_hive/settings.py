@@ -73,6 +73,18 @@ class Settings(BaseSettings):
     deploy_view_age_s: float = Field(30.0, ge=2, le=1e9)
     workflows_max: int = Field(0, ge=0, le=1_000_000)  # in each partition; 0: any number
 
+    seal: bool = True  # whether `up` starts a sealer
+    seal_every_s: float = Field(10.0, ge=0.1, le=86_400)
+    seal_every_records: int = Field(10_000, ge=1, le=1_000_000)
+    seal_file: Path | None = None  # in the data folder, if none is named: better on another machine's disk
+    seal_origin: str = Field(
+        "", pattern=r"^[^\s+]{0,200}$"
+    )  # name of a new key; a random one, if none is given
+    seal_key: str = ""  # the sealer's public key, or its file; that of the data folder, if none is named
+    witness: bool = False  # whether `up` starts a witness: better one that somebody else runs
+    witness_name: str = Field("", pattern=r"^[^\s+]{0,200}$")
+    witness_keys: tuple[str, ...] = ()  # public keys of witnesses, or their files
+
     kafka_port: int = Field(19092, ge=1, le=65535)
     clickhouse_http_port: int = Field(18123, ge=1, le=65535)
     schema_registry_port: int = Field(18081, ge=1, le=65535)
@@ -125,6 +137,21 @@ class Settings(BaseSettings):
     def clickhouse_folder(self) -> Path:
         """The embedded engine's data."""
         return self.data / "clickhouse"
+
+    @property
+    def seal_folder(self) -> Path:
+        """The sealer's keys and state."""
+        return self.data / "seal"
+
+    @property
+    def witness_folder(self) -> Path:
+        """The witness's keys and state."""
+        return self.data / "witness"
+
+    @property
+    def seals_file(self) -> Path:
+        """Where the seals are kept outside Kafka."""
+        return self.seal_file or self.seal_folder / "seals.jsonl"
 
     def is_given(self, *names: str) -> bool:
         """True if one of the settings was given, rather than left to its default."""

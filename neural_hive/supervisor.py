@@ -60,6 +60,7 @@ class Service(msgspec.Struct, frozen=True):
     log: Path
     stop_timeout_s: float = 20.0
     backoff_max_s: float = BACKOFF_MAX_S
+    is_awaited: bool = True  # False: the system runs without it
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -236,7 +237,8 @@ class Supervisor:
 
     def _wait_ready(self, members: Sequence[Kept]) -> None:
         began = time.monotonic()
-        while waiting := [kept for kept in members if kept.status != state.RUNNING]:
+        awaited = [kept for kept in members if kept.service.is_awaited]
+        while waiting := [kept for kept in awaited if kept.status != state.RUNNING]:
             if self.stopping.is_set():
                 raise Stopped
             self._look()

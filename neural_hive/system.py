@@ -17,7 +17,14 @@ from neural_hive.settings import PREFIX, Settings
 from neural_hive.supervisor import Service, Stage
 
 BROKER_BACKOFF_MAX_S: Final = 5.0  # everything else waits for it
-_OTHERS: Final = ("projector", "worker", "clickhouse", "schema-registry")  # beside the processor
+_OTHERS: Final = (
+    "projector",
+    "worker",
+    "clickhouse",
+    "schema-registry",
+    "sealer",
+    "witness",
+)  # beside the processor
 METRICS_PORT: Final = f"{PREFIX}METRICS_PORT"
 
 
@@ -64,6 +71,11 @@ def plan_system(settings: Settings, brokers: int = 1) -> Plan:
     last = [ours("projector"), ours("worker")]
     if names := chosen.systems:  # in one process: each further one would cost 100 MB
         last.insert(0, ours(processor_name(names), "processor", *names))
+    # Nothing waits for them: what they refuse to sign must not stop what they watch.
+    watchers = [
+        name for name, is_wanted in (("sealer", chosen.seal), ("witness", chosen.witness)) if is_wanted
+    ]
+    last += [msgspec.structs.replace(ours(name), is_awaited=False) for name in watchers]
     stages = [
         Stage(base, lambda: prepare_topics(chosen)),
         Stage(registry, lambda: register_schemas(chosen)),

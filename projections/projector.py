@@ -23,6 +23,7 @@ from neural_hive.projections.positions import Position, Positions, Standing, Tak
 from neural_hive.projections.projection import Projection
 from neural_hive.projections.ranges import Batch, Part, Place, Range
 from neural_hive.projections.read_models import prepare
+from neural_hive.projections.rebuilds import keep_open, swap_filled
 from neural_hive.projections.repair import NOTHING, Held, Repair, held_rows
 from neural_hive.projections.sink import Reached, Sink, UndecodableEvent
 from neural_hive.projections.source import LogLost, Source, archive_of, looked_at, part_of
@@ -31,6 +32,7 @@ from neural_hive.schemas.extensions import all_topics
 from neural_hive.schemas.topics import Kind
 
 LINGER_S: Final = 0.1
+REBUILDS_EVERY_S: Final = 2.0  # how often it looks for tables that were made anew beside the live ones
 _RETRY_FIRST_S: Final = 0.1
 _RETRY_MAX_S: Final = 5.0
 _LAG_EVERY_S: Final = 1.0
@@ -169,6 +171,7 @@ class Projector:
         claimed = positions.claim()
         positions.server_restarted = False
         prepare(self._store, self._projections)
+        keep_open(self._store, self._projections)
         held, set_aside = held_rows(self._store), torn(self._store)
         found = self._located(claimed, held)
         sink = Sink(self._store, positions, found.positions, self._projections, self._reached)
@@ -299,12 +302,29 @@ class Projector:
                 continue
 
     def _keep_writing(self, sink: Sink) -> None:
+        looked_at = 0.0
         try:
-            while (batch := self._batches.get()) is not None:
+            while True:
+                if time.monotonic() - looked_at > REBUILDS_EVERY_S:
+                    self._swap_filled(sink)
+                    looked_at = time.monotonic()
+                try:
+                    batch = self._batches.get(timeout=REBUILDS_EVERY_S)
+                except queue.Empty:
+                    continue
+                if batch is None:
+                    return
                 if not self._stopping.is_set() or batch.parts:
                     self._write_until_taken(sink, batch)
         except BaseException as error:  # handed to the reading thread, which ends with it
             self._failure = error
+
+    def _swap_filled(self, sink: Sink) -> None:
+        """Puts tables that were made anew in their place. If ClickHouse does not take it now, then the next time."""
+        try:
+            swap_filled(self._store, self._projections, sink.standing, sink.positions.fence)
+        except (StoreUnavailable, StoreRefused) as error:
+            log.warning("tables made anew wait for their place", error=str(error)[:500])
 
     def _write_until_taken(self, sink: Sink, batch: Batch) -> None:
         tried: list[bool] = []

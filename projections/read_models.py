@@ -68,13 +68,18 @@ def prepare(store: Store, projections: Sequence[Projection]) -> None:
     for leftover in sorted(name for name in present if "__shadow_" in name):
         store.command(f"DROP TABLE {leftover}")
     for projection in projections:
-        definition = hashlib.sha256(projection.definition.encode()).hexdigest()
+        definition = definition_of(projection)
         if projection.table not in present or known.get(projection.name) != definition:
             rebuild(store, projection)
             store.command(
                 "INSERT INTO read_models (name, definition, archived) "
                 f"VALUES ({quoted(projection.name)}, {quoted(definition)}, 0)"
             )
+
+
+def definition_of(projection: Projection) -> str:
+    """What tells the tables of one read model apart that two builds make."""
+    return hashlib.sha256(projection.definition.encode()).hexdigest()
 
 
 def rebuild(store: Store, projection: Projection) -> None:
@@ -97,12 +102,17 @@ def compare(store: Store, projection: Projection) -> Comparison:
     upto = _up_to_positions(store)
     shadow = _fill_shadow(store, projection, upto)
     try:
-        expected, found = (_summary(store, table, upto) for table in (shadow, projection.table))
-        equal = expected == found
-        keys = () if equal else _differing(store, projection, shadow, upto)
-        return Comparison(projection.name, expected[0], found[0], expected[1:] == found[1:], keys)
+        return compared(store, projection, shadow, upto)
     finally:
         store.command(f"DROP TABLE IF EXISTS {shadow}")
+
+
+def compared(store: Store, projection: Projection, made_anew: str, where: str) -> Comparison:
+    """The read model beside a table that was made anew from the archive, as far as a condition holds."""
+    expected, found = (_summary(store, table, where) for table in (made_anew, projection.table))
+    equal = expected == found
+    keys = () if equal else _differing(store, projection, made_anew, where)
+    return Comparison(projection.name, expected[0], found[0], expected[1:] == found[1:], keys)
 
 
 def _fill_shadow(store: Store, projection: Projection, where: str) -> str:

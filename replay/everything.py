@@ -13,6 +13,7 @@ from neural_hive.projections.store import Store, StoreRefused, StoreUnavailable
 from neural_hive.replay.archive import ArchiveSource
 from neural_hive.replay.checks.archive import check_archive, check_projections
 from neural_hive.replay.checks.committed import NotVerified, Offsets, committed_offsets
+from neural_hive.replay.checks.seal import Sealing, check_seal
 from neural_hive.replay.reader import JoinedSource, KafkaSource, LogSource
 from neural_hive.replay.report import Check, Findings, Part, Report
 from neural_hive.replay.verify import Target, Verification, target_of
@@ -40,6 +41,7 @@ class Request(msgspec.Struct, frozen=True):
     topics: tuple[str, ...] = ()  # only these event topics; () = all
     stall_s: float = 30.0
     fetch_schema: Fetch | None = None  # finds schemas that other producers registered
+    sealing: Sealing | None = None  # None: the seal is left out
 
 
 def verify_everything(request: Request) -> Report:
@@ -52,6 +54,7 @@ def verify_everything(request: Request) -> Report:
         for system in request.systems:
             problems += _system(system, source, kafka, request, findings, parts)
         _tables(request, kafka, findings)
+        _seal(request, source, kafka, findings)
     except _UNDONE as error:
         problems.append(str(error))
     return findings.report(parts, time.monotonic() - started_at, "; ".join(problems))
@@ -118,6 +121,18 @@ def _tables(request: Request, kafka: KafkaSource, findings: Findings) -> None:
     else:
         check_archive(kafka, ArchiveSource(request.tables.clickhouse), _topics(request), findings)
     check_projections(request.tables.store, findings)
+
+
+def _seal(request: Request, source: LogSource, kafka: KafkaSource, findings: Findings) -> None:
+    if request.sealing is None:
+        for check in (Check.SEAL, Check.WITNESS):
+            findings.skip(check, "left out")
+        return
+    sealing = request.sealing
+    if request.topics:
+        chosen = tuple(topic for topic in sealing.topics if topic in request.topics)
+        sealing = msgspec.structs.replace(sealing, topics=chosen)
+    findings.seal = check_seal(source, kafka, sealing, findings)
 
 
 def _topics(request: Request) -> Iterable[str]:

@@ -10,8 +10,17 @@ Range = tuple[int, int]  # first offset, and the one that follows the last
 Span = tuple[str, "LogSource", int, int]  # the name of a source, the source, and the range it gives
 
 
+class NothingArchived(UnreadableLog):
+    """Of the topic nothing stands in the archive: it is empty, or the projector has not come to it."""
+
+
 class LogSource(Protocol):
     """Somewhere that whole partitions can be read from, in the order of the log."""
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        ...
 
     def ranges(self, topic: str) -> Mapping[int, Range]:
         """What there is of each partition now. Raises UnreadableLog: the topic is not there."""
@@ -52,6 +61,8 @@ class KafkaSource:
 class JoinedSource:
     """The archive where Kafka has no more, Kafka for the rest."""
 
+    name = "kafka and archive"
+
     def __init__(self, archive: LogSource, kafka: LogSource) -> None:
         self._archive, self._kafka = archive, kafka
         self._begins: dict[tuple[str, int], int] = {}
@@ -61,7 +72,7 @@ class JoinedSource:
         found = dict(self._kafka.ranges(topic))
         self._begins |= {(topic, partition): begin for partition, (begin, _) in found.items()}
         deleted = {partition: begin for partition, (begin, _) in found.items() if begin}
-        archived = self._archive.ranges(topic) if deleted else {}
+        archived = self._archived(topic) if deleted else {}
         for partition, begin in deleted.items():
             first, end = archived.get(partition, (0, 0))
             if end < begin:
@@ -71,6 +82,12 @@ class JoinedSource:
                 )
             found[partition] = (first, found[partition][1])
         return found
+
+    def _archived(self, topic: str) -> Mapping[int, Range]:
+        try:
+            return self._archive.ranges(topic)
+        except NothingArchived:
+            return {}
 
     def spans(self, topic: str, partition: int, first: int, end: int) -> list[Span]:
         """See LogSource.spans. Call `ranges` first."""
@@ -89,6 +106,7 @@ class NotedSource:
 
     def __init__(self, source: LogSource) -> None:
         self._source = source
+        self.name = source.name
         self.parts: list[Part] = []
 
     def ranges(self, topic: str) -> Mapping[int, Range]:
@@ -102,8 +120,12 @@ class NotedSource:
     def batches(self, topic: str, partition: int, first: int, end: int) -> Iterator[list[Record]]:
         """See LogSource.batches."""
         for name, source, start, stop in self.spans(topic, partition, first, end):
-            count = 0
-            for batch in source.batches(topic, partition, start, stop):
-                count += len(batch)
-                yield batch
-            self.parts.append(Part(name, topic, partition, start, stop, count))
+            count, read_to = 0, start
+            try:
+                for batch in source.batches(topic, partition, start, stop):
+                    count += len(batch)
+                    read_to = batch[-1].offset + 1 if batch else read_to
+                    yield batch
+                read_to = stop
+            finally:  # who has enough reads no further
+                self.parts.append(Part(name, topic, partition, start, read_to, count))

@@ -1,6 +1,7 @@
 """What a verification found: for a person as text, for a machine as JSON."""
 
 from collections import Counter
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
@@ -28,6 +29,8 @@ class Check(StrEnum):
     ARCHIVE = "archive equals log"
     PROJECTION = "projections equal the archive"
     STATE = "state equals fold of the log"
+    SEAL = "log equals its seal"
+    WITNESS = "checkpoints agree with the witness"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -70,6 +73,18 @@ class Part(msgspec.Struct, frozen=True):
     records: int
 
 
+class SealSummary(msgspec.Struct, frozen=True):
+    """How far the log is sealed, and what is not sealed yet: that could still be changed unseen."""
+
+    checkpoints: int
+    records: int
+    sealed_at: int  # when the last checkpoint was signed, µs since 1970 UTC
+    unsealed_records: int
+    unsealed_s: float  # how long the oldest of them has been in the log
+    file: str  # how the file of seals compares with the topic
+    witnessed: dict[str, int]  # name of a witness → the last checkpoint that it has cosigned
+
+
 class Report(msgspec.Struct, frozen=True):
     """The whole verification."""
 
@@ -81,6 +96,7 @@ class Report(msgspec.Struct, frozen=True):
     duration_s: float
     problem: str = ""  # why it could not be verified to the end; "" if it was
     accepted: tuple[Accepted, ...] = ()
+    seal: SealSummary | None = None  # None: nothing is sealed, or it was left out
 
     @property
     def exit_code(self) -> int:
@@ -105,6 +121,7 @@ class Findings:
         self.found: Counter[Check] = Counter()
         self.counts: Counter[str] = Counter()
         self.skipped: dict[Check, str] = {}
+        self.seal: SealSummary | None = None
 
     def add(self, check: Check, place: str, aggregate: str, expected: object, found: object) -> None:
         """Notes that something does not hold."""
@@ -150,6 +167,7 @@ class Findings:
             round(duration_s, 3),
             problem,
             tuple(self.accepted),
+            self.seal,
         )
 
 
@@ -167,10 +185,26 @@ def render(report: Report, console: Console) -> None:
         console.print(f"… and {report.findings_count - len(report.findings)} more")
     for word in report.accepted:
         console.print(_plain(_told(word)), style="yellow")
+    if report.seal:
+        console.print(_plain(_sealed(report.seal)))
     counts = ", ".join(f"{count:,} {name}" for name, count in report.counts.items())
     sources = ", ".join(sorted({part.source for part in report.parts})) or "nothing"
     console.print(f"Read from {sources}: {counts or 'no records'}, in {report.duration_s:.1f} s")
     console.print(_verdict(report), style="bold green" if report.exit_code == EXIT_CLEAN else "bold red")
+
+
+def _sealed(seal: SealSummary) -> str:
+    at = datetime.fromtimestamp(seal.sealed_at / 1_000_000, UTC).isoformat(sep=" ", timespec="seconds")
+    window = (
+        f"Not sealed yet: {seal.unsealed_records:,} records, the oldest {seal.unsealed_s:g} s old"
+        if seal.unsealed_records
+        else "Nothing waits for its seal"
+    )
+    seen = ", ".join(f"up to checkpoint {size} by {name}" for name, size in seal.witnessed.items())
+    return (
+        f"Sealed: {seal.records:,} records by {seal.checkpoints:,} checkpoints, the last of {at}\n{window}\n"
+        f"File of seals: {seal.file}. Witnessed: {seen or 'by nobody'}"
+    )
 
 
 def _told(word: Accepted) -> str:

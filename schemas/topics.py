@@ -52,6 +52,8 @@ TOPICS: Final[dict[str, Topic]] = {
         Topic("pheromones.signals", Kind.EVENT, 6),
         Topic("telemetry-flow-c", Kind.DERIVED, 3, 7 * DAY_MS, compression="gzip"),
         Topic("telemetry.orchestration", Kind.DERIVED, 12, 14 * DAY_MS),
+        Topic("audit.checkpoints", Kind.DERIVED, 1),
+        Topic("audit.witnesses", Kind.DERIVED, 1),
         Topic("dead.letters", Kind.DEAD, 6, FOR_EVER, DEAD_LETTER_BYTES_MAX),
     )
 }

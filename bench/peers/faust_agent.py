@@ -26,7 +26,7 @@ def main(bootstrap: str, source: str, events: str, group: str, folder: str) -> N
     )
     inputs = app.topic(source, key_type=bytes, value_type=bytes)
     outputs = app.topic(events, key_type=bytes, value_type=bytes)
-    states = app.Table("states", partitions=PARTITIONS, key_type=str, value_type=list)
+    states = app.Table("states", partitions=PARTITIONS, key_type=str)
 
     @app.agent(inputs)
     async def count(stream: faust.Stream) -> None:

@@ -23,6 +23,10 @@ def test_operating(toured: Reader) -> None:
     assert toured.follow(DOCS / "operating.md") >= 4
 
 
+def test_audit(toured: Reader) -> None:
+    assert toured.follow(DOCS / "audit.md") >= 16
+
+
 def test_sql(toured: Reader) -> None:
     settings = load_settings(data=toured.folder / ".neural-hive")
     queries = [block for block in blocks(DOCS / "sql.md") if block.language == "sql"]
@@ -49,6 +53,10 @@ def test_registry(toured: Reader) -> None:
 
 def test_sdk(toured: Reader) -> None:
     assert toured.follow(DOCS / "sdk.md") == 5
+
+
+def test_audit_seal(toured: Reader) -> None:
+    assert toured.follow(DOCS / "audit-seal.md") >= 14
 
 
 def test_the_tour_ends(toured: Reader) -> None:

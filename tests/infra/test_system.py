@@ -17,7 +17,7 @@ import pytest
 from neural_hive.connectors.ports import HOST, answers
 from neural_hive.settings import load_settings
 
-PROCESSES = {"kafka-1", "clickhouse", "schema-registry", "processor", "projector", "worker"}
+PROCESSES = {"kafka-1", "clickhouse", "schema-registry", "processor", "projector", "worker", "sealer"}
 
 
 def command(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -38,17 +38,17 @@ def status(data: Path) -> dict[str, Any]:
     return shown
 
 
-def wait_all_running(data: Path, restarted: str) -> dict[str, Any]:
-    """The status once everything runs again after the restart of one process."""
+def wait_all_running(data: Path, restarted: str = "") -> dict[str, Any]:
+    """The processes once all of them run, after the restart of one if it is named."""
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline:
         shown = status(data)
         processes = {process["name"]: process for process in shown["processes"]}
         all_run = all(process["status"] == "running" for process in processes.values())
-        if all_run and processes[restarted]["restarts"]:
+        if all_run and (not restarted or processes[restarted]["restarts"]):
             return processes
         time.sleep(0.5)
-    raise AssertionError(f"{restarted} did not come back")
+    raise AssertionError(f"{restarted or 'a process'} did not come back")
 
 
 def assert_serves(name: str, metrics_url: str) -> None:
@@ -85,6 +85,8 @@ def test_up_restart_down(tmp_path: Path) -> None:
         shown = status(tmp_path)
         assert shown["status"] == "running"
         assert {process["name"] for process in shown["processes"]} == PROCESSES
+        wait_all_running(tmp_path)  # nothing waits for the sealer
+        shown = status(tmp_path)
         served = {p["name"]: p["metrics_url"] for p in shown["processes"] if p["metrics_url"]}
         assert served.keys() == PROCESSES - {"kafka-1"}
         for name, url in served.items():
