@@ -42,12 +42,15 @@ def ensure_topics(
     replication: int = 1,
     security: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Creates the topics that are missing and gives their names; `partitions` overrides every topic's own count.
+    """Creates the topics that are missing and gives their names.
 
-    Raises WrongTopic if one is there with another partition count or setting, KafkaUnreachable if nobody answers.
+    `partitions` overrides every topic's own count, but for those that must have one. Raises WrongTopic if one is there
+    with another partition count or setting, KafkaUnreachable if nobody answers.
     """
     wanted = {topic.name: topic for topic in topics}
-    counts = {name: partitions or topic.partitions for name, topic in wanted.items()}
+    counts = {
+        name: 1 if topic.is_single else partitions or topic.partitions for name, topic in wanted.items()
+    }
     admin = _admin(bootstrap, security)
     there = _partition_counts(admin, bootstrap)
     missing = [name for name in wanted if name not in there]

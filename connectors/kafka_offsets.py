@@ -23,6 +23,8 @@ _PAUSE_MAX_S: Final = 1.0  # while no broker is there, each try costs a client
 _PASSING: Final = (  # a leader is being elected, has not heard of its topic yet, or died while it was asked
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,  # asked by a client that knew the leader before
+    KafkaError.UNKNOWN_LEADER_EPOCH,
     KafkaError._TIMED_OUT,
     KafkaError._TRANSPORT,
     KafkaError._DESTROY_BROKER,

@@ -29,6 +29,7 @@ class Topic(msgspec.Struct, frozen=True):
     retention_ms: int | None = FOR_EVER
     bytes_max: int = MESSAGE_BYTES_MAX
     compression: str = "lz4"
+    is_single: bool = False  # one partition whatever the setting says: the order of all its records counts
 
 
 _THIRTY_DAYS = 30 * DAY_MS

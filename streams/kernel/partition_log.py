@@ -193,7 +193,8 @@ class KafkaPartitionLog:
                 watch = delivered if last.get(output.topic) is output else None
                 _produce(producer, output, watch)
             tps = [TopicPartition(topic, self.partition, offset) for topic, offset in offsets.items()]
-            self._send_offsets(producer, tps, self._offsets.consumer)
+            if tps:
+                self._send_offsets(producer, tps, self._offsets.consumer)
             producer.commit_transaction(CALL_TIMEOUT_S)
         except KafkaException as error:
             raise self._explained(error) from error
@@ -216,6 +217,11 @@ class KafkaPartitionLog:
         if not told:
             raise Indefinite("the broker did not say what time it is")
         return told[0]
+
+    def close(self) -> None:
+        """Lets Kafka go. A transaction that is open ends when its time is over, or with the next owner."""
+        self._producer = None
+        self._offsets.close()
 
     def _send_offsets(self, producer: Producer, tps: list[TopicPartition], group: Consumer) -> None:
         """Adds a group's offsets to the transaction. Raises Indefinite: no answer in time.

@@ -105,13 +105,14 @@ class Database:
         except Exception as error:
             raise self._explained(error) from error
 
-    def scan(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """All keys from one on, in order, with their values."""
+    def scan(self, start: bytes, *, backwards: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """All keys from one on, in order or in the reverse of it, with their values."""
         rows = self._db.iter(ReadOptions())
-        rows.seek(start)
+        move = rows.prev if backwards else rows.next
+        (rows.seek_for_prev if backwards else rows.seek)(start)
         while rows.valid():
             yield rows.key(), rows.value()
-            rows.next()
+            move()
         try:
             rows.status()
         except Exception as error:

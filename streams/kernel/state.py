@@ -97,6 +97,25 @@ def _blocks() -> Cache:
     return Cache(CACHE_BYTES)
 
 
+def options() -> Options:
+    """RocksDB's for a store: little memory, however many of them a process has."""
+    chosen = Options(raw_mode=True)
+    chosen.create_if_missing(True)
+    chosen.set_write_buffer_size(WRITE_BUFFER_BYTES)
+    chosen.set_max_write_buffer_number(2)
+    table = BlockBasedOptions()
+    table.set_block_cache(_blocks())
+    table.set_cache_index_and_filter_blocks(True)  # or they take memory beside the cache, with every key
+    table.set_pin_l0_filter_and_index_blocks_in_cache(True)
+    table.set_bloom_filter(10, False)
+    chosen.set_block_based_table_factory(table)
+    chosen.set_max_open_files(64)
+    chosen.set_keep_log_file_num(2)
+    chosen.set_max_log_file_size(LOG_BYTES)
+    chosen.set_stats_persist_period_sec(0)  # else a megabyte of history in memory
+    return chosen
+
+
 class Store:
     """One RocksDB database, read and written by one partition's task only.
 
@@ -105,21 +124,7 @@ class Store:
 
     def __init__(self, folder: Path, read_only: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        options = Options(raw_mode=True)
-        options.create_if_missing(True)
-        options.set_write_buffer_size(WRITE_BUFFER_BYTES)
-        options.set_max_write_buffer_number(2)
-        table = BlockBasedOptions()
-        table.set_block_cache(_blocks())
-        table.set_cache_index_and_filter_blocks(True)  # or they take memory beside the cache, with every key
-        table.set_pin_l0_filter_and_index_blocks_in_cache(True)
-        table.set_bloom_filter(10, False)
-        options.set_block_based_table_factory(table)
-        options.set_max_open_files(64)
-        options.set_keep_log_file_num(2)
-        options.set_max_log_file_size(LOG_BYTES)
-        options.set_stats_persist_period_sec(0)  # else a megabyte of history in memory
-        self._db = Database(folder, options, read_only)
+        self._db = Database(folder, options(), read_only)
         self.get = self._db.get
 
     def position(self) -> Position | None:

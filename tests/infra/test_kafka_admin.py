@@ -5,6 +5,7 @@ import uuid
 import msgspec
 import pytest
 from confluent_kafka import KafkaError, Producer
+from confluent_kafka.admin import AdminClient
 
 from neural_hive.connectors.kafka_admin import (
     KafkaUnreachable,
@@ -16,6 +17,7 @@ from neural_hive.connectors.kafka_admin import (
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
 from neural_hive.connectors.ports import free_port
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, TOPICS, Topic
+from tests.conftest import wait_known
 
 
 @pytest.fixture
@@ -35,6 +37,15 @@ def test_another_partition_count_is_refused(kafka: EmbeddedKafka, topic: Topic) 
     ensure_topics(kafka.bootstrap, [topic], 4)
     with pytest.raises(WrongTopic, match=f"{topic.name} has 4 partitions, expected 12"):
         ensure_topics(kafka.bootstrap, [topic])
+
+
+def test_a_topic_whose_order_counts_has_one_partition(kafka: EmbeddedKafka, topic: Topic) -> None:
+    single = msgspec.structs.replace(topic, partitions=1, is_single=True)
+    assert ensure_topics(kafka.bootstrap, [single], 4) == [topic.name]
+    wait_known(AdminClient({"bootstrap.servers": kafka.bootstrap}), {topic.name: 1})
+    assert ensure_topics(kafka.bootstrap, [single]) == []
+    with pytest.raises(WrongTopic, match=f"{topic.name} has 1 partitions, expected 4"):
+        ensure_topics(kafka.bootstrap, [topic], 4)
 
 
 def test_another_setting_is_refused(kafka: EmbeddedKafka, topic: Topic) -> None:
