@@ -39,7 +39,8 @@ POLL_S: Final = 1.0
 CALM_S: Final = 5.0  # how long a new place is tried again in vain before people are told
 _RETRY_S: Final = 2.0
 _LOOK_S: Final = 2.0
-_PASSING: Final = (UnreadableLog, StalledLog, KafkaException, NoSealFile, OSError)
+# A lost offset too: whether records are really gone shows when all is looked at again.
+_PASSING: Final = (UnreadableLog, StalledLog, LostLog, KafkaException, NoSealFile, OSError)
 
 log = structlog.get_logger(__name__)
 
@@ -90,7 +91,7 @@ def run(
             Sealer(settings, key, files, source, publisher, stopping, ready).run()
         except SealStopped:
             return
-        except (SealRefused, LostLog) as error:
+        except SealRefused as error:
             ready(False)
             metrics.REFUSED.set(1)
             log.critical("nothing more is sealed: the log is not what was sealed", why=str(error))
@@ -135,7 +136,7 @@ class Sealer:
         self._unconfirmed: dict[LogPlace, bytes] = {}  # leaf hash of the last record that is sealed
 
     def run(self) -> None:
-        """Until told to stop. Raises SealRefused, LostLog, SealStopped; and what may pass."""
+        """Until told to stop. Raises SealRefused, SealStopped; and what may pass."""
         with closing(Offsets(self._config)) as offsets:
             standing, starts = self.begun(offsets)
         with closing(Follower(self._config, starts)) as follower:

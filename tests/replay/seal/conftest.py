@@ -17,7 +17,7 @@ from neural_hive.connectors.kafka_admin import ensure_topics
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.connectors.publisher import Publisher
-from neural_hive.replay.reader import KafkaSource
+from neural_hive.replay.reader import KafkaSource, LogSource
 from neural_hive.replay.seal.chain import Chain
 from neural_hive.replay.seal.ledger import SealFile, published
 from neural_hive.replay.seal.note import LOG, PrivateKey
@@ -94,11 +94,12 @@ class World:
             chain.take(seal)
         return chain
 
-    def sealer(self, stopping: threading.Event, kind: type[Sealer] = Sealer) -> Sealer:
+    def sealer(
+        self, stopping: threading.Event, kind: type[Sealer] = Sealer, source: LogSource | None = None
+    ) -> Sealer:
         publisher = Publisher(self.config, "neural-hive.sealer")
-        return kind(
-            self.settings, self.key, self.files, self.source(), publisher, stopping, topics=[self.topic]
-        )
+        log = source or self.source()
+        return kind(self.settings, self.key, self.files, log, publisher, stopping, topics=[self.topic])
 
     @contextmanager
     def sealing(self) -> Iterator[None]:

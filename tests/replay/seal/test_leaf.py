@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neural_hive.connectors.kafka_log import Record
@@ -25,11 +25,13 @@ ONE = Record("topic", 3, 7, 1_795_000_000_000, b"key", b"value", (("a", b"1"), (
 HEAD = Head("topic", 3, 8, b"r" * 32, 9)
 
 
+@settings(deadline=None)
 @given(RECORDS)
 def test_a_record_reads_back(record: Record) -> None:
     assert record_of(record_leaf(record)) == record
 
 
+@settings(deadline=None)
 @given(RECORDS, RECORDS)
 def test_two_records_have_two_forms(one: Record, other: Record) -> None:
     assert (record_leaf(one) == record_leaf(other)) == (one == other)
@@ -67,6 +69,7 @@ def test_the_form_is_fixed() -> None:
     assert record_leaf(ONE) == expected
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_changed_bytes_are_another_record_or_none(data: st.DataObject) -> None:
     leaf = record_leaf(ONE)

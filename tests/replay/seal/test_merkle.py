@@ -139,6 +139,7 @@ def test_consistency_proofs_of_the_reference(sizes: tuple[int, int]) -> None:
     verify_consistency(old, new, bytes.fromhex(ROOTS[old]), bytes.fromhex(ROOTS[new]), proof)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_proofs_are_those_of_the_definition(data: st.DataObject) -> None:
     size = data.draw(SIZES)
@@ -152,6 +153,7 @@ def test_proofs_are_those_of_the_definition(data: st.DataObject) -> None:
     verify_consistency(old, size, defined_root(leaves[:old]), root, consistency(old, size))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_frontier_is_the_tree(data: st.DataObject) -> None:
     size = data.draw(SIZES)
@@ -179,7 +181,7 @@ def refused_inclusion(hashed: bytes, index: int, size: int, proof: list[bytes], 
         verify_inclusion(hashed, index, size, proof, root)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_no_forged_inclusion_is_taken(data: st.DataObject) -> None:
     size = data.draw(SIZES)
@@ -216,7 +218,7 @@ def test_a_node_is_no_leaf() -> None:
     refused_inclusion(leaf_hash(left + right), 0, 1, [], root_of([left, right]))
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_no_forged_growth_is_taken(data: st.DataObject) -> None:
     new = data.draw(SIZES)

@@ -1,7 +1,7 @@
 """Notes and checkpoints: those of others verify here, ours are as theirs, and nothing forged is taken."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neural_hive.replay.seal.checkpoint import Checkpoint, opened
@@ -149,6 +149,7 @@ def test_a_signature_over_another_text_is_refused() -> None:
         Note.parse(f"{TEXT}\n{PETERS}").check_signed(PublicKey.parse(ENOCH))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_changed_checkpoint_does_not_open(data: st.DataObject) -> None:
     content = CHECKPOINT.signed(KEY).content

@@ -71,7 +71,7 @@ def test_a_proof_with_another_key_is_refused() -> None:
         check_proof(proof_of(3), other.public)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_no_change_of_a_proof_is_taken(data: st.DataObject) -> None:
     """Any field of any proof, with the field of another proof or a nearby value in its place."""

@@ -10,7 +10,8 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from neural_hive.connectors.kafka_log import Offsets, Record
+from neural_hive.connectors.kafka_log import Offsets, Record, UnreadableLog
+from neural_hive.replay.reader import JoinedSource
 from neural_hive.replay.seal.catch_up import SealRefused, Standing
 from neural_hive.replay.seal.checkpoint import Checkpoint
 from neural_hive.replay.seal.keys import KeyRefused, held_key, private_file, public_file, public_key
@@ -23,6 +24,7 @@ from neural_hive.replay.seal.state import StateFile, restored
 from neural_hive.replay.seal.succession import NoSuccession, begin_anew
 from tests.conftest import wait_known
 from tests.replay.seal.conftest import World, eventually
+from tests.replay.seal.sealing import MemorySource
 
 
 def is_sealed_whole(world: World) -> None:
@@ -148,6 +150,24 @@ def test_a_log_whose_last_records_are_gone_is_not_sealed(world: World) -> None:
 
     with closing(Shorter(world.config)) as offsets, pytest.raises(SealRefused, match="is sealed up to"):
         world.sealer(threading.Event()).begun(offsets)
+
+
+def test_what_kafka_deleted_before_it_was_sealed_is_read_from_the_archive(world: World) -> None:
+    world.write(20)
+    everything = world.records()
+    admin = AdminClient(world.config)
+    place = TopicPartition(world.topic, 0, 4)
+    admin.delete_records([place])[place].result(30)
+    with closing(Offsets(world.config)) as offsets, pytest.raises(UnreadableLog, match="not there"):
+        joined = JoinedSource(MemorySource({}), world.source())
+        world.sealer(threading.Event(), source=joined).begun(offsets)
+    archive = MemorySource({(world.topic, partition): held for partition, held in everything.items()})
+    with closing(Offsets(world.config)) as offsets:
+        joined = JoinedSource(archive, world.source())
+        standing, starts = world.sealer(threading.Event(), source=joined).begun(offsets)
+    tree = standing.trees.tree((world.topic, 0))
+    assert tree.added == [leaf_hash(record_leaf(record)) for record in everything[0][:4]]
+    assert starts == {(world.topic, 0): 4, (world.topic, 1): 0}
 
 
 def test_checkpoints_that_are_gone_from_the_topic(world: World) -> None:
