@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from tests.chaos.cluster import AGENT_CAPACITY
 from tests.soak.samples import (
     CPU,
     DELAY,
@@ -56,6 +57,8 @@ LIMITS: Final[dict[str, Limit]] = {
 OF_ONE: Final[dict[tuple[str, str], Limit]] = {
     # Java takes of its heap what it is allowed, 512 MB, and as much again for buffers, code and mapped indexes.
     (MEMORY, "kafka-1"): Limit(1.1, 300, 1_100),
+    # An agent has a thread for each attempt that it ever had in hand at once, up to its capacity.
+    **{(THREADS, f"idle-{number}"): Limit(1.0, 5 + AGENT_CAPACITY) for number in (1, 2)},
     # ClickHouse opens the files of a part's columns while it merges.
     (FILES, "clickhouse"): Limit(1.5, 100, 2_000),
 }
