@@ -4,13 +4,14 @@ All partitions are written side by side, for what costs time is the end of a tra
 its marker on every partition that it wrote to. So what each of them has to do next is done together.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer
 
 from neural_hive.connectors.kafka_log import Record
-from neural_hive.connectors.kafka_offsets import Place
+from neural_hive.connectors.kafka_offsets import Offsets, Place
 from neural_hive.replay.backup.gaps import Blank, Commit, Fill, Step, Write
 
 WRITER: Final = "neural-hive.restore"
@@ -49,6 +50,8 @@ class _Writer:
         transactional = {"transactional.id": WRITER, "transaction.timeout.ms": round(CALL_TIMEOUT_S * 1_000)}
         self._producer = Producer({**shared, **transactional})
         self._tell, self._written = tell, 0
+        self._offsets = Offsets(config)
+        self._marked: dict[Place, int] = {}  # where the last transaction ends, once its markers are there
         self._landed: dict[Place, int] = {}
         self._failed: list[str] = []
 
@@ -68,11 +71,14 @@ class _Writer:
                 else:
                     due[place] = step
             self._tell(self._written)
+        self._wait_marked(list(self._marked))
+        self._offsets.close()
 
     def _do(self, chosen: Mapping[Place, Step]) -> None:
         expected: dict[Place, int] = {}
         try:
             if all(isinstance(step, (Write, Blank)) for step in chosen.values()):
+                self._wait_marked(chosen)
                 self._produce(self._plain, chosen, expected)
             else:
                 is_kept = all(isinstance(step, Commit) for step in chosen.values())
@@ -82,11 +88,23 @@ class _Writer:
                     self._producer.commit_transaction(CALL_TIMEOUT_S)
                 else:
                     self._producer.abort_transaction(CALL_TIMEOUT_S)
+                self._marked = {place: offset + 2 for place, offset in expected.items()}
         except KafkaException as error:
             raise NotAsSaved(
                 f"Kafka did not take what was written ({error.args[0].str()}). {_BEGIN_ANEW}"
             ) from error
         self._compare(expected)
+
+    def _wait_marked(self, places: Iterable[Place]) -> None:
+        """Kafka says that a transaction has ended before it writes the markers: another producer must wait for them."""
+        due = {place: self._marked.pop(place) for place in places if place in self._marked}
+        until = time.monotonic() + CALL_TIMEOUT_S
+        while any(end < due[place] for place, end in self._offsets.ends(due).items()):
+            if time.monotonic() > until:
+                raise NotAsSaved(
+                    f"Kafka does not end a transaction within {CALL_TIMEOUT_S:g} s. {_BEGIN_ANEW}"
+                )
+            time.sleep(0.002)
 
     def _produce(self, producer: Producer, chosen: Mapping[Place, Step], expected: dict[Place, int]) -> None:
         for place, step in chosen.items():
