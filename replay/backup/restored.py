@@ -195,6 +195,8 @@ class _Restore:
         }
         ends = {place: part.end for place, part in self._parts.items() if place[0] in kinds}
         total = sum(ends.values())
+        if not kinds:
+            return
         fill(
             self._target.store,
             self._target.kafka,

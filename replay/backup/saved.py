@@ -113,7 +113,8 @@ class _Backup:
             self._warnings.append(
                 "some inputs were not read to their end, and nothing moved: is the system at work?"
             )
-        begun = {f"{group}{BEGUN_SUFFIX}": places for group, places in groups.items()}
+        # What was begun only now has no offset in the moment that is saved.
+        begun = {f"{group}{BEGUN_SUFFIX}": of.keys() for group, of in found.offsets.items()}
         offsets = {**found.offsets, **{g: self._cluster.committed(g, p) for g, p in begun.items()}}
         saved = self._topics(topics, found, before)
         manifest = Manifest(

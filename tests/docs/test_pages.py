@@ -47,6 +47,10 @@ def test_registry(toured: Reader) -> None:
     assert ("local", "EXECUTE") in {(agent_id, domain) for agent_id, domain, *_ in trails}
 
 
+def test_backup(toured: Reader) -> None:
+    assert toured.follow(DOCS / "backup.md") == 3
+
+
 def test_sdk(toured: Reader) -> None:
     assert toured.follow(DOCS / "sdk.md") == 5
 
