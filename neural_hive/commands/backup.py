@@ -31,7 +31,7 @@ def backup(
     check: Annotated[bool, typer.Option("--check", help="Only look whether the backup is whole")] = False,
     without_keys: Annotated[bool, typer.Option("--without-keys", help="Leave out the keys")] = False,
     limit: Annotated[
-        float, typer.Option(help="How long the systems may take to come to rest, s", min=1)
+        float, typer.Option(help="How long the systems may take to come to rest, s", min=1, max=600)
     ] = 40.0,
     data: Data = None,
     config: Config = None,
