@@ -142,6 +142,7 @@ class _Backup:
             for system in self._source.systems
             for name in (
                 *system.inputs,
+                *([system.repartition] if system.repartition else []),
                 *system.event_topics,
                 *(view.topic for view in system.views.values()),
             )

@@ -63,6 +63,7 @@ def test_a_system_is_saved_while_it_works(
     copy.__dict__.update(toy.__dict__)
     copy.bootstrap, copy.config, copy.folder = other_kafka.bootstrap, second, tmp_path / "restored"
     copy.workers = []
+    copy.folder.mkdir(exist_ok=True)
     try:
         copy.start()
         copy.wait_until_done()
