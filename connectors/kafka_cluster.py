@@ -23,6 +23,12 @@ from neural_hive.connectors.kafka_offsets import CALL_TIMEOUT_S, Place
 
 _TIMEOUT_S: Final = 60.0
 _CRITICAL: Final = 2  # of syslog's levels: what goes wrong comes as an exception
+_PAUSE_S: Final = 0.2
+_PASSING: Final = (  # a group's coordinator is being found, or reads its log
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
 T = TypeVar("T")
 
 
@@ -130,10 +136,14 @@ class Cluster:
         return self._asked(lambda: self._admin.list_topics(timeout=_TIMEOUT_S))
 
     def _asked(self, question: Callable[[], T]) -> T:
-        try:
-            return question()
-        except KafkaException as error:
-            raise unreachable(str(self._config["bootstrap.servers"]), error) from error
+        until = time.monotonic() + _TIMEOUT_S
+        while True:
+            try:
+                return question()
+            except KafkaException as error:
+                if error.args[0].code() not in _PASSING or time.monotonic() > until:
+                    raise unreachable(str(self._config["bootstrap.servers"]), error) from error
+            time.sleep(_PAUSE_S)
 
 
 def _answer(answer: Any) -> Any:
