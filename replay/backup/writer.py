@@ -42,9 +42,9 @@ class _Writer:
             "queue.buffering.max.messages": 1_000_000,
             "queue.buffering.max.kbytes": 512 * 1024,
             "batch.num.messages": 100_000,
-            "linger.ms": 5,
+            "linger.ms": 0,
             "retry.backoff.ms": 1,  # with the default of 100 ms each transaction costs 100 ms instead of 4
-            "retry.backoff.max.ms": 50,
+            "retry.backoff.max.ms": 5,
         }
         self._plain = Producer(shared)
         transactional = {"transactional.id": WRITER, "transaction.timeout.ms": round(CALL_TIMEOUT_S * 1_000)}
