@@ -28,6 +28,8 @@ COMMANDS: Final = {
     "flow-c": ("flow_c", "Show how plans become done work: rates, times, and whether objectives are kept."),
     "replay": ("replay", "Verify what the log and the tables say; ask what was, and why."),
     "recover": ("recover", "Go on with a log that lost or changed committed events."),
+    "backup": ("backup", "Save log, archive, keys and artifacts, so that they fit together."),
+    "restore": ("backup", "Restore a backup into an empty cluster."),
     "import": ("import_", "Turn what other tools recorded into plans."),
     "processor": ("processes", "Run one worker of the processors of systems."),
     "projector": ("processes", "Bring the log into ClickHouse, exactly once."),

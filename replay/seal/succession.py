@@ -15,7 +15,7 @@ from neural_hive.replay.seal.keys import held_key, private_file, public_file
 from neural_hive.replay.seal.ledger import SealFile
 from neural_hive.replay.seal.note import LOG, Note, PrivateKey
 
-_FILE: Final = "follows.json"
+FILE: Final = "follows.json"
 _REASON_MAX: Final = 500
 
 
@@ -48,7 +48,7 @@ def begin_anew(folder: Path, file: Path, reason: str) -> Path:
     aside = folder / f"before-{number}"
     aside.mkdir()
     lines = (f"follows {checkpoint.origin} {checkpoint.size} {root}", f"reason {words}")
-    write_whole(folder / _FILE, msgspec.json.encode(Follows(lines, aside.name)))
+    write_whole(folder / FILE, msgspec.json.encode(Follows(lines, aside.name)))
     file.replace(file.with_name(f"{file.name}.{aside.name}"))
     for old in (folder / "state.json", public_file(folder, "seal"), private_file(folder, "seal")):
         if old.exists():
@@ -59,11 +59,11 @@ def begin_anew(folder: Path, file: Path, reason: str) -> Path:
 def follows(folder: Path) -> Follows:
     """What the first checkpoint must say; nothing, if the log was never sealed under another key."""
     try:
-        return msgspec.json.decode((folder / _FILE).read_bytes(), type=Follows)
+        return msgspec.json.decode((folder / FILE).read_bytes(), type=Follows)
     except FileNotFoundError:
         return NOTHING
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise NoSuccession(f"{folder / _FILE} cannot be read: {error}. Restore it from a backup") from None
+        raise NoSuccession(f"{folder / FILE} cannot be read: {error}. Restore it from a backup") from None
 
 
 def old_key(folder: Path, found: Follows) -> PrivateKey | None:

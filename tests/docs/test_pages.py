@@ -55,6 +55,10 @@ def test_what_if(toured: Reader) -> None:
     assert toured.follow(DOCS / "what-if.md") >= 3
 
 
+def test_backup(toured: Reader) -> None:
+    assert toured.follow(DOCS / "backup.md") == 3
+
+
 def test_sdk(toured: Reader) -> None:
     assert toured.follow(DOCS / "sdk.md") == 5
 
