@@ -23,7 +23,7 @@ _SHA256_DIGITS: Final = 64
 def copy_keys(data: Path, folder: Path) -> tuple[str, ...]:
     """Copies all keys of a data folder into the backup, for its owner's eyes only, and gives their hashes and names.
 
-    What lies beside them, the file of seals too, is of a later moment than the log that is saved, and made anew from it.
+    What lies beside them, such as the file of seals, is of a later moment than what is saved, and made anew from it.
     """
     names = [
         str(file.relative_to(data))
