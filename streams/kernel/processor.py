@@ -32,7 +32,7 @@ from neural_hive.streams.kernel.stacks import write_lines, write_tasks, write_th
 from neural_hive.streams.kernel.stopped import CONTAINED, StoppedPartitions
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.transport import Batch, BatchTransport
-from neural_hive.streams.kernel.watchdog import Watchdog
+from neural_hive.streams.kernel.watchdog import Marks, Watchdog
 
 QUEUED_RECORDS_MAX = 20_000  # per partition; above it the partition is not fetched
 QUEUED_BYTES_MAX = 16 << 20
@@ -42,6 +42,7 @@ STILL_MAX_S = 120.0
 AGAIN_FIRST_S = 0.1  # after which a partition that waits for the schema registry tries again
 AGAIN_MAX_S = 5.0
 STUCK_S = 90.0  # longer than any single wait for the broker
+BEHIND_PART = 0.5  # of that time, for a partition with nothing in hand: it waits for no single answer
 EXIT_FENCED = 13  # another process has the partition: start anew
 EXIT_STUCK = 15  # something that must move stood still, and the stacks say where: start anew
 EXIT_DISK_FULL = 16  # no room for the state: start anew until there is
@@ -249,8 +250,8 @@ class Processor:
         seek times out, and would leave its partitions assigned and still."""
         name, stuck_s = self.system.name, self._stuck_s
         watchers: list[Watchdog | StableEnds] = [
-            Watchdog(f"{name}-work", stuck_s, self._work_marks, self._stuck),
-            Watchdog(f"{name}-inputs", stuck_s, self._input_marks, self._stuck),
+            self._watchdog("work", stuck_s, self._work_marks),
+            self._watchdog("inputs", stuck_s * BEHIND_PART, self._input_marks),
             StableEnds(name, self._config, self._event_places),
         ]
         for watcher in watchers:
@@ -269,6 +270,9 @@ class Processor:
         finally:
             for watcher in watchers:
                 watcher.stop()
+
+    def _watchdog(self, what: str, stuck_s: float, marks: Marks) -> Watchdog:
+        return Watchdog(f"{self.system.name}-{what}", stuck_s, marks, partial(self._stuck, stuck_s))
 
     def _work_marks(self) -> dict[str, Hashable | None]:
         """What moves all the time: an idle partition takes a step without inputs every second."""
@@ -295,13 +299,13 @@ class Processor:
             (topic, number) for topic in self.system.event_topics for number in [*self.slots, *self.stopped]
         ]
 
-    def _stuck(self, what: str) -> None:
+    def _stuck(self, for_s: float, what: str) -> None:
         """Ends the process, with the stacks that say why. The log has all that counts, so nothing is lost."""
         try:
             write_threads()
             write_lines(self.describe())
             write_tasks(self.loops())
-            log.critical("stuck", system=self.system.name, what=what, for_s=self._stuck_s)
+            log.critical("stuck", system=self.system.name, what=what, for_s=for_s)
         finally:
             os._exit(EXIT_STUCK)
 

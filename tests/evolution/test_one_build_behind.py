@@ -111,8 +111,8 @@ def test_a_build_behind_guesses_nothing_and_the_next_has_it_all(
         assert (report.findings, report.problem) == ((), "")
         assert report.counts["inputs"] == len(toy.sent)
         for source in (KafkaSource(toy.config), mixed.source()):
-            happened = history(source, toy.event_topics, NEWER)
-            counter: Any = state([h for h in happened if h.envelope.aggregate_type == "counter"], (COUNTER,))
+            happened = history(source, toy.event_topics, NEWER, aggregate_type="counter")
+            counter: Any = state(happened, (COUNTER,))
             assert (counter.total, counter.of_known_origin, counter.noted) == (30 * 3 + 1_000, 1_000, 1_000)
 
 
@@ -133,4 +133,4 @@ def _behind(mixed: Mixed, known: int) -> None:
     source = KafkaSource(toy.config)
     with pytest.raises(NewerEvent, match=rf"{mixed.counters}:0:\d+: .* a newer build wrote it"):
         history(source, toy.event_topics, NEWER)
-    assert [h for h in history(source, toy.event_topics, OLDER) if h.envelope.aggregate_type == "counter"]
+    assert history(source, toy.event_topics, OLDER, aggregate_type="counter")

@@ -41,6 +41,6 @@ def hung(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def test_a_call_that_hangs_is_left_and_the_process_ends_when_too_many_do(hung: Any) -> None:
     for _ in range(ABANDONED_MAX):
         with pytest.raises(Indefinite, match="no answer to the offsets"):
-            hung.commit([], {})
+            hung.commit([], {"inputs": 1})
     with pytest.raises(Fenced, match="never came back"):
-        hung.commit([], {})
+        hung.commit([], {"inputs": 1})

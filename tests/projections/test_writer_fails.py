@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -39,6 +40,7 @@ class FailingSink:
     """A table that turns out damaged while the next batches are read already."""
 
     standing: ClassVar[dict[Any, Any]] = {}
+    positions = SimpleNamespace(fence="1")
 
     def write(self, batch: Batch, again: bool = False) -> None:
         time.sleep(0.3)
@@ -49,6 +51,7 @@ def test_the_projector_ends_with_the_writers_error(monkeypatch: pytest.MonkeyPat
     made: list[EndlessSource] = []
     monkeypatch.setattr(projector, "Source", lambda *given: made.append(EndlessSource()) or made[-1])
     monkeypatch.setattr(projector, "set_aside_damaged", lambda *given: [])
+    monkeypatch.setattr(projector, "swap_filled", lambda *given: None)
     following = Projector(None, {}, {}, threading.Event())  # type: ignore[arg-type]
     ended: list[BaseException] = []
 
