@@ -221,7 +221,7 @@ def render(report: Report, console: Console) -> None:
     counts = ", ".join(f"{count:,} {name}" for name, count in report.counts.items())
     sources = ", ".join(sorted({part.source for part in report.parts})) or "nothing"
     console.print(f"Read from {sources}: {counts or 'no records'}, in {report.duration_s:.1f} s")
-    console.print(_verdict(report), style="bold green" if report.exit_code == EXIT_CLEAN else "bold red")
+    console.print(verdict(report), style="bold green" if report.exit_code == EXIT_CLEAN else "bold red")
 
 
 def _sealed(seal: SealSummary) -> str:
@@ -244,7 +244,8 @@ def _told(word: Accepted) -> str:
     return f"Accepted by {word.by} at {word.place} ({word.reason}): {places}{more}"
 
 
-def _verdict(report: Report) -> str:
+def verdict(report: Report) -> str:
+    """What a report comes to, in words."""
     if report.problem:
         return f"Not verified to the end: {report.problem}"
     if report.findings_count:

@@ -7,7 +7,7 @@ import msgspec
 import typer
 from rich.console import Console
 
-from neural_hive.commands import replay_look, replay_rebuild, replay_rerun, replay_seal
+from neural_hive.commands import replay_look, replay_rebuild, replay_report, replay_rerun, replay_seal
 from neural_hive.commands.replay_source import (
     AsJson,
     Config,
@@ -42,6 +42,7 @@ def register(app: typer.Typer) -> None:
     replay_seal.register(replay)
     replay.command()(replay_rebuild.rebuild)
     replay_rerun.register(replay)
+    replay_report.register(replay)
     app.add_typer(replay, name="replay")
 
 
@@ -51,6 +52,7 @@ def verify(
     without: Annotated[list[Part] | None, typer.Option(help="Leave out a part")] = None,
     decisions: replay_rerun.Decisions = False,
     code: replay_rerun.Revision = None,
+    report_file: replay_report.ReportFile = None,
     as_json: AsJson = False,
     data: Data = None,
     config: Config = None,
@@ -83,6 +85,11 @@ def verify(
         decide=replay_rerun.decide(settings, decisions, code, topic, schemas_of_others(settings)),
     )
     report = verify_everything(request)
+    if report_file is not None:
+        signer = replay_report.write(report, settings, source.value, report_file)
+        Console(stderr=True).print(
+            f"signed report in {report_file}; it is checked with {signer}", highlight=False, soft_wrap=True
+        )
     if as_json:
         print_json({**msgspec.to_builtins(report), "exit_code": report.exit_code})
     else:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from neural_hive.commands.replay_report import AUDITOR
 from neural_hive.process import process, stop_event
 from neural_hive.settings import load_settings
 
@@ -68,7 +69,7 @@ def keys(
     data: Data = None,
     config: Config = None,
 ) -> None:
-    """Show the public keys of sealer and witness: who checks proofs elsewhere must have them."""
+    """Show the public keys of sealer, witness and auditor: who checks proofs and reports elsewhere must have them."""
     from neural_hive.replay.seal.keys import public_file
     from neural_hive.replay.seal.succession import begin_anew as set_aside
 
@@ -77,7 +78,12 @@ def keys(
         aside = set_aside(settings.seal_folder, settings.seals_file, begin_anew)
         typer.echo(f"the old keys are in {aside}; a sealer that runs begins anew by itself")
         return
-    for who, folder in (("seal", settings.seal_folder), ("witness", settings.witness_folder)):
+    held = (
+        ("seal", settings.seal_folder),
+        ("witness", settings.witness_folder),
+        (AUDITOR, settings.data / AUDITOR),
+    )
+    for who, folder in held:
         file = public_file(folder, who)
         if file.is_file():
             typer.echo(f"{file}\t{file.read_text().strip()}")

@@ -12,7 +12,7 @@ from neural_hive.replay.seal.succession import FILE as SUCCESSION
 
 KEYS: Final = "keys"  # in the backup's folder
 ARTIFACTS: Final = "artifacts"  # in the data folder and in the backup's
-KEY_FOLDERS: Final = ("seal", "witness")  # in the data folder
+KEY_FOLDERS: Final = ("auditor", "seal", "witness")  # in the data folder
 _KEYS: Final = frozenset((".key", ".pub"))
 _PRIVATE_FOLDER: Final = 0o700
 _PRIVATE_FILE: Final = 0o600
