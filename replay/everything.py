@@ -14,7 +14,7 @@ from neural_hive.replay.archive import ArchiveSource
 from neural_hive.replay.checks.archive import check_archive, check_projections
 from neural_hive.replay.checks.committed import NotVerified, Offsets, committed_offsets
 from neural_hive.replay.checks.seal import Sealing, check_seal
-from neural_hive.replay.reader import JoinedSource, KafkaSource, LogSource
+from neural_hive.replay.reader import JoinedSource, KafkaSource, LogSource, Told, ToldSource
 from neural_hive.replay.report import Check, Findings, Part, Report
 from neural_hive.replay.verify import Target, Verification, target_of
 from neural_hive.streams.kernel.reading import Fetch, MessageReader
@@ -45,6 +45,7 @@ class Request(msgspec.Struct, frozen=True):
     stall_s: float = 30.0
     fetch_schema: Fetch | None = None  # finds schemas that other producers registered
     sealing: Sealing | None = None  # None: the seal is left out
+    told: Told | None = None  # hears of all that is read of the log
     decide: Decide | None = None  # runs a system's decisions again; None: that is not asked for
 
 
@@ -67,10 +68,11 @@ def verify_everything(request: Request) -> Report:
 
 
 def _source(request: Request, kafka: KafkaSource) -> LogSource:
-    if request.tables is None:
-        return kafka
-    archive = ArchiveSource(request.tables.clickhouse)
-    return archive if request.from_archive else JoinedSource(archive, kafka)
+    source: LogSource = kafka
+    if request.tables is not None:
+        archive = ArchiveSource(request.tables.clickhouse)
+        source = archive if request.from_archive else JoinedSource(archive, kafka)
+    return source if request.told is None else ToldSource(source, request.told)
 
 
 def _system(

@@ -1,6 +1,6 @@
 """One reader over the log: the same records from Kafka, or from the archive where Kafka has no more."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from neural_hive.connectors.kafka_log import CommittedLog, Offsets, Record, UnreadableLog
@@ -129,3 +129,33 @@ class NotedSource:
                 read_to = stop
             finally:  # who has enough reads no further
                 self.parts.append(Part(name, topic, partition, start, read_to, count))
+
+
+Told = Callable[[str, int, int], None]  # topic, partition, how many records of it were just read
+
+
+class ToldSource:
+    """Another source; whoever waits is told of all that is read from it."""
+
+    def __init__(self, source: LogSource, told: Told) -> None:
+        self.name = source.name
+        self._source, self._told = source, told
+
+    def ranges(self, topic: str) -> Mapping[int, Range]:
+        """See LogSource.ranges."""
+        return self._source.ranges(topic)
+
+    def spans(self, topic: str, partition: int, first: int, end: int) -> list[Span]:
+        """See LogSource.spans."""
+        spans = self._source.spans(topic, partition, first, end)
+        # A source that is whole names itself, and would be told of twice.
+        return [
+            (name, self if source is self._source else ToldSource(source, self._told), start, stop)
+            for name, source, start, stop in spans
+        ]
+
+    def batches(self, topic: str, partition: int, first: int, end: int) -> Iterator[list[Record]]:
+        """See LogSource.batches."""
+        for batch in self._source.batches(topic, partition, first, end):
+            self._told(topic, partition, len(batch))
+            yield batch

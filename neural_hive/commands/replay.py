@@ -16,6 +16,7 @@ from neural_hive.commands.replay_source import (
     Source,
     kafka_of,
     print_json,
+    reading,
     schemas_of_others,
     systems_of,
     tables_of,
@@ -84,7 +85,8 @@ def verify(
         sealing=None if Part.SEAL in left_out else replay_seal.sealing(settings),
         decide=replay_rerun.decide(settings, decisions, code, topic, schemas_of_others(settings)),
     )
-    report = verify_everything(request)
+    with reading(disable=as_json) as told:
+        report = verify_everything(msgspec.structs.replace(request, told=told))
     if report_file is not None:
         signer = replay_report.write(report, settings, source.value, report_file)
         Console(stderr=True).print(

@@ -15,7 +15,7 @@ from neural_hive.settings import Settings, load_settings
 if TYPE_CHECKING:
     from neural_hive.aggregates.aggregate import Aggregate
     from neural_hive.replay.everything import Tables
-    from neural_hive.replay.reader import NotedSource
+    from neural_hive.replay.reader import NotedSource, Told
     from neural_hive.streams.kernel.system import System
 
 Data = Annotated[
@@ -80,6 +80,27 @@ def looked_at(source: Source, data: Path | None, config: Path | None) -> Iterato
             Console(stderr=True).print(read, highlight=False)
     finally:
         archive.close()
+
+
+@contextmanager
+def reading(disable: bool = False) -> "Iterator[Told]":
+    """Shows on a terminal how much of a log was read so far, and where it is read now."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} records read"),
+        TimeElapsedColumn(),
+    )
+    console = Console(stderr=True)
+    hidden = disable or not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        task = progress.add_task("log", total=None)  # parts of it are read more than once
+        yield lambda topic, partition, count: progress.update(
+            task, advance=count, description=f"{topic}:{partition}"
+        )
 
 
 def systems_of(settings: Settings) -> "tuple[System, ...]":
