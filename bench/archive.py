@@ -52,13 +52,7 @@ def clickhouse(bootstrap: str, data: Path) -> Iterator[Settings]:
 
 def archive(settings: Settings, kinds: Mapping[str, Kind]) -> None:
     """Brings these topics into the archive, and into no read model. Raises NotArchived."""
-    store = HttpStore(
-        settings.clickhouse_host,
-        settings.clickhouse_port,
-        settings.clickhouse_user,
-        settings.password_of(settings.clickhouse_user),
-        settings.clickhouse_database,
-    )
+    store = HttpStore.of(settings)
     stopping = threading.Event()
     with closing(store):
         persist(store.create_database, stopping)

@@ -6,7 +6,7 @@ The statement goes in front of the data in the request's body, where its length 
 import json
 import socket
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol, Self
 from urllib.parse import urlencode
 
 import urllib3
@@ -31,6 +31,20 @@ _BUSY: Final = frozenset((502, 503, 504))
 _NO_CODE: Final = 1002  # ClickHouse's UNKNOWN_EXCEPTION: an error whose own text could not be told
 
 
+class ServerSettings(Protocol):
+    """What says where the database is, and who asks."""
+
+    clickhouse_host: str
+    clickhouse_port: int
+    clickhouse_secure: bool
+    clickhouse_user: str
+    clickhouse_database: str
+
+    def password_of(self, user: str) -> str:
+        """The ClickHouse password of a user."""
+        ...
+
+
 class HttpStore:
     """A database of a ClickHouse server, embedded or real. Safe to use from several threads.
 
@@ -48,6 +62,18 @@ class HttpStore:
             retries=False,
             timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT_S, read=_READ_TIMEOUT_S),
             socket_options=_SOCKET_OPTIONS,
+        )
+
+    @classmethod
+    def of(cls, settings: ServerSettings) -> Self:
+        """The database that the settings name."""
+        return cls(
+            settings.clickhouse_host,
+            settings.clickhouse_port,
+            settings.clickhouse_user,
+            settings.password_of(settings.clickhouse_user),
+            settings.clickhouse_database,
+            settings.clickhouse_secure,
         )
 
     def close(self) -> None:

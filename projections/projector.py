@@ -15,7 +15,7 @@ from neural_hive.connectors.kafka_log import CommittedLog, begin_offsets, end_of
 from neural_hive.projections import metrics
 from neural_hive.projections.archive import Archive
 from neural_hive.projections.catalogue import PROJECTIONS
-from neural_hive.projections.http_store import HttpStore
+from neural_hive.projections.http_store import HttpStore, ServerSettings
 from neural_hive.projections.layout import check, layout, past_expired
 from neural_hive.projections.parts import Part as DataPart
 from neural_hive.projections.parts import drop, set_aside_damaged, torn
@@ -49,21 +49,11 @@ class Secret(Protocol):
         ...
 
 
-class Settings(Protocol):
+class Settings(ServerSettings, Protocol):
     """What the projector needs of the settings."""
-
-    clickhouse_host: str
-    clickhouse_port: int
-    clickhouse_secure: bool
-    clickhouse_user: str
-    clickhouse_database: str
 
     def kafka_config(self) -> dict[str, Any]:
         """librdkafka's settings of the connection."""
-        ...
-
-    def password_of(self, user: str) -> str:
-        """The ClickHouse password of a user."""
         ...
 
 
@@ -76,14 +66,7 @@ def run(
 
     Raises TakenOver, LogLost, DamagedTable: what must not be gone on from.
     """
-    store = HttpStore(
-        settings.clickhouse_host,
-        settings.clickhouse_port,
-        settings.clickhouse_user,
-        settings.password_of(settings.clickhouse_user),
-        settings.clickhouse_database,
-        settings.clickhouse_secure,
-    )
+    store = HttpStore.of(settings)
     kinds = {name: topic.kind for name, topic in all_topics().items()}
     try:
         if persist(store.create_database, stopping, ready):

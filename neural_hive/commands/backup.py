@@ -10,13 +10,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from neural_hive.commands.replay_source import Config, Data, kafka_of, systems_of
 from neural_hive.quiet import logs_to_stderr
 from neural_hive.settings import PREFIX, Settings, load_settings
 
-Data = Annotated[
-    Path | None, typer.Option("--data", help="Data folder [default: .neural-hive]", file_okay=False)
-]
-Config = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML or YAML)", dir_okay=False)]
 Folder = Annotated[Path, typer.Argument(help="The backup's folder", file_okay=False)]
 
 
@@ -47,12 +44,11 @@ def backup(
     from neural_hive.projections.archive_reader import ArchiveReader
     from neural_hive.replay.backup.saved import Source, back_up
     from neural_hive.schemas.extensions import all_topics
-    from neural_hive.streams.systems import SYSTEMS
 
     settings = load_settings(config, data=data)
     source = Source(
-        kafka=_quiet(settings),
-        systems=tuple(build(settings) for build in SYSTEMS.values()),
+        kafka=kafka_of(settings),
+        systems=systems_of(settings),
         topics={name: topic.kind for name, topic in all_topics().items()},
         archive=ArchiveReader.of(settings),
         data=settings.data,
@@ -108,17 +104,12 @@ def _restored(folder: Path, settings: Settings, tell: Callable[[Any], None]) -> 
     from neural_hive.replay.backup.restored import restore as run
     from neural_hive.schemas.extensions import all_topics
 
-    store = HttpStore(
-        settings.clickhouse_host,
-        settings.clickhouse_port,
-        settings.clickhouse_user,
-        settings.password_of(settings.clickhouse_user),
-        settings.clickhouse_database,
-        settings.clickhouse_secure,
-    )
+    store = HttpStore.of(settings)
     kinds = {name: topic.kind for name, topic in all_topics().items()}
     try:
-        return run(folder, Target(_quiet(settings), settings.replication, store, kinds, settings.data), tell)
+        return run(
+            folder, Target(kafka_of(settings), settings.replication, store, kinds, settings.data), tell
+        )
     finally:
         store.close()
 
@@ -174,7 +165,3 @@ def _progress() -> Iterator[Callable[[Any], None]]:
         yield lambda told: shown.update(
             task, description=told.what or "ending", completed=told.done, total=told.all or None
         )
-
-
-def _quiet(settings: Settings) -> dict[str, Any]:
-    return {**settings.kafka_config(), "log_level": 2}

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +9,7 @@ import msgspec
 import typer
 from rich.console import Console
 
-from neural_hive.commands.replay_source import AsJson, Data
+from neural_hive.commands.replay_source import AsJson, Data, read_of
 from neural_hive.settings import BadSettings, Settings, load_settings, read_settings_file
 
 if TYPE_CHECKING:
@@ -169,12 +168,8 @@ def _elsewhere(revision: str, tried: Mapping[str, Any], recording: "Recording", 
 
 def _source(settings: Settings, from_archive: bool) -> Any:
     from neural_hive.replay.archive import ArchiveSource
-    from neural_hive.replay.reader import JoinedSource, KafkaSource
 
-    archive = ArchiveSource.of(settings)
-    if from_archive:
-        return archive
-    return JoinedSource(archive, KafkaSource({**settings.kafka_config(), "log_level": 2}))
+    return read_of(settings, ArchiveSource.of(settings), from_archive)
 
 
 def _tried(settings: Settings, config: Path | None, changes: Sequence[str]) -> dict[str, Any]:
@@ -204,14 +199,14 @@ def _between(begin: str | None, end: str | None) -> tuple[int, ...]:
 
 
 def _milliseconds(option: str, text: str) -> int:
+    from neural_hive.replay.moment import BadMoment, time_of
+
     try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
+        return time_of(text) // 1_000
+    except BadMoment:
         raise BadSettings(
             f"{option} {text} is not a time: write it as 2026-05-04T13:00:00 or with +02:00"
         ) from None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return int(at.timestamp() * 1_000)
 
 
 def _keep_silent() -> None:

@@ -14,8 +14,9 @@ from neural_hive.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from neural_hive.aggregates.aggregate import Aggregate
+    from neural_hive.replay.archive import ArchiveSource
     from neural_hive.replay.everything import Tables
-    from neural_hive.replay.reader import NotedSource, Told
+    from neural_hive.replay.reader import LogSource, NotedSource, Told
     from neural_hive.streams.kernel.system import System
 
 Data = Annotated[
@@ -66,14 +67,12 @@ def looked_at(source: Source, data: Path | None, config: Path | None) -> Iterato
     from rich.console import Console
 
     from neural_hive.replay.archive import ArchiveSource
-    from neural_hive.replay.reader import JoinedSource, KafkaSource, NotedSource
+    from neural_hive.replay.reader import NotedSource
 
     logs_to_stderr()
     settings = load_settings(config, data=data)
     archive = ArchiveSource.of(settings)
-    noted = NotedSource(
-        archive if source is Source.ARCHIVE else JoinedSource(archive, KafkaSource(kafka_of(settings)))
-    )
+    noted = NotedSource(read_of(settings, archive, source is Source.ARCHIVE))
     try:
         yield Log(noted, systems_of(settings), settings)
         if read := _read_from(noted, archive.name):
@@ -101,6 +100,13 @@ def reading(disable: bool = False) -> "Iterator[Told]":
         yield lambda topic, partition, count: progress.update(
             task, advance=count, description=f"{topic}:{partition}"
         )
+
+
+def read_of(settings: Settings, archive: "ArchiveSource", from_archive: bool) -> "LogSource":
+    """Where the log is read: the archive alone, or where Kafka has no more."""
+    from neural_hive.replay.reader import JoinedSource, KafkaSource
+
+    return archive if from_archive else JoinedSource(archive, KafkaSource(kafka_of(settings)))
 
 
 def systems_of(settings: Settings) -> "tuple[System, ...]":
@@ -137,15 +143,9 @@ def tables_of(settings: Settings) -> "Tables":
     from neural_hive.replay.everything import Tables
 
     password = settings.password_of(settings.clickhouse_user)
-    store = HttpStore(
-        settings.clickhouse_host,
-        settings.clickhouse_port,
-        settings.clickhouse_user,
-        password,
-        settings.clickhouse_database,
-        settings.clickhouse_secure,
+    return Tables(
+        ClickHouse.of(settings, password, secure=settings.clickhouse_secure), HttpStore.of(settings)
     )
-    return Tables(ClickHouse.of(settings, password, secure=settings.clickhouse_secure), store)
 
 
 def print_json(value: Any) -> None:

@@ -1,18 +1,13 @@
 """`sealer`, `witness`, `keys`: who signs that the log only grew, and with what."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from neural_hive.commands.replay_report import AUDITOR
+from neural_hive.commands.replay_source import Config, Data
 from neural_hive.process import process, stop_event
 from neural_hive.settings import load_settings
-
-Data = Annotated[
-    Path | None, typer.Option("--data", help="Data folder [default: .neural-hive]", file_okay=False)
-]
-Config = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML or YAML)", dir_okay=False)]
 
 
 def register(app: typer.Typer) -> None:
