@@ -76,8 +76,11 @@ def test_what_is_not_changed_differs_in_nothing(seed: int) -> None:
     assert answer.difference.left == answer.difference.right
 
 
-# Not of every world: in 328 a result that came too late is answered at another moment (see docs/what-if.md).
-@pytest.mark.parametrize("seed", range(6))
+# Where a compensation still waits for an agent when the history ends, the run goes on for longer than the history.
+_RUNS_ON = pytest.param(328, marks=pytest.mark.xfail(strict=True))
+
+
+@pytest.mark.parametrize("seed", [*range(6), _RUNS_ON])
 def test_the_log_of_a_run_is_a_history_that_gives_itself_and_can_be_verified(seed: int) -> None:
     history = told(seed)
     again = Told(simulated(history), history.limits)
