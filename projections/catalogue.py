@@ -11,6 +11,8 @@ from neural_hive.projections.dead_letters import DEAD_LETTERS
 from neural_hive.projections.incidents import INCIDENTS
 from neural_hive.projections.pheromones import PHEROMONES
 from neural_hive.projections.projection import Projection
+from neural_hive.projections.redrives import REDRIVES
+from neural_hive.projections.refused_calls import REFUSED_CALLS
 from neural_hive.projections.results import RESULTS
 from neural_hive.projections.slots import SLOTS
 from neural_hive.projections.telemetry import TELEMETRY
@@ -31,6 +33,8 @@ _OWN: Final = (
     INCIDENTS,
     TELEMETRY,
     DEAD_LETTERS,
+    REDRIVES,
+    REFUSED_CALLS,
 )
 
 PROJECTIONS: Final[tuple[Projection, ...]] = (

@@ -1,4 +1,7 @@
-"""Dead letters: every record that could not be processed, where it lay, and why."""
+"""Dead letters: every record that could not be processed, where it lay, and why.
+
+`dead_letter` is the letter's own place: by it a person wants the record to be tried again.
+"""
 
 from typing import Final
 
@@ -28,4 +31,5 @@ DEAD_LETTERS: Final = Projection(
         Column("value", sql="base64Decode(JSONExtractString(payload, 'value'))"),
     ),
     folded=False,
+    computed=(("dead_letter", "concat(topic, ':', toString(partition), ':', toString(offset))"),),
 )

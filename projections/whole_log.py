@@ -4,7 +4,7 @@ Kafka may have deleted the beginning of a topic (retention, DeleteRecords), and 
 archive is asked only where Kafka has no more; what it says is looked at as sharply as what Kafka says.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -82,7 +82,7 @@ class WholeLog:
             return begin, end
         return 0, end
 
-    def read(self, topic: str, first: int, end: int) -> Iterator[Record]:
+    def read(self, topic: str, first: int, end: int) -> Generator[Record, None, None]:
         """The committed records of [first, end). Raises StalledLog, LostLog."""
         while first < end:
             begin = self._kafka.range(topic)[0]

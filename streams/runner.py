@@ -85,7 +85,7 @@ class Cluster(msgspec.Struct, frozen=True):
 
     partitions_of: dict[str, int]  # of every topic
     topic_ids: dict[str, str]  # of the system's event topics
-    input_ids: dict[str, str]  # of the topics that it reads
+    input_ids: dict[str, str]  # of the topics that it reads or looks into
 
 
 def cluster_of(config: dict[str, Any], system: System) -> Cluster:
@@ -105,7 +105,7 @@ def _looked_at(admin: AdminClient, system: System) -> Cluster:
     metadata = admin.list_topics(timeout=CALL_TIMEOUT_S).topics
     partitions_of = {name: len(topic.partitions) for name, topic in metadata.items()}
     views = (view.topic for view in system.views.values())
-    needed = [*system.topics, *system.inputs, *system.event_topics, *views, DEAD_LETTERS]
+    needed = [*system.topics, *system.inputs, *system.event_topics, *system.looks_into, *views, DEAD_LETTERS]
     missing = sorted({topic for topic in needed if topic not in partitions_of})
     if missing:
         raise WrongCluster(f"topics are missing: {', '.join(missing)}. Create them with `neural-hive topics`")
@@ -113,7 +113,7 @@ def _looked_at(admin: AdminClient, system: System) -> Cluster:
     counts = {topic: partitions_of[topic] for topic in own}
     if len(set(counts.values())) > 1:
         raise WrongCluster(f"all topics of {system.name} must have one partition count, found {counts}")
-    inputs = {*system.topics, *system.inputs}
+    inputs = {*system.topics, *system.inputs, *system.looks_into}
     return Cluster(partitions_of, _ids(admin, system.event_topics), _ids(admin, sorted(inputs)))
 
 

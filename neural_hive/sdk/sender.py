@@ -13,6 +13,7 @@ from neural_hive.connectors.publisher import Place, Publisher
 from neural_hive.following import Unreachable, unreachable
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX
 from neural_hive.sdk.breaker import Breaker
+from neural_hive.streams import operations_messages as operations
 from neural_hive.streams.orchestrator_messages import (
     AdjustQos,
     CancelWorkflow,
@@ -45,7 +46,7 @@ class Token(msgspec.Struct, frozen=True):
     partition: int
     offset: int
     appended_at: int  # by the broker's clock, µs since 1970 UTC
-    routing_id: str  # the workflow's id
+    routing_id: str  # the workflow's id, or that of whatever else the message is about
 
     def __str__(self) -> str:
         return f"{self.topic}:{self.partition}:{self.offset}:{self.appended_at}:{self.message_id}:{self.routing_id}"
@@ -83,6 +84,18 @@ class Sender:
         """Publishes what somebody wants of a workflow."""
         name = type(command).__name__
         return self._send(COMMANDS, name, str(uuid.uuid4()), command.workflow_id, command)
+
+    def redrive(self, wanted: operations.RedriveDeadLetter) -> Token:
+        """Publishes that somebody wants a dead letter's record to be written again."""
+        return self._operate(wanted.dead_letter, wanted)
+
+    def refused_call(self, note: operations.NoteRefusedCall) -> Token:
+        """Publishes that an API has refused calls which are alike."""
+        return self._operate(note.api, note)
+
+    def _operate(self, routing_id: str, content: msgspec.Struct) -> Token:
+        name, message_id = type(content).__name__, str(uuid.uuid4())
+        return self._send(operations.COMMANDS, name, message_id, routing_id, content)
 
     def _send(
         self, topic: str, message_type: str, message_id: str, routing_id: str, content: msgspec.Struct

@@ -4,7 +4,6 @@ What comes out must be what was written, byte for byte: key, headers, envelope a
 for itself: after one that differs the state goes on with what was written.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any, Final
@@ -12,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from neural_hive.aggregates.partition import PARTITION
-from neural_hive.connectors.kafka_log import Record
+from neural_hive.connectors.kafka_log import Record, UnreadableLog
 from neural_hive.replay.checks.chain import Event
 from neural_hive.replay.checks.committed import NotVerified
 from neural_hive.replay.checks.events import EventStream
@@ -67,6 +66,7 @@ class PartitionRerun:
         """`logic`: the version of the code that decides here; what another one decided is folded only."""
         self._system, self._partition, self._partitions_of = system, partition, partitions_of
         self._fold = Fold(system.all_aggregates, MemoryStore())  # type: ignore[arg-type]
+        self._source = source
         self._inputs, self._seen = Inputs(source, partition), Seen(views)
         self._logic, self._read, self._findings = logic, read, findings
         self._encoders = {
@@ -99,11 +99,10 @@ class PartitionRerun:
         same = False
         try:
             decision = self._decision(caused)
+            same = self._is_same(decision, caused)
+            self._findings.examined[_CHECK] += len(caused.events)
         except CannotRun as error:
             self._leave_out(caused, str(error))
-        else:
-            self._findings.examined[_CHECK] += len(caused.events)
-            same = self._is_same(decision, caused)
         if not same:
             self._fold.undo()
             for event in caused.events:
@@ -177,15 +176,26 @@ class PartitionRerun:
             self._partitions_of,
             self._system.name,
             self._sequence,
+            look_up=self._looked_up,
         )
         work.begin(decision.cause)
         try:
             decision.handle(work, decision.message)
-        except RegistryAway:
+        except (RegistryAway, CannotRun):
             raise
         except Exception as error:  # whatever it is, it was not so then
             return f"{type(error).__name__}: {error}"
         return [output for output in work.outputs if output.hash is not None]
+
+    def _looked_up(self, topic: str, partition: int, offset: int) -> Record | None:
+        """See LookUp. Raises CannotRun: it was there once."""
+        begin, end = self._source.ranges(topic).get(partition, (0, 0))
+        if 0 <= offset < begin:
+            raise CannotRun(f"{topic}:{partition}:{offset} is not in the log any more, nor in the archive")
+        if not begin <= offset < end:
+            return None
+        batches = self._source.batches(topic, partition, offset, offset + 1)
+        return next((record for batch in batches for record in batch), None)
 
     def _older(self, caused: Caused) -> dict[str, EventEncoder]:
         """Encoders of schema versions that were written then, where they are not the newest."""
@@ -258,7 +268,7 @@ def check_decisions(system: System, source: LogSource, logic: str, read: Read, f
     """Runs all decisions of a system again. Raises what the source raises; NotVerified: the schema registry is away."""
     ranges = {topic: source.ranges(topic) for topic in system.event_topics}
     views = past_views(system.views, source)
-    partitions_of = _partitions_of(system, source)
+    partitions_of = _Counts(system, source)
     for partition in sorted(next(iter(ranges.values()))):
         bounds: dict[str, Range] = {topic: ranges[topic][partition] for topic in ranges}
         events: Iterator[Event] = EventStream(source, Findings()).events(partition, bounds)
@@ -274,7 +284,18 @@ def check_decisions(system: System, source: LogSource, logic: str, read: Read, f
         del findings.examined[_CHECK]
 
 
-def _partitions_of(system: System, source: LogSource) -> dict[str, int]:
-    """How many partitions its own topics have. Where else a message would go does not matter here."""
-    own = len(source.ranges(system.event_topics[0]))
-    return defaultdict(lambda: own)
+class _Counts(dict[str, int]):
+    """How many partitions each topic has. Where else a message would go does not matter here: a topic that is not
+    there has as many as the system's own.
+    """
+
+    def __init__(self, system: System, source: LogSource) -> None:
+        self._source = source
+        self._own = len(source.ranges(system.event_topics[0]))
+
+    def __missing__(self, topic: str) -> int:
+        try:
+            self[topic] = len(self._source.ranges(topic))
+        except UnreadableLog:
+            self[topic] = self._own
+        return self[topic]

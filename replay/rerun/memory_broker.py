@@ -80,6 +80,10 @@ class MemoryLog:
         """See PartitionLog.read."""
         yield from self._broker.logs.get((topic, self.partition), [])[first:end]
 
+    def at(self, partition: int) -> "MemoryLog":
+        """See PartitionLog.at."""
+        return MemoryLog(self._broker, partition)
+
     def ask_time(self, topic: str) -> int:
         """See PartitionLog.ask_time."""
         return self._broker.now

@@ -18,6 +18,7 @@ from neural_hive.streams.kernel.system import Addressed, System
 from neural_hive.streams.kernel.unit import ORIGIN_HEADER, Cause, Output, cause_digest
 
 DEAD_LETTERS = "dead.letters"
+KEPT_HERE = " (kept here: "  # how a dead letter's reason begins to say what is cut
 ID_CHARACTERS_MAX = 200
 REASON_CHARACTERS_MAX = 2_000
 KEY_BYTES_MAX = 64 * 1024  # of a dead letter, and what its headers may take: its topic has room for no more
@@ -183,6 +184,7 @@ def dead_letter(
         "error_type": type(error).__name__,
         "processor": processor,
         "aggregate_id": "",
+        "is_cut": bool(cut),
     }
     partition = record.partition % partitions_of[DEAD_LETTERS]
     return Output(DEAD_LETTERS, partition, key or b"", encode_message(header, payload), [], None)
@@ -250,7 +252,7 @@ def _kept(record: Any) -> tuple[bytes | None, list[dict[str, Any]], str]:
         cuts.append(f"of {len(record.headers):,} headers {len(headers):,}")
     if len(record.value or b"") > MESSAGE_BYTES_MAX:
         cuts.append(f"of {len(record.value):,} bytes {MESSAGE_BYTES_MAX:,}")
-    return key, headers, f" (kept here: {', '.join(cuts)})" if cuts else ""
+    return key, headers, f"{KEPT_HERE}{', '.join(cuts)})" if cuts else ""
 
 
 def _is_trace(trace_id: str) -> bool:

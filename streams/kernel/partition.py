@@ -15,7 +15,7 @@ import structlog
 from neural_hive.aggregates.aggregate import Rejected
 from neural_hive.aggregates.identity import derived_id
 from neural_hive.aggregates.partition import AcceptLog
-from neural_hive.connectors.kafka_log import LostLog
+from neural_hive.connectors.kafka_log import LostLog, Record, StalledLog
 from neural_hive.projections.whole_log import ArchiveAway, OpenArchive, WholeLog
 from neural_hive.schemas.catalogue import writable
 from neural_hive.schemas.codec import Decoded, EventEncoder, HeldBack
@@ -37,7 +37,7 @@ from neural_hive.streams.kernel.state_folders import remove_older
 from neural_hive.streams.kernel.system import Committed, System
 from neural_hive.streams.kernel.timer_cause import cause_of
 from neural_hive.streams.kernel.transport import Batch, batches_of
-from neural_hive.streams.kernel.unit import Cause, Work, cause_digest
+from neural_hive.streams.kernel.unit import Cause, RecordAway, Work, cause_digest
 
 TRANSACTION_OUTPUTS_MAX = 20_000
 TRANSACTION_BYTES_MAX = 16 << 20
@@ -268,6 +268,9 @@ class Partition:
             except RegistryAway as error:
                 log.warning("waiting for the schema registry", partition=self.name, why=str(error))
                 return False
+            except RecordAway as error:
+                log.warning("waiting for a record", partition=self.name, why=str(error))
+                return False
             except HeldBack as error:
                 log.error("waiting for the word to write newer events", partition=self.name, why=str(error))
                 return False
@@ -282,7 +285,7 @@ class Partition:
                 continue  # Faust hands over again what it had buffered before a rebalance
             try:
                 self._handle(work, record)
-            except (RegistryAway, HeldBack):
+            except (RegistryAway, RecordAway, HeldBack):
                 if work.records:
                     self._commit(work, {batch.topic: record.offset})  # what came before it stands
                 raise
@@ -324,12 +327,28 @@ class Partition:
             self.system.name,
             self.position.sequence,
             bool(self.system.observers),
+            self._look_up,
         )
+
+    def _look_up(self, topic: str, partition: int, offset: int) -> Record | None:
+        """See LookUp. From the archive where Kafka has it no more. Raises LostLog: nor has the archive."""
+        place = self.place
+        if partition not in range(place.partitions_of.get(topic, 0)):
+            return None
+        try:
+            with closing(WholeLog(self.log.at(partition), place.input_ids, place.open_archive)) as whole:
+                if not 0 <= offset < whole.range(topic)[1]:
+                    return None
+                with closing(whole.read(topic, offset, offset + 1)) as found:
+                    return next(found, None)
+        except (Indefinite, ArchiveAway, StalledLog) as error:
+            raise RecordAway(f"{topic}:{partition}:{offset}: {error}") from error
 
     def _handle(self, work: Work, record: Any) -> None:
         """One record, to its end: its events, or its forwarding, or its dead letter.
 
-        It never fails. Raises RegistryAway, HeldBack: it can be read or answered only later, and nothing was done.
+        It never fails. Raises RegistryAway, RecordAway, HeldBack: it can be read or answered only later, and nothing
+        was done.
         """
         try:
             mail = open_mail(self.system, self.place.read, record, self.number, self.place.partitions_of)
@@ -346,7 +365,7 @@ class Partition:
             mail.handler(work, mail.message)
         except StateUnusable:
             raise
-        except HeldBack:
+        except (HeldBack, RecordAway):
             work.refuse()
             raise
         except Exception as error:
@@ -460,6 +479,10 @@ class Partition:
         except HeldBack as error:
             work.refuse()
             log.error("a timer waits for the word to write newer events", timer=repr(timer), why=str(error))
+            return False
+        except RecordAway as error:
+            work.refuse()
+            log.warning("a timer waits for a record", timer=repr(timer), why=str(error))
             return False
         except Exception as error:
             work.refuse()

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from neural_hive.connectors.kafka_log import Offsets, Record, UnreadableLog, read_committed
+from neural_hive.projections.whole_log import Readable
 from neural_hive.streams.kernel.membership import owner_of
 from neural_hive.streams.kernel.unit import Output
 
@@ -70,12 +71,42 @@ class PartitionLog(Protocol):
         """The committed records of [first, end). Raises StalledLog, LostLog."""
         ...
 
+    def at(self, partition: int) -> Readable:
+        """Another partition of the same topics, to be read by whoever asks: it need not be this owner's."""
+        ...
+
     def ask_time(self, topic: str) -> int:
         """The time by which records of this topic get their append time, µs: one that has just been there."""
         ...
 
 
-class KafkaPartitionLog:
+class KafkaReadable:
+    """See Readable. Raises Indefinite: no answer, for now."""
+
+    def __init__(self, config: Mapping[str, Any], offsets: Offsets, partition: int, stall_s: float) -> None:
+        self._config, self._offsets = dict(config), offsets
+        self.partition, self._stall_s = partition, stall_s
+
+    def range(self, topic: str) -> tuple[int, int]:
+        """See PartitionLog.range."""
+        try:
+            return self._offsets.range((topic, self.partition))
+        except UnreadableLog as error:
+            raise Indefinite(str(error)) from error
+
+    def read(self, topic: str, first: int, end: int) -> Iterator[Record]:
+        """See PartitionLog.read."""
+        try:
+            yield from read_committed(self._config, topic, self.partition, first, end, self._stall_s)
+        except UnreadableLog as error:
+            raise Indefinite(str(error)) from error
+
+    def at(self, partition: int) -> Readable:
+        """See PartitionLog.at."""
+        return KafkaReadable(self._config, self._offsets, partition, self._stall_s)
+
+
+class KafkaPartitionLog(KafkaReadable):
     """See PartitionLog. One transactional producer, made anew whenever the partition is taken over."""
 
     def __init__(
@@ -88,11 +119,10 @@ class KafkaPartitionLog:
         member: str = "",
     ) -> None:
         """`member`: the instance id by which the group knows this process; empty: it is in no group."""
-        self._config, self._transactional_id = dict(config), transactional_id
+        super().__init__(config, Offsets(config, group=group), partition, stall_s)
+        self._transactional_id = transactional_id
         self._member, self._group_id = member, group
-        self.partition, self._stall_s = partition, stall_s
         self._begun_settings = {**_SILENT, **config, "group.id": f"{group}{BEGUN_SUFFIX}"}
-        self._offsets = Offsets(config, group=group)
         self._producer: Producer | None = None
         self._abandoned = 0
 
@@ -161,20 +191,6 @@ class KafkaPartitionLog:
                 producer.commit_transaction(CALL_TIMEOUT_S)
         except KafkaException as error:
             raise self._explained(error) from error
-
-    def range(self, topic: str) -> tuple[int, int]:
-        """See PartitionLog.range."""
-        try:
-            return self._offsets.range((topic, self.partition))
-        except UnreadableLog as error:
-            raise Indefinite(str(error)) from error
-
-    def read(self, topic: str, first: int, end: int) -> Iterator[Record]:
-        """See PartitionLog.read."""
-        try:
-            yield from read_committed(self._config, topic, self.partition, first, end, self._stall_s)
-        except UnreadableLog as error:
-            raise Indefinite(str(error)) from error
 
     def commit(self, outputs: list[Output], offsets: Mapping[str, int]) -> dict[str, int]:
         """See PartitionLog.commit."""

@@ -7,13 +7,14 @@ def record_result(unit: Unit, report: ReportResult) -> None:
     unit.execute(TICKET, report.ticket_id, RecordResult(...))
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from neural_hive.aggregates.aggregate import Aggregate, Command, Event
 from neural_hive.aggregates.partition import partition_aggregate
+from neural_hive.connectors.record import Record
 from neural_hive.streams.kernel.broadcast import View
 
 S = TypeVar("S")
@@ -65,6 +66,29 @@ class Unit(Protocol):
 
     def view(self, name: str) -> Any:
         """The Snapshot of a broadcast view as it stood when the transaction began."""
+        ...
+
+    def record(self, topic: str, partition: int, offset: int) -> Record | None:
+        """The record at a place of one of the topics that the system looks into (see System.looks_into); None: there
+        was none yet when this one was appended. So who decides again later finds the same.
+
+        Raises RecordAway: it cannot be read for now, and the handler is called again later; let it pass.
+        """
+        ...
+
+    def put_back(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes,
+        headers: Sequence[tuple[str, bytes]],
+    ) -> None:
+        """A record that this system did not make, byte for byte, to the end of a partition, in the same transaction.
+
+        It must be one that the topic takes: what is too large for it would stop this partition. Raises LookupError:
+        the topic has no such partition.
+        """
         ...
 
     def forward(self, topic: str, record: Any, routing_id: str) -> None:
@@ -164,6 +188,9 @@ class System(msgspec.Struct):
     any doubt about a transaction it is told again."""
     closed: list[Callable[[int], None]] = msgspec.field(default_factory=list)
     """Who is told that a partition works no longer here."""
+
+    looks_into: tuple[str, ...] = ()
+    """Topics, kept for ever, of which handlers may ask for a record by its place (see Unit.record)."""
 
     routed: frozenset[str] = frozenset()
     """Inputs that a router reads, since their partition count is not the system's."""

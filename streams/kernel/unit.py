@@ -1,6 +1,6 @@
 """The work on one batch: handlers decide, events are made and folded, and all of it waits for one transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b, sha256
 from typing import Any, TypeVar
 
@@ -8,6 +8,7 @@ import msgspec
 
 from neural_hive.aggregates.aggregate import Aggregate, Command, Event, event_of
 from neural_hive.aggregates.identity import derived_id
+from neural_hive.connectors.record import Record
 from neural_hive.schemas.codec import (
     EventEncoder,
     HeldBack,
@@ -28,13 +29,24 @@ S = TypeVar("S")
 EVENT_TYPE_HEADER = "event_type"
 ORIGIN_HEADER = "origin"  # topic:partition:offset of a forwarded record
 
+LookUp = Callable[[str, int, int], Record | None]  # of a topic, a partition, an offset; raises RecordAway
+
+
+class RecordAway(RuntimeError):
+    """A record that a decision is made from cannot be read for now: that is not the deciding record's fault."""
+
+
+def looks_nowhere(topic: str, partition: int, offset: int) -> Record | None:
+    """See LookUp, for who has no log to look into. Raises RecordAway."""
+    raise RecordAway(f"there is no log here to find {topic}:{partition}:{offset} in")
+
 
 class Output(msgspec.Struct, frozen=True):
     """One record to be produced in the batch's transaction."""
 
     topic: str
     partition: int
-    key: bytes
+    key: bytes | None
     value: bytes
     headers: list[tuple[str, bytes]]
     hash: bytes | None  # of an event, for the position; None for what carries no sequence
@@ -71,6 +83,7 @@ class Work:
         producer: str,
         sequence: int,
         observing: bool = False,
+        look_up: LookUp = looks_nowhere,
     ) -> None:
         self.fold = fold
         self.partition = partition
@@ -90,6 +103,7 @@ class Work:
         self._views = views
         self._partitions_of = partitions_of
         self._producer = producer
+        self._look_up = look_up
 
     def begin(self, cause: Cause) -> None:
         """Starts one record: what was done before it stands."""
@@ -128,7 +142,7 @@ class Work:
 
     def _put(self, output: Output) -> None:
         self.outputs.append(output)
-        self._output_bytes += len(output.key) + len(output.value or b"")
+        self._output_bytes += len(output.key or b"") + len(output.value or b"")
 
     @property
     def held_bytes(self) -> int:
@@ -225,6 +239,26 @@ class Work:
                 Observed(aggregate.name, aggregate_id, event, before, changed.state, cause.now)
             )
         return changed
+
+    def record(self, topic: str, partition: int, offset: int) -> Record | None:
+        """See Unit.record."""
+        found = self._look_up(topic, partition, offset)
+        return None if found is None or found.timestamp_ms * 1_000 > self.now else found
+
+    def put_back(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes,
+        headers: Sequence[tuple[str, bytes]],
+    ) -> None:
+        """See Unit.put_back."""
+        count = self._partitions_of[topic]
+        if not 0 <= partition < count:  # nobody would ever take it, and the transaction never end
+            raise LookupError(f"{topic} has no partition {partition}, but {count}")
+        self._put(Output(topic, partition, key, value, list(headers), None))
+        self._output_bytes += sum(len(name) + len(content) for name, content in headers)
 
     def forward(self, topic: str, record: Any, routing_id: str) -> None:
         """See Unit.forward. Its message id stays the same, and a header says where it came from."""

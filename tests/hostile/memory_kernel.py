@@ -60,6 +60,10 @@ class MemoryLog:
         """See PartitionLog."""
         yield from self.topics.get(topic, [])[first:end]
 
+    def at(self, partition: int) -> "MemoryLog":
+        """See PartitionLog: all partitions are one here."""
+        return self
+
     def ask_time(self, topic: str) -> int:
         """See PartitionLog."""
         return self.now
@@ -68,7 +72,9 @@ class MemoryLog:
         """See PartitionLog."""
         landed = {}
         for output in outputs:
-            around = len(output.key) + sum(len(name) + len(value or b"") for name, value in output.headers)
+            around = len(output.key or b"") + sum(
+                len(name) + len(value or b"") for name, value in output.headers
+            )
             known = TOPICS.get(output.topic)
             most = (known.bytes_max if known else MESSAGE_BYTES_MAX) + ROOM_BYTES
             assert len(output.value) + around <= most, f"the broker refuses a record for {output.topic}"

@@ -191,6 +191,10 @@ class SimulatedLog:
         for offset, entry in list(self._broker.committed(place, first, end)):
             yield Record(*place, offset, entry.at // 1_000, entry.key, entry.value, entry.headers)
 
+    def at(self, partition: int) -> "SimulatedLog":
+        """See PartitionLog.at."""
+        return SimulatedLog(self._broker, self._group, self._id, partition, self._reached)
+
     def commit(self, outputs: list[Output], offsets: Mapping[str, int]) -> dict[str, int]:
         """See PartitionLog.commit."""
         return self._transact(outputs, offsets, self._group)

@@ -1,4 +1,6 @@
-"""The toy system: two inputs, two aggregates, a timer. `python -m tests.toy.system BOOTSTRAP DATA [SUFFIX [VERSION]]`
+"""The toy system: two inputs, two aggregates, a timer; dead letters can be written again.
+
+`python -m tests.toy.system BOOTSTRAP DATA [SUFFIX [VERSION]]`
 
 The suffix keeps the topics of one test apart from those of another; the version stands for a change of the code.
 """
@@ -17,8 +19,10 @@ from neural_hive.aggregates.aggregate import Aggregate, Rejected
 from neural_hive.connectors.clickhouse import ClickHouse
 from neural_hive.connectors.schema_registry import ForeignSchemas
 from neural_hive.projections.archive_reader import ArchiveReader
+from neural_hive.schemas.codec import decode
 from neural_hive.streams import runner
 from neural_hive.streams.kernel.broadcast import View
+from neural_hive.streams.kernel.inbox import DEAD_LETTERS
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.transport import BatchConsumer
 from neural_hive.streams.runner import run_system
@@ -41,6 +45,15 @@ class StartCountdown(msgspec.Struct, frozen=True):
     delay_ms: int
 
 
+class PutBack(msgspec.Struct, frozen=True):
+    """Message: write a dead letter's record again, and raise a counter."""
+
+    counter_id: str
+    letter_partition: int
+    letter_offset: int
+    to_partition: int
+
+
 def build(suffix: str = "", counted: Aggregate[Any] = counter.COUNTER) -> System:
     """The system, with its topics and group under a suffix; `counted` is the counter, or what it became later."""
     counters = msgspec.structs.replace(counted, topic=f"toy.counters{suffix}")
@@ -54,6 +67,7 @@ def build(suffix: str = "", counted: Aggregate[Any] = counter.COUNTER) -> System
         (__name__,),
         repartition=f"toy.repartition{suffix}",
         views={"blocks": blocks},
+        looks_into=(DEAD_LETTERS,),
     )
 
     @toy.on(f"toy.commands{suffix}", AddToCounter, route="counter_id")
@@ -70,6 +84,17 @@ def build(suffix: str = "", counted: Aggregate[Any] = counter.COUNTER) -> System
     @toy.on(f"toy.commands{suffix}", StartCountdown, route="counter_id")
     def start(unit: Any, message: StartCountdown) -> None:
         unit.execute(counters, message.counter_id, counter.Start(unit.now + message.delay_ms * 1000))
+
+    @toy.on(f"toy.commands{suffix}", PutBack, route="counter_id")
+    def put_back(unit: Any, message: PutBack) -> None:
+        found = unit.record(DEAD_LETTERS, message.letter_partition, message.letter_offset)
+        if found is None:
+            raise Rejected("there is no such letter")
+        letter = decode(found.value, "message").payload
+        headers = [(header["name"], header["value"]) for header in letter["headers"]]
+        to = letter["source_partition"] if message.to_partition < 0 else message.to_partition
+        if unit.execute(counters, message.counter_id, counter.Raise(1)):
+            unit.put_back(letter["source_topic"], to, letter["key"], letter["value"], headers)
 
     @toy.on_timer(counters, "countdown")
     def countdown_over(unit: Any, counter_id: str) -> None:
