@@ -39,6 +39,7 @@ from neural_hive.sdk.views import (
     select,
 )
 from neural_hive.settings import Settings, load_settings
+from neural_hive.streams.operations_messages import RedriveDeadLetter
 from neural_hive.streams.orchestrator_messages import (
     AdjustQos,
     CancelWorkflow,
@@ -127,6 +128,10 @@ class HiveClient:
         """Says that the work of a ticket that an agent has was done elsewhere."""
         done = CompleteTicket(workflow_id, ticket_id, reason, dict(outputs or {}), requested_by)
         return self._sender.command(done)
+
+    def redrive(self, dead_letter: str, reason: str, requested_by: str, again: bool = False) -> Token:
+        """Writes the record of a dead letter, named by its place, into its topic; `again`: also if it was before."""
+        return self._sender.redrive(RedriveDeadLetter(dead_letter, reason, requested_by, again))
 
     def wait(self, token: Token, timeout_s: float | None = None) -> Outcome:
         """What became of a message, once the tables hold it; what is read from then on has seen it."""

@@ -1,0 +1,174 @@
+"""What the commands that list things share: their options, tables that fit the terminal, and JSON."""
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+import typer
+
+from neural_hive.quiet import logs_to_stderr
+from neural_hive.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from neural_hive.listing import Rows
+    from neural_hive.sdk.tables import Tables
+
+LIMIT: Final = 50
+PIPED_WIDTH: Final = 1_000  # who reads from a pipe wants whole lines
+NARROW_CHARS: Final = 100
+_UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_AGO: Final = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
+
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Data folder [default: .neural-hive]", file_okay=False)
+]
+Config = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML or YAML)", dir_okay=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document")]
+Limit = Annotated[int, typer.Option("--limit", help="At most so many, the newest first", min=1, max=1_000)]
+PageOf = Annotated[str, typer.Option("--page", help="Go on where a list ended: what it said")]
+Since = Annotated[
+    str, typer.Option("--since", help="Not before: 15m, 2h, 7d ago; or a time (ISO 8601; UTC unless it says)")
+]
+Text = Callable[[Any], str]
+
+
+@contextmanager
+def tables_of(data: Path | None, config: Path | None) -> "Iterator[tuple[Tables, Settings]]":
+    """The read models, as one who only reads. Raises BadSettings: nothing runs."""
+    from neural_hive.sdk.tables import Tables
+
+    logs_to_stderr()
+    settings = load_settings(config, data=data)
+    tables = Tables(settings)
+    try:
+        yield tables, settings
+    finally:
+        tables.close()
+
+
+def since_us(text: str) -> int:
+    """The time that a person means, µs since 1970 UTC; 0: none was named. Raises BadParameter."""
+    if not text:
+        return 0
+    if ago := _AGO.fullmatch(text):
+        return time.time_ns() // 1_000 - int(ago[1]) * _UNITS_S[ago[2]] * 1_000_000
+    try:
+        named = datetime.fromisoformat(text)
+    except ValueError:
+        told = f"{text!r} is no time: 15m, 2h or 7d ago, or such as 2026-05-04T13:00:00"
+        raise typer.BadParameter(told, param_hint="--since") from None
+    at = named if named.tzinfo else named.replace(tzinfo=UTC)
+    return int(at.timestamp() * 1_000_000)
+
+
+def asked(list_page: "Callable[[], Rows]") -> "Rows":
+    """A page; what a person has written wrong is told as wrong arguments."""
+    from neural_hive.listing import BadPage
+
+    try:
+        return list_page()
+    except BadPage as error:
+        raise typer.BadParameter(str(error), param_hint="--page") from None
+
+
+def console() -> "Console":
+    """Standard output: as wide as the terminal, or as wide as a line for who reads from a pipe."""
+    from rich.console import Console
+
+    found = Console(highlight=False)
+    if found.is_terminal or "COLUMNS" in os.environ:
+        return found
+    return Console(highlight=False, width=PIPED_WIDTH)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document, for machines and still to be read."""
+    write(msgspec.json.format(msgspec.json.encode(value, enc_hook=str)) + b"\n")
+
+
+def write(*pieces: bytes) -> None:
+    """To standard output; who reads there may have had enough, as `head` does, and that is no error."""
+    try:
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        stop_writing()
+        raise typer.Exit from None
+
+
+def stop_writing() -> None:
+    """Nothing may be written at exit either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def print_page(found: "Rows", columns: Mapping[str, Text], empty: str, narrow: Sequence[str]) -> None:
+    """A page as a table; of a narrow terminal's only some columns. `columns`: how each is told."""
+    out = console()
+    if not found.items:
+        print_text(out, empty)
+        return
+    names = [name for name in columns if out.width >= NARROW_CHARS or name in narrow]
+    table = _table(names)
+    for item in found.items:
+        table.add_row(*(columns[name](item[name]) for name in names))
+    print_text(out, table)
+    if found.next:
+        print_text(out, f"there are more: --page {found.next}")
+
+
+def print_text(out: "Console", what: Any) -> None:
+    """Prints, unless nobody reads any more."""
+    try:
+        out.print(what, soft_wrap=isinstance(what, str), markup=False)
+        out.file.flush()
+    except BrokenPipeError:
+        stop_writing()
+        raise typer.Exit from None
+
+
+def _table(names: Iterable[str]) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for number, name in enumerate(names):
+        # What things are called by must be whole, to be copied.
+        table.add_column(name.replace("_", " "), no_wrap=True, overflow="fold" if not number else "ellipsis")
+    return table
+
+
+def plain(value: Any) -> Any:
+    """A value as it is, safe in a terminal: control characters would be obeyed there."""
+    from rich.text import Text as Told
+
+    text = "" if value is None else " ".join(str(value).split())
+    return Told("".join(c if c.isprintable() else "\ufffd" for c in text))
+
+
+def moment(value: datetime | None) -> Any:
+    """A time, to the second."""
+    return plain(f"{value:%Y-%m-%d %H:%M:%S}" if value else "")
+
+
+def status(value: str | None) -> Any:
+    """A status, in its colour."""
+    told = plain(value)
+    told.stylize(_COLOURS.get(value or "", ""))
+    return told
+
+
+_COLOURS: Final = {
+    **dict.fromkeys(("COMPLETED", "HEALTHY"), "green"),
+    **dict.fromkeys(("RUNNING", "ASSIGNED", "READY"), "yellow"),
+    **dict.fromkeys(("FAILED", "TIMED_OUT", "REJECTED", "UNHEALTHY"), "red"),
+    **dict.fromkeys(("CANCELLED", "COMPENSATED", "COMPENSATING", "PAUSED", "DEGRADED"), "magenta"),
+}
