@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LIMIT: Final = 50
 PIPED_WIDTH: Final = 1_000  # who reads from a pipe wants whole lines
 NARROW_CHARS: Final = 100
+COLUMN_CHARS: Final = 24  # of a column that is not the first or the last: so much is shown at least
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _AGO: Final = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
 
@@ -118,10 +119,7 @@ def print_page(found: "Rows", columns: Mapping[str, Text], empty: str, narrow: S
         print_text(out, empty)
         return
     names = [name for name in columns if out.width >= NARROW_CHARS or name in narrow]
-    table = _table(names)
-    for item in found.items:
-        table.add_row(*(columns[name](item[name]) for name in names))
-    print_text(out, table)
+    print_text(out, _table(names, [[columns[name](item[name]) for name in names] for item in found.items]))
     if found.next:
         print_text(out, f"there are more: --page {found.next}")
 
@@ -136,13 +134,17 @@ def print_text(out: "Console", what: Any) -> None:
         raise typer.Exit from None
 
 
-def _table(names: Iterable[str]) -> Any:
+def _table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Any:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for number, name in enumerate(names):
-        # What things are called by must be whole, to be copied.
-        table.add_column(name.replace("_", " "), no_wrap=True, overflow="fold" if not number else "ellipsis")
+        # What things are called by must be whole, to be copied; the last one is words, and gets what is left.
+        longest = max((row[number].cell_len for row in rows), default=0) if number < len(names) - 1 else 0
+        at_least = longest if number == 0 else min(longest, COLUMN_CHARS)
+        table.add_column(name.replace("_", " "), no_wrap=True, overflow="ellipsis", min_width=at_least)
+    for row in rows:
+        table.add_row(*row)
     return table
 
 

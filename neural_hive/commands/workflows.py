@@ -52,6 +52,16 @@ _TICKET: Final = {
     "finished_at": moment,
     "error": plain,
 }
+_OF_ONE: Final = (
+    "task_id",
+    "status",
+    "attempt",
+    "agent_id",
+    "started_at",
+    "finished_at",
+    "ticket_id",
+    "error",
+)
 _STEP: Final = {
     "version": plain,
     "occurred_at": moment,
@@ -187,7 +197,7 @@ def show_workflow(
     _print_fields(workflow)
     print_page(
         tickets,
-        {name: tell for name, tell in _TICKET.items() if name != "ticket_id"} | {"ticket_id": plain},
+        {name: _TICKET[name] for name in _OF_ONE},
         "it has no tickets",
         ("task_id", "status", "attempt"),
     )

@@ -25,7 +25,7 @@ import msgspec
 ROOT: Final = Path(__file__).parents[2]
 COMMAND_TIMEOUT_S: Final = 150.0
 FOLLOW_TIMEOUT_S: Final = 30.0  # how long the tables may take to follow the log on a busy machine
-_ASKING: Final = ("neural-hive query", "curl")
+_ASKING: Final = ("neural-hive query", "neural-hive dead-letters --", "curl")
 _FENCE: Final = re.compile(
     r"(?:^\*\*`(?P<file>[^`]+)`\*\*\n+)?"
     r"(?P<skip>^<!-- not run: [^>]+ -->\n+)?"

@@ -20,7 +20,11 @@ def test_executors(toured: Reader) -> None:
 
 
 def test_operating(toured: Reader) -> None:
-    assert toured.follow(DOCS / "operating.md") >= 4
+    assert toured.follow(DOCS / "operating.md") >= 6
+
+
+def test_terminal(toured: Reader) -> None:
+    assert toured.follow(DOCS / "terminal.md") >= 8
 
 
 def test_audit(toured: Reader) -> None:

@@ -18,7 +18,7 @@ from neural_hive.streams.kernel.system import System
 from tests.hostile.memory_kernel import MemoryKernel
 from tests.kernel.conftest import ToyFactory
 from tests.toy.harness import Toy
-from tests.toy.system import build
+from tests.toy.system import PUT_BACK, build
 
 NONSENSE = b"\xff no message"
 
@@ -43,12 +43,13 @@ def test_a_record_comes_again_byte_for_byte(make_toy: ToyFactory) -> None:
     toy.add(1)
     toy.wait_until_done()
     ((record, letter),) = letters(toy)
-    put_back(toy, record)
+    asked = put_back(toy, record)
     toy.producer.flush(30)
     toy.wait_until_done()
     toy.stop()
     first, second = [found for found in toy._read(toy.commands, 2) if found.value == NONSENSE]
-    assert (second.key, second.headers) == (None, tuple(headers)) == (first.key, first.headers)
+    assert (first.key, first.headers) == (None, tuple(headers))
+    assert (second.key, second.headers) == (None, (*headers, (PUT_BACK, asked.encode())))
     again = [found for _, found in letters(toy) if found["source_offset"] == second.offset]
     assert [found["value"] for found in again] == [NONSENSE], "it is as bad as before, and is told of again"
     assert letter["source_offset"] == first.offset

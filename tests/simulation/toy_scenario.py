@@ -1,13 +1,15 @@
-"""The toy system: counters that are raised, count down, are told nonsense and refuse it."""
+"""The toy system: counters that are raised, count down, are told nonsense and refuse it; and hear it again."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from neural_hive.schemas.topics import partition_of
+from neural_hive.streams.kernel.inbox import DEAD_LETTERS
 from tests.simulation.history import History
 from tests.simulation.scenario import Act, Scenario
-from tests.toy.system import build
+from tests.toy.system import PUT_BACK, build
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -24,6 +26,7 @@ class Toy(Scenario):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.systems = (build(),)
+        self._asked = set[str]()  # the messages that want a record to be written again
 
     def acts(self) -> list[tuple[Act, int]]:
         """See Scenario.acts."""
@@ -45,13 +48,28 @@ class Toy(Scenario):
             answered.add(head.causation_id)
         lost = self.world.sent.keys() - answered
         assert not lost, f"{len(lost)} of {len(self.world.sent)} lost: {sorted(lost)[:3]}"
+        self._check_put_back(history)
+
+    def _check_put_back(self, history: History) -> None:
+        """A record is written again by the message that raised a counter, once, and by no other."""
+        topics = self.systems[0].topics
+        written: dict[str, Counter[str]] = {}
+        for topic in topics:
+            for _, _, entry in history.records(topic):
+                if asked := [value or b"" for name, value in entry.headers if name == PUT_BACK]:
+                    written.setdefault(asked[-1].decode(), Counter())[topic] += (
+                        1  # one astray is in two topics
+                    )
+        assert all(max(by_topic.values()) == 1 for by_topic in written.values()), "written again twice"
+        events = {event.envelope.causation_id for event in history.events}
+        assert written.keys() == events & self._asked, "what was written again is not what the events say"
 
     def _publish(self) -> None:
         chance = self.world.chance
         for _ in range(chance.randint(1, 4)):
             topic = chance.choice((COMMANDS, RESULTS))
             match chance.choices(
-                ("add", "twice", "astray", "count down", "bad", "refused"), (20, 3, 2, 4, 1, 1)
+                ("add", "twice", "astray", "count down", "bad", "refused", "put back"), (20, 3, 2, 4, 1, 1, 2)
             )[0]:
                 case "add":
                     self._send(topic, "AddToCounter", self._key(), amount=chance.randint(1, 2))
@@ -66,6 +84,11 @@ class Toy(Scenario):
                     key, delay_ms = f"closing-{chance.randrange(3)}", chance.randint(0, 20_000)
                     self._send(COMMANDS, "StartCountdown", key, delay_ms=delay_ms)
                     self._send(topic, "AddToCounter", key, amount=1)
+                case "put back":
+                    number = chance.randrange(2)
+                    there = len(self.world.broker.logs.get((DEAD_LETTERS, number), ()))
+                    letter = {"letter_partition": number, "letter_offset": chance.randint(0, there)}
+                    self._asked.add(self._send(COMMANDS, "PutBack", self._key(), **letter, to_partition=-1))
                 case "bad":
                     self.world.broker.append((topic, chance.randrange(2)), b"k", chance.randbytes(9))
                 case _:

@@ -28,6 +28,7 @@ from neural_hive.streams.kernel.transport import BatchConsumer
 from neural_hive.streams.runner import run_system
 from tests.toy import counter, tally
 
+PUT_BACK = "put_back"  # the header that says which message had a record written again
 HANGS = 777  # the amount whose handler does not come back while the file TOY_HANGS is there
 
 
@@ -92,6 +93,7 @@ def build(suffix: str = "", counted: Aggregate[Any] = counter.COUNTER) -> System
             raise Rejected("there is no such letter")
         letter = decode(found.value, "message").payload
         headers = [(header["name"], header["value"]) for header in letter["headers"]]
+        headers.append((PUT_BACK, unit.message_id.encode()))
         to = letter["source_partition"] if message.to_partition < 0 else message.to_partition
         if unit.execute(counters, message.counter_id, counter.Raise(1)):
             unit.put_back(letter["source_topic"], to, letter["key"], letter["value"], headers)
