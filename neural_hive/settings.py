@@ -93,7 +93,10 @@ class Settings(BaseSettings):
     kafka_port: int = Field(19092, ge=1, le=65535)
     clickhouse_http_port: int = Field(18123, ge=1, le=65535)
     schema_registry_port: int = Field(18081, ge=1, le=65535)
+    api: bool = True  # whether `up` starts the HTTP API
     api_port: int = Field(18080, ge=1, le=65535)
+    api_rate_per_s: float = Field(50.0, gt=0, le=1e6)  # requests of one identity
+    api_rate_burst: int = Field(200, ge=1, le=1_000_000)
     telemetry: bool = True
     telemetry_buffer: int = Field(10_000, ge=1, le=1_000_000)
     telemetry_age_s: float = Field(3600, gt=0)
@@ -142,6 +145,11 @@ class Settings(BaseSettings):
     def clickhouse_folder(self) -> Path:
         """The embedded engine's data."""
         return self.data / "clickhouse"
+
+    @property
+    def api_folder(self) -> Path:
+        """The API's keys."""
+        return self.data / "api"
 
     @property
     def seal_folder(self) -> Path:

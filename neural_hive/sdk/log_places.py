@@ -53,17 +53,21 @@ class LogPlaces:
 
     def read_by(self, group: str, place: Place) -> int:
         """The offset that a group goes on from; NONE: it has not begun, or nobody can tell now."""
-        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(*place)])
+        return self.all_read_by(group, [place]).get(place, NONE)
+
+    def all_read_by(self, group: str, places: Iterable[Place]) -> dict[Place, int]:
+        """The offsets that a group goes on from, as far as it has begun; none, if nobody can tell now."""
+        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in places])
         try:
             (answer,) = self._admin.list_consumer_group_offsets(
                 [asked], request_timeout=_CALL_TIMEOUT_S
             ).values()
-            (found,) = answer.result(_CALL_TIMEOUT_S + 1).topic_partitions
+            found = answer.result(_CALL_TIMEOUT_S + 1).topic_partitions
         except KafkaException as error:
             if error.args[0].code() in _PASSING:
-                return NONE
+                return {}
             raise unreachable(self._kafka, error) from error
-        return int(found.offset)
+        return {(one.topic, one.partition): int(one.offset) for one in found if one.offset >= 0}
 
     def since(self, places: Iterable[Place], appended_at: int) -> dict[Place, int]:
         """From where records may have been appended at a time (µs) or later; NONE: there are none."""

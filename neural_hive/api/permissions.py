@@ -1,0 +1,70 @@
+"""Who may do what: each route stands here once, or the API does not start."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+KIB: Final = 1024
+BODY_BYTES_MAX: Final = 256 * KIB
+PLAN_BYTES_MAX: Final = 16 * KIB * KIB  # 8 MB in the log; JSON may be longer
+
+
+class Role(StrEnum):
+    """What somebody may do. Who has any of them may read."""
+
+    PUBLISHER = "publisher"  # publish plans, make tickets
+    OPERATOR = "operator"  # stop, pause, try again, redrive
+    AUDITOR = "auditor"  # look back: replay, SQL, dead letters
+    APPROVER = "approver"  # say yes or no where a person must
+
+
+class Permission(msgspec.Struct, frozen=True):
+    """Who may use a route: everybody, somebody with one of the roles, or the holder of the ticket's token."""
+
+    roles: frozenset[Role] = frozenset()
+    is_open: bool = False
+    ticket_action: str = ""  # what a ticket's token must allow; "": none opens this route
+    body_bytes_max: int = BODY_BYTES_MAX
+
+
+class UnstatedPermission(RuntimeError):
+    """A route without a permission, or a permission without a route; the text names them."""
+
+
+def only(*roles: Role, ticket: str = "", body_bytes_max: int = BODY_BYTES_MAX) -> Permission:
+    """For who has one of the roles."""
+    return Permission(frozenset(roles), ticket_action=ticket, body_bytes_max=body_bytes_max)
+
+
+PUBLISHER, OPERATOR, AUDITOR, APPROVER = Role
+ANYONE: Final = Permission(is_open=True)
+READ: Final = only(*Role)
+
+PERMISSIONS: Final[dict[tuple[str, str], Permission]] = {
+    ("GET", "/health"): ANYONE,
+    ("GET", "/ready"): ANYONE,
+    ("GET", "/metrics"): ANYONE,
+    ("GET", "/openapi.json"): ANYONE,
+    ("GET", "/docs"): ANYONE,
+    ("GET", "/api/v1/me"): READ,
+    ("GET", "/api/v1/outcomes/{token}"): READ,
+    ("GET", "/api/v1/workflows"): READ,
+    ("GET", "/api/v1/workflows/{workflow_id}"): READ,
+}
+
+
+def check(routes: Iterable[tuple[str, str]]) -> None:
+    """Raises UnstatedPermission: routes (method, path) and permissions are not the same."""
+    found = set(routes)
+    if unstated := sorted(found - PERMISSIONS.keys()):
+        raise UnstatedPermission(
+            f"no permission is stated for {_named(unstated)}: state it in permissions.py"
+        )
+    if unknown := sorted(PERMISSIONS.keys() - found):
+        raise UnstatedPermission(f"permissions.py has no longer any route {_named(unknown)}: take it out")
+
+
+def _named(routes: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{method} {path}" for method, path in routes)

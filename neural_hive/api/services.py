@@ -1,0 +1,63 @@
+"""All that the routes need, made once: who is asked, who is told, and by which limits."""
+
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from neural_hive.api.api_keys import KeyRing
+from neural_hive.api.auth import Authenticator, Identity, KeyVerifier, Verifier
+from neural_hive.api.health import HealthLook
+from neural_hive.api.limits import RateLimit
+from neural_hive.api.pending import Pending
+from neural_hive.api.refused import LoggedRefusals, RefusedCalls
+from neural_hive.sdk.log_places import LogPlaces
+from neural_hive.sdk.outcome import Answers
+from neural_hive.sdk.sender import Sender
+from neural_hive.sdk.tables import Tables
+from neural_hive.settings import Settings
+
+READER = "api"  # the user of the embedded engine that has a lane of its own
+TABLES_MAX = 8  # connections
+
+
+class Services:
+    """Connections to Kafka and ClickHouse, opened when first used; may be used from many threads."""
+
+    def __init__(self, settings: Settings, refusals: RefusedCalls | None = None) -> None:
+        """Opens nothing yet."""
+        self.settings = settings
+        self.refusals = refusals or LoggedRefusals()
+        self.sender = Sender(settings.kafka_config(), "neural-hive api")
+        self.tables = Tables(settings, user=_reader(settings), connections=TABLES_MAX)
+        self.log = LogPlaces(settings.kafka_config())
+        self.pending = Pending(Answers(self.log, settings, self.tables), self.log)
+        self.health = HealthLook(settings, self.log, self.tables)
+        self.authenticator = Authenticator(*_verifiers(settings))
+        self.callers = RateLimit(settings.api_rate_per_s, settings.api_rate_burst)
+        self.strangers = RateLimit(settings.api_rate_per_s, settings.api_rate_burst)
+
+    def close(self) -> None:
+        """Lets the servers go."""
+        self.log.close()
+        self.tables.close()
+
+
+def _reader(settings: Settings) -> str:
+    has_own = (settings.clickhouse_folder / f"{READER}.password").exists()
+    return READER if has_own else settings.clickhouse_user
+
+
+def _verifiers(settings: Settings) -> list[Verifier]:
+    return [KeyVerifier(KeyRing(settings.api_folder))]
+
+
+def _services(request: Request) -> Services:
+    return cast(Services, request.app.state.services)
+
+
+def _identity(request: Request) -> Identity:
+    return cast(Identity, request.state.identity)
+
+
+ServicesOf = Annotated[Services, Depends(_services)]
+IdentityOf = Annotated[Identity, Depends(_identity)]
