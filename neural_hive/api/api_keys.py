@@ -7,7 +7,6 @@ import fcntl
 import hmac
 import os
 import secrets
-import stat
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,11 +18,11 @@ from typing import Final
 import msgspec
 
 from neural_hive.api.permissions import Role
+from neural_hive.api.private_files import read_private, write_private
 
 PREFIX: Final = "nh_"
 KEYS_MAX: Final = 10_000
 NAME_CHARS_MAX: Final = 128
-_OTHERS: Final = 0o077
 _NOBODY: Final = sha256(b"").hexdigest()
 
 
@@ -52,7 +51,7 @@ def admin_file(folder: Path) -> Path:
 
 
 def add_key(folder: Path, name: str, roles: Iterable[Role]) -> str:
-    """Makes a key; its text, which stands nowhere else. Raises KeysRefused."""
+    """Makes a key; its text, which stands nowhere else. Raises KeysRefused, PrivateFileRefused."""
     given = tuple(dict.fromkeys(roles))
     if not name.strip() or len(name) > NAME_CHARS_MAX or not name.isprintable():
         raise KeysRefused(f"the name of a key must be 1 to {NAME_CHARS_MAX} printable characters")
@@ -64,33 +63,27 @@ def add_key(folder: Path, name: str, roles: Iterable[Role]) -> str:
         known = read_keys(folder)
         if len(known) >= KEYS_MAX:
             raise KeysRefused(f"there are {KEYS_MAX:,} keys already: remove some")
-        _write(keys_file(folder), msgspec.json.format(msgspec.json.encode([*known.values(), made])))
+        write_private(keys_file(folder), msgspec.json.format(msgspec.json.encode([*known.values(), made])))
     return f"{PREFIX}{key_id}_{secret}"
 
 
 def remove_key(folder: Path, key_id: str) -> ApiKey:
-    """Takes a key away; it opens nothing from now on. Raises KeysRefused: there is none."""
+    """Takes a key away; it opens nothing from now on. Raises KeysRefused, PrivateFileRefused: there is none."""
     with _held(folder):
         known = read_keys(folder)
         removed = known.pop(key_id, None)
         if removed is None:
             raise KeysRefused(f"there is no key {key_id[:80]}: see `neural-hive api-key list`")
-        _write(keys_file(folder), msgspec.json.format(msgspec.json.encode(list(known.values()))))
+        write_private(keys_file(folder), msgspec.json.format(msgspec.json.encode(list(known.values()))))
     return removed
 
 
 def read_keys(folder: Path) -> dict[str, ApiKey]:
-    """The keys by their ids; none, if there is no file. Raises KeysRefused."""
+    """The keys by their ids; none, if there is no file. Raises KeysRefused, PrivateFileRefused."""
     file = keys_file(folder)
-    try:
-        mode = stat.S_IMODE(file.stat().st_mode)
-        content = file.read_bytes()
-    except FileNotFoundError:
+    content = read_private(file)
+    if content is None:
         return {}
-    except OSError as error:
-        raise KeysRefused(f"the keys {file} cannot be read: {error.strerror}") from error
-    if mode & _OTHERS:
-        raise KeysRefused(f"the keys {file} are open to others (mode {mode:03o}): chmod 600 {file}")
     try:
         return {key.key_id: key for key in msgspec.json.decode(content, type=list[ApiKey])}
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -100,7 +93,7 @@ def read_keys(folder: Path) -> dict[str, ApiKey]:
 def ensure_first_key(folder: Path) -> Path | None:
     """Makes a key with all roles if there was never one; the file that holds it. None: there are keys.
 
-    Raises KeysRefused.
+    Raises KeysRefused, PrivateFileRefused.
     """
     admin = admin_file(folder)
     if keys_file(folder).exists():
@@ -111,7 +104,7 @@ def ensure_first_key(folder: Path) -> Path | None:
             f"{keys_file(folder)} is gone, and {admin} says that there was one. Restore it; to begin with a new key, "
             f"remove {admin} too"
         )
-    _write(admin, f"{add_key(folder, 'admin', Role)}\n".encode())
+    write_private(admin, f"{add_key(folder, 'admin', Role)}\n".encode())
     return admin
 
 
@@ -125,7 +118,7 @@ class KeyRing:
         self._keys: dict[str, ApiKey] = {}
 
     def find(self, text: str) -> ApiKey | None:
-        """The key of a text; None if there is none. Raises KeysRefused: the file cannot be used."""
+        """The key of a text; None if there is none. Raises KeysRefused, PrivateFileRefused: the file cannot be used."""
         key_id, _, secret = text.removeprefix(PREFIX).partition("_")
         found = self._known().get(key_id)
         is_same = hmac.compare_digest(_hash(secret), found.sha256 if found else _NOBODY)
@@ -163,17 +156,3 @@ def _held(folder: Path) -> Iterator[None]:
     with os.fdopen(opened) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _write(file: Path, content: bytes) -> None:
-    draft = file.with_name(f"{file.name}.new")
-    try:
-        draft.unlink(missing_ok=True)
-        # Never readable by others, not even for a moment.
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
-            opened.write(content)
-            opened.flush()
-            os.fsync(opened.fileno())
-        draft.replace(file)
-    except OSError as error:
-        raise KeysRefused(f"{file} cannot be written: {error.strerror}") from error

@@ -14,10 +14,41 @@ from neural_hive.api.edge import REQUEST_TIMEOUT_S, Edge
 from neural_hive.api.gate import Gate
 from neural_hive.api.openapi import DESCRIPTION, TITLE, describe
 from neural_hive.api.reference import page
-from neural_hive.api.routers import outcomes, system, workflows
+from neural_hive.api.routers import (
+    agents,
+    dead_letters,
+    flow_c,
+    incidents,
+    outcomes,
+    plans,
+    proofs,
+    query,
+    replay,
+    signals,
+    system,
+    ticket_work,
+    tickets,
+    workflows,
+)
 from neural_hive.api.services import Services
 
-ROUTERS = (system.router, workflows.router, outcomes.router)
+ROUTERS = (
+    system.router,
+    plans.router,
+    workflows.router,
+    signals.router,
+    tickets.router,
+    tickets.writing,
+    ticket_work.router,
+    agents.router,
+    incidents.router,
+    dead_letters.router,
+    flow_c.router,
+    replay.router,
+    proofs.router,
+    query.router,
+    outcomes.router,
+)
 
 
 def create_app(services: Services, timeout_s: float = REQUEST_TIMEOUT_S) -> FastAPI:

@@ -6,6 +6,7 @@ import msgspec
 
 from neural_hive.api.api_keys import PREFIX, KeyRing, KeysRefused
 from neural_hive.api.permissions import Permission, Role
+from neural_hive.api.private_files import PrivateFileRefused
 
 BEARER_CHARS_MAX: Final = 8_192
 
@@ -70,7 +71,7 @@ class KeyVerifier:
     def identity(self, bearer: str) -> Identity:
         try:
             found = self._keys.find(bearer)
-        except KeysRefused as error:
+        except (KeysRefused, PrivateFileRefused) as error:
             raise Unverifiable("the API's keys cannot be read: its log says why") from error
         if found is None:
             raise Unauthenticated("this API key is not known, or was removed")

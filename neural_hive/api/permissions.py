@@ -8,6 +8,7 @@ import msgspec
 
 KIB: Final = 1024
 BODY_BYTES_MAX: Final = 256 * KIB
+RESULT_BYTES_MAX: Final = 4 * KIB * KIB
 PLAN_BYTES_MAX: Final = 16 * KIB * KIB  # 8 MB in the log; JSON may be longer
 
 
@@ -48,10 +49,46 @@ PERMISSIONS: Final[dict[tuple[str, str], Permission]] = {
     ("GET", "/metrics"): ANYONE,
     ("GET", "/openapi.json"): ANYONE,
     ("GET", "/docs"): ANYONE,
+    ("GET", "/.well-known/jwks.json"): ANYONE,
     ("GET", "/api/v1/me"): READ,
     ("GET", "/api/v1/outcomes/{token}"): READ,
+    ("POST", "/api/v1/plans"): only(PUBLISHER, body_bytes_max=PLAN_BYTES_MAX),
+    ("POST", "/api/v1/plans/validate"): only(*Role, body_bytes_max=PLAN_BYTES_MAX),
     ("GET", "/api/v1/workflows"): READ,
     ("GET", "/api/v1/workflows/{workflow_id}"): READ,
+    ("GET", "/api/v1/workflows/{workflow_id}/tickets"): READ,
+    ("GET", "/api/v1/workflows/{workflow_id}/timeline"): READ,
+    ("POST", "/api/v1/workflows/{workflow_id}/signals/cancel"): only(OPERATOR),
+    ("POST", "/api/v1/workflows/{workflow_id}/signals/pause"): only(OPERATOR),
+    ("POST", "/api/v1/workflows/{workflow_id}/signals/resume"): only(OPERATOR),
+    ("POST", "/api/v1/workflows/{workflow_id}/signals/retry"): only(OPERATOR),
+    ("POST", "/api/v1/workflows/{workflow_id}/signals/adjust_qos"): only(OPERATOR),
+    ("GET", "/api/v1/tickets"): READ,
+    ("POST", "/api/v1/tickets"): only(PUBLISHER, body_bytes_max=PLAN_BYTES_MAX),
+    ("GET", "/api/v1/tickets/{ticket_id}"): only(*Role, ticket="read"),
+    ("GET", "/api/v1/tickets/{ticket_id}/history"): only(*Role, ticket="read"),
+    ("GET", "/api/v1/tickets/{ticket_id}/token"): only(OPERATOR),
+    ("PATCH", "/api/v1/tickets/{ticket_id}/status"): only(
+        OPERATOR, ticket="status", body_bytes_max=RESULT_BYTES_MAX
+    ),
+    ("POST", "/api/v1/tickets/{ticket_id}/retry"): only(OPERATOR),
+    ("GET", "/api/v1/agents"): READ,
+    ("GET", "/api/v1/agents/candidates"): READ,
+    ("GET", "/api/v1/agents/{agent_id}"): READ,
+    ("GET", "/api/v1/incidents"): READ,
+    ("GET", "/api/v1/incidents/{incident_id}"): READ,
+    ("GET", "/api/v1/dead-letters"): only(OPERATOR, AUDITOR),
+    ("GET", "/api/v1/dead-letters/{message_id}"): only(OPERATOR, AUDITOR),
+    ("GET", "/api/v1/flow-c/status"): READ,
+    ("GET", "/api/v1/flow-c/workflows/{workflow_id}"): READ,
+    ("GET", "/api/v1/replay/aggregates/{aggregate_id}/state"): only(OPERATOR, AUDITOR),
+    ("GET", "/api/v1/replay/aggregates/{aggregate_id}/history"): only(OPERATOR, AUDITOR),
+    ("GET", "/api/v1/replay/aggregates/{aggregate_id}/diff"): only(OPERATOR, AUDITOR),
+    ("GET", "/api/v1/replay/aggregates/{aggregate_id}/explanation"): only(OPERATOR, AUDITOR),
+    ("GET", "/api/v1/replay/causes/{event}"): only(OPERATOR, AUDITOR),
+    ("GET", "/api/v1/replay/proofs/{event}"): only(AUDITOR),
+    ("GET", "/api/v1/replay/checkpoint"): only(AUDITOR),
+    ("POST", "/api/v1/query"): only(OPERATOR, AUDITOR),
 }
 
 

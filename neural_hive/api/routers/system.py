@@ -53,3 +53,9 @@ def me(request: Request, identity: IdentityOf) -> Response:
     """Who you are to the API."""
     body = msgspec.json.encode(Me(identity.name, tuple(sorted(identity.roles))))
     return Response(body, media_type=MEDIA_TYPE)
+
+
+@router.get("/.well-known/jwks.json", responses={200: {"description": "A JWK set (RFC 7517)"}})
+def public_keys(services: ServicesOf) -> Response:
+    """The public key that tokens of tickets are checked with."""
+    return Response(msgspec.json.encode(services.tokens.public()), media_type=MEDIA_TYPE)
