@@ -19,6 +19,7 @@ from neural_hive.state import RUNNING, running_state
 from neural_hive.streams.systems import SYSTEMS
 
 KEPT_S: Final = 2.0  # anybody may ask, and often
+KAFKA_TIMEOUT_S: Final = 3.0  # a probe does not wait long
 PROJECTOR: Final = "projector"
 
 
@@ -50,8 +51,9 @@ class Health(msgspec.Struct, frozen=True):
 class HealthLook:
     """Looks, and keeps what it saw for a moment. May be used from many threads."""
 
-    def __init__(self, settings: Settings, log: LogPlaces, tables: Tables) -> None:
-        self._settings, self._log, self._tables = settings, log, tables
+    def __init__(self, settings: Settings, tables: Tables) -> None:
+        self._settings, self._tables = settings, tables
+        self._log = LogPlaces(settings.kafka_config(), KAFKA_TIMEOUT_S)
         self._lock = threading.Lock()
         self._seen: tuple[float, Health] | None = None
 
@@ -62,6 +64,10 @@ class HealthLook:
                 found = self._look()
                 self._seen = time.monotonic(), found
             return self._seen[1]
+
+    def close(self) -> None:
+        """Lets the broker go."""
+        self._log.close()
 
     def _look(self) -> Health:
         stopped = stopped_partitions(self._settings.data)

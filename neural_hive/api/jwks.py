@@ -121,7 +121,7 @@ def _public(content: bytes) -> KeySet:
         if isinstance(key, dict) and key.get("kty") in ("RSA", "EC", "OKP") and key.get("use", "sig") == "sig"
     ]
     try:
-        return KeySet.import_key_set({"keys": wanted})  # type: ignore[typeddict-item]
+        return KeySet.import_key_set({"keys": wanted})
     except (JoseError, ValueError, TypeError, KeyError) as error:
         raise _Unread(f"a key cannot be understood: {error}") from error
 

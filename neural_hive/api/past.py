@@ -4,10 +4,9 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any, Final, TypeVar
 
-import anyio
 import msgspec
-from anyio.to_thread import run_sync
 
+from neural_hive.api.lanes import Lane
 from neural_hive.api.problems import Problem, unavailable, unprocessable
 from neural_hive.commands.replay_source import read_of, schemas_of_others, systems_of
 from neural_hive.projections.store import StoreRefused, StoreUnavailable
@@ -56,13 +55,11 @@ class PastReader:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._limiter: anyio.CapacityLimiter | None = None  # belongs to an event loop, which is not there yet
+        self._lane = Lane(READERS_MAX)
 
     async def ask(self, question: Callable[[Past], T]) -> T:
         """The answer to a question. Raises Problem, UnreadableLog."""
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(READERS_MAX)
-        return await run_sync(self._ask, question, limiter=self._limiter, abandon_on_cancel=True)
+        return await self._lane.run(self._ask, question)
 
     def _ask(self, question: Callable[[Past], T]) -> T:
         try:

@@ -3,11 +3,10 @@
 import re
 from typing import Annotated, Final
 
-import anyio
-from anyio.to_thread import run_sync
 from fastapi import Depends, Header
 
 from neural_hive.api import metrics
+from neural_hive.api.lanes import Lane
 from neural_hive.schemas.extensions import all_topics
 from neural_hive.schemas.topics import Kind
 from neural_hive.sdk.log_places import LogPlaces
@@ -27,12 +26,14 @@ class Pending:
     """Threads that wait, apart from those that read: a slow processor must not keep readers waiting."""
 
     def __init__(self, answers: Answers, log: LogPlaces, waiting_max: int = WAITING_MAX) -> None:
-        self._answers, self._log, self._waiting_max = answers, log, waiting_max
-        self._limiter: anyio.CapacityLimiter | None = None  # belongs to an event loop, which is not there yet
+        self._answers, self._log = answers, log
+        self._lane = Lane(waiting_max)
 
     async def token(self, text: str) -> Token:
         """The token that a caller names. Raises BadToken: there is no such place; Unreachable."""
         token = Token.parse(text)
+        if not text.isascii() or not text.isprintable():
+            raise BadToken(f"{text[:80]!a} is no token: it must be what publishing gave")
         topic = all_topics().get(token.topic)
         if (
             topic is None
@@ -40,7 +41,7 @@ class Pending:
             or max(token.offset, token.appended_at) > _OFFSET_MAX
         ):
             raise BadToken(f"{text[:80]!r} is no place of a message")
-        count = await run_sync(self._log.partitions, token.topic)
+        count = await self._lane.run(self._log.partitions, token.topic)
         if token.partition >= count:
             raise BadToken(f"{token.topic} has partitions 0 to {count - 1}")
         return token
@@ -50,15 +51,11 @@ class Pending:
 
         Raises Unreachable, CircuitOpen, ClickHouseError.
         """
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(self._waiting_max)
-        if wait_s <= 0 or self._limiter.available_tokens < 1:
+        if wait_s <= 0 or self._lane.is_full:
             return None
         with metrics.waiting().track_inprogress():
             try:
-                return await run_sync(
-                    self._answers.wait, token, wait_s, limiter=self._limiter, abandon_on_cancel=True
-                )
+                return await self._lane.run(self._answers.wait, token, wait_s)
             except NoAnswerYet:
                 return None
 

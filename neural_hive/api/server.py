@@ -51,6 +51,7 @@ def run(settings: Settings, ready: Callable[[bool], None]) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # whoever is here could name any address
         limit_concurrency=CONNECTIONS_MAX,
         timeout_graceful_shutdown=STOP_TIMEOUT_S,
         lifespan="on",  # what is mounted on the app may have one

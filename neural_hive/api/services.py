@@ -9,6 +9,7 @@ from neural_hive.api.auth import Authenticator, Identity, KeyVerifier, Verifier
 from neural_hive.api.health import HealthLook
 from neural_hive.api.jwks import JwksSource
 from neural_hive.api.jwt_tokens import JwtVerifier
+from neural_hive.api.lanes import Lane
 from neural_hive.api.limits import RateLimit
 from neural_hive.api.past import PastReader
 from neural_hive.api.pending import Pending
@@ -22,7 +23,10 @@ from neural_hive.sdk.tables import Tables
 from neural_hive.settings import Settings
 
 READER = "api"  # the user of the embedded engine that has a lane of its own
+RETRY_S = 2.0  # a server that starts again is waited for so long
 TABLES_MAX = 8  # connections
+PUBLISHING_MAX = 16  # threads, that wait for Kafka
+LOOKING_MAX = 2  # at how the system does, which takes long while a part of it is away
 
 
 class Services:
@@ -33,11 +37,12 @@ class Services:
         self.settings = settings
         self.refusals = refusals or LoggedRefusals()
         self.sender = Sender(settings.kafka_config(), "neural-hive api")
-        self.tables = Tables(settings, user=_reader(settings), connections=TABLES_MAX)
+        self.tables = Tables(settings, user=_reader(settings), connections=TABLES_MAX, retry_s=RETRY_S)
         self.log = LogPlaces(settings.kafka_config())
         self.pending = Pending(Answers(self.log, settings, self.tables), self.log)
-        self.health = HealthLook(settings, self.log, self.tables)
+        self.health = HealthLook(settings, self.tables)
         self.past = PastReader(settings)
+        self.publishing, self.looking = Lane(PUBLISHING_MAX), Lane(LOOKING_MAX)
         self.repeats = Repeats(self.sender, self.tables)
         self.tokens = held_tokens(settings.api_folder)
         self.authenticator = Authenticator(*_verifiers(settings, self.tokens))
@@ -46,6 +51,7 @@ class Services:
 
     def close(self) -> None:
         """Lets the servers go."""
+        self.health.close()
         self.log.close()
         self.tables.close()
 

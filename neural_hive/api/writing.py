@@ -4,7 +4,6 @@ from collections.abc import Collection
 from typing import Annotated, Final
 
 import msgspec
-from anyio.to_thread import run_sync
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.responses import Response
 
@@ -39,7 +38,7 @@ async def publish(
     loose: Collection[str] = (),
 ) -> Response:
     """Publishes a message, and answers with what became of it. Raises Problem and what `Repeats.send` raises."""
-    token = await run_sync(
-        lambda: services.repeats.send(topic, content, key.message_id, routing_id, key.is_keyed, loose)
+    token = await services.publishing.run(
+        services.repeats.send, topic, content, key.message_id, routing_id, key.is_keyed, loose
     )
     return written(token, await services.pending.outcome(token, wait_s), resource, created)

@@ -23,17 +23,20 @@ class Reader(Protocol):
 class Tables:
     """ClickHouse for many threads: as many ask at once as there are connections, the others wait for one."""
 
-    def __init__(self, settings: Settings, user: str = "", connections: int = 1) -> None:
-        """`user`: who reads; else the one of the settings if it is given there, or one that only reads."""
+    def __init__(self, settings: Settings, user: str = "", connections: int = 1, retry_s: float = 5) -> None:
+        """`user`: who reads; else the one of the settings if it is given there, or one that only reads.
+
+        `retry_s`: how long a query is asked again while nobody answers.
+        """
         reader = user or (settings.clickhouse_user if settings.is_given("clickhouse_user") else _READER)
-        self._clients = [_client(settings, reader) for _ in range(connections)]
+        self._clients = [_client(settings, reader, retry_s) for _ in range(connections)]
         self._free = LifoQueue[ClickHouse]()
         for client in self._clients:
             self._free.put(client)
         self._breaker = Breaker(f"ClickHouse at {self._clients[0].url}")
 
     def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """The rows of a query, asked again for a few seconds while nobody answers."""
+        """The rows of a query, asked again for a while if nobody answers."""
         with self._breaker.call(ClickHouseAway), self._client() as client:
             return client.rows(sql, params)
 
@@ -53,7 +56,7 @@ class Tables:
             self._free.put(client)
 
 
-def _client(settings: Settings, user: str) -> ClickHouse:
+def _client(settings: Settings, user: str, retry_s: float) -> ClickHouse:
     return ClickHouse(
         settings.clickhouse_host,
         settings.clickhouse_port,
@@ -61,4 +64,5 @@ def _client(settings: Settings, user: str) -> ClickHouse:
         password=settings.password_of(user),
         database=settings.clickhouse_database,
         secure=settings.clickhouse_secure,
+        retry_s=retry_s,
     )

@@ -28,16 +28,16 @@ class Ready(msgspec.Struct, frozen=True):
 @router.get(
     "/health", responses=told(Health) | told(Health, status=503, description="Kafka or ClickHouse is away")
 )
-def health(services: ServicesOf) -> Response:
+async def health(services: ServicesOf) -> Response:
     """Each consumer of the log with how far behind it is, the processes, Kafka and ClickHouse."""
-    found = services.health.health()
+    found = await services.looking.run(services.health.health)
     return Response(msgspec.json.encode(found), 503 if found.status == "down" else 200, media_type=MEDIA_TYPE)
 
 
 @router.get("/ready", responses=told(Ready) | told(Ready, status=503, description="Not now"))
-def ready(services: ServicesOf) -> Response:
+async def ready(services: ServicesOf) -> Response:
     """Whether Kafka and ClickHouse answer, so that the API can."""
-    is_ready = services.health.health().status != "down"
+    is_ready = (await services.looking.run(services.health.health)).status != "down"
     body = msgspec.json.encode(Ready("ready" if is_ready else "not ready"))
     return Response(body, 200 if is_ready else 503, media_type=MEDIA_TYPE)
 
