@@ -1,6 +1,7 @@
 """The app: routes, and the layers around them."""
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
@@ -14,41 +15,8 @@ from neural_hive.api.edge import REQUEST_TIMEOUT_S, Edge
 from neural_hive.api.gate import Gate
 from neural_hive.api.openapi import DESCRIPTION, TITLE, describe
 from neural_hive.api.reference import page
-from neural_hive.api.routers import (
-    agents,
-    dead_letters,
-    flow_c,
-    incidents,
-    outcomes,
-    plans,
-    proofs,
-    query,
-    replay,
-    signals,
-    system,
-    ticket_work,
-    tickets,
-    workflows,
-)
+from neural_hive.api.routes import ROUTES
 from neural_hive.api.services import Services
-
-ROUTERS = (
-    system.router,
-    plans.router,
-    workflows.router,
-    signals.router,
-    tickets.router,
-    tickets.writing,
-    ticket_work.router,
-    agents.router,
-    incidents.router,
-    dead_letters.router,
-    flow_c.router,
-    replay.router,
-    proofs.router,
-    query.router,
-    outcomes.router,
-)
 
 
 def create_app(services: Services, timeout_s: float = REQUEST_TIMEOUT_S) -> FastAPI:
@@ -65,8 +33,7 @@ def create_app(services: Services, timeout_s: float = REQUEST_TIMEOUT_S) -> Fast
         redoc_url=None,
     )
     app.state.services = services
-    for router in (*ROUTERS, _reference(app)):
-        app.router.routes.extend(router.routes)
+    app.router.routes.extend((*ROUTES, *_reference().routes))
     permissions.check(stated(app.router.routes))
     app.router.routes.append(Mount("/api", _Nowhere(app)))
     errors.install(app)
@@ -89,16 +56,17 @@ def stated(routes: Iterable[object]) -> Iterator[tuple[str, str]]:
             yield from ((method, route.path) for method in sorted(route.methods or ()))
 
 
-def _reference(app: FastAPI) -> APIRouter:
+def _reference() -> APIRouter:
     router = APIRouter(include_in_schema=False)
+    document = cache(lambda: describe(ROUTES))
 
     @router.get("/openapi.json")
     def openapi() -> JSONResponse:
-        return JSONResponse(describe(app))
+        return JSONResponse(document())
 
     @router.get("/docs")
     def docs() -> HTMLResponse:
-        return HTMLResponse(page(describe(app)))
+        return HTMLResponse(page(document()))
 
     return router
 

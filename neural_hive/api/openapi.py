@@ -1,10 +1,12 @@
 """The reference: FastAPI's, with the types of answers and what each route takes of who asks."""
 
+from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any, Final
 
 import msgspec
-from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.routing import BaseRoute
 
 from neural_hive.api.answers import KINDS, problem
 from neural_hive.api.permissions import PERMISSIONS
@@ -17,16 +19,10 @@ DESCRIPTION: Final = (
 _SCHEME: Final = "bearer"
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document; made once."""
-    if app.openapi_schema is None:
-        app.openapi_schema = _described(app)
-    return app.openapi_schema
-
-
-def _described(app: FastAPI) -> dict[str, Any]:
+def describe(routes: Sequence[BaseRoute]) -> dict[str, Any]:
+    """The OpenAPI document."""
     document = get_openapi(
-        title=TITLE, version=app.version, description=DESCRIPTION, routes=app.routes, tags=app.openapi_tags
+        title=TITLE, version=version("neural-hive"), description=DESCRIPTION, routes=routes
     )
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})

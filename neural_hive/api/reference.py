@@ -1,5 +1,10 @@
-"""The reference as a page: made from the OpenAPI document, without scripts and without anything from elsewhere."""
+"""The reference as a page, made from the OpenAPI document: in HTML without scripts, and in Markdown.
 
+`python -m neural_hive.api.reference > docs/api-reference.md` makes the one of the documentation anew.
+"""
+
+import itertools
+import sys
 from collections.abc import Iterator
 from html import escape
 from typing import Any, Final
@@ -66,6 +71,51 @@ def type_text(schema: dict[str, Any]) -> str:
     return str(schema.get("format") or schema.get("type") or "any")
 
 
+def markdown(document: dict[str, Any]) -> str:
+    """The whole reference in Markdown."""
+    parts = [
+        "# The API's reference",
+        f"Generated from the code by `python -m neural_hive.api.reference`. {document['info']['description']} "
+        "How to begin: [api.md](api.md).",
+    ]
+    for tag, found in itertools.groupby(operations(document), lambda operation: operation.tag):
+        parts.append(f"## {tag[0].upper()}{tag[1:]}")
+        parts += [_markdown_of(operation) for operation in found]
+    parts.append("## Types")
+    parts += [
+        _markdown_of_type(name, found) for name, found in sorted(document["components"]["schemas"].items())
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_of(operation: Operation) -> str:
+    rows = [f"| `{name}` | {where}: {kind} | {text} |" for name, where, kind, text in operation.parameters]
+    rows += [f"| body | {operation.body} | |"] if operation.body else []
+    rows += [f"| {status} | {kind} | {text} |" for status, kind, text in operation.answers]
+    return (
+        f"### `{operation.method} {operation.path}`\n\n{operation.text} {_who(operation)}\n\n"
+        "| | | |\n|---|---|---|\n" + "\n".join(rows)
+    )
+
+
+def _markdown_of_type(name: str, schema: dict[str, Any]) -> str:
+    rows = []
+    for field, found in schema.get("properties", {}).items():
+        needed = "" if field in schema.get("required", ()) else "may be left out"
+        rows.append(
+            f"| `{field}` | {type_text(found)} | {' '.join((found.get('description') or needed).split())} |"
+        )
+    table = "\n\n| | | |\n|---|---|---|\n" + "\n".join(rows) if rows else f"\n\n{type_text(schema)}"
+    return f"### {name}\n\n{' '.join(schema.get('description', '').split())}{table}"
+
+
+def _who(operation: Operation) -> str:
+    if operation.is_open:
+        return "Open to all."
+    ticket = f"; the ticket's token for `{operation.ticket_action}`" if operation.ticket_action else ""
+    return f"For: {', '.join(operation.roles)}{ticket}."
+
+
 def page(document: dict[str, Any]) -> str:
     """The whole reference in HTML."""
     info = document["info"]
@@ -83,9 +133,8 @@ def _section(operation: Operation) -> str:
     rows += [("body", "", operation.body, "")] if operation.body else []
     rows += [("answers", status, kind, text) for status, kind, text in operation.answers]
     table = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    who = "open to all" if operation.is_open else "roles: " + ", ".join(operation.roles)
     head = f"<h2><code>{operation.method} {escape(operation.path)}</code></h2>"
-    return f"{head}<p>{escape(operation.text)}</p><p>{escape(who)}</p><table>{table}</table>"
+    return f"{head}<p>{escape(operation.text)}</p><p>{escape(_who(operation))}</p><table>{table}</table>"
 
 
 def _parameter(found: dict[str, Any]) -> tuple[str, str, str, str]:
@@ -95,3 +144,10 @@ def _parameter(found: dict[str, Any]) -> tuple[str, str, str, str]:
 def _type_of_content(found: dict[str, Any]) -> str:
     kinds = [type_text(content.get("schema", {})) for content in found.get("content", {}).values()]
     return " or ".join(dict.fromkeys(kinds))
+
+
+if __name__ == "__main__":
+    from neural_hive.api.openapi import describe
+    from neural_hive.api.routes import ROUTES
+
+    sys.stdout.write(markdown(describe(ROUTES)))

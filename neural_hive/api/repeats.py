@@ -16,7 +16,8 @@ import msgspec
 from neural_hive.api.problems import Problem
 from neural_hive.connectors.clickhouse import ClickHouseError
 from neural_hive.schemas.catalogue import UnknownSchema
-from neural_hive.schemas.codec import BadRecord, decode
+from neural_hive.schemas.codec import BadRecord, decode, encode_message
+from neural_hive.schemas.envelope import Header
 from neural_hive.sdk.sender import Sender, Token
 from neural_hive.sdk.tables import Reader
 
@@ -63,7 +64,7 @@ class Repeats:
         if not is_keyed:
             return self._sender.send(topic, content, message_id, routing_id)
         with self._stripes[hash(message_id) % _STRIPES]:  # a repeat at the same moment waits for the first
-            payload, message_type = msgspec.to_builtins(content), type(content).__name__
+            payload, message_type = _as_written(content), type(content).__name__
             sent = self._recall(message_id) or self._archived(topic, message_id)
             if sent is None:
                 token = self._sender.send(topic, content, message_id, routing_id)
@@ -107,6 +108,13 @@ class Repeats:
         except (BadRecord, UnknownSchema):  # nothing of ours: it is not the same
             return _Sent(token, {}, "")
         return _Sent(token, decoded.payload, decoded.schema.name)
+
+
+def _as_written(content: msgspec.Struct) -> dict[str, Any]:
+    """What a reader of the message finds in it: Avro fills in what is left out."""
+    name = type(content).__name__
+    header = Header("", name, 0, "", "", "", "", "", "")
+    return decode(encode_message(header, msgspec.to_builtins(content)), "message").payload
 
 
 def _firm(payload: dict[str, Any], loose: Collection[str]) -> dict[str, Any]:

@@ -189,7 +189,7 @@ def test_a_worker_over_http(api: Api, caller: TestClient, agent: str) -> None:
     assert (told["agent_id"], told["attempt"], told["actions"]) == (agent, 1, ["read", "status"])
     worker = api.bearer(told["token"])
     wait = {"Prefer": "wait=30"}
-    assert worker.get(where).json()["command"] if "command" in found else worker.get(where).status_code == 200
+    assert worker.get(where).json() == found
     assert worker.get("/api/v1/tickets").status_code == 403
     began = worker.patch(f"{where}/status", json={"status": "RUNNING"}, headers=wait)
     assert began.json()["events"] == ["TicketStarted"], began.text
@@ -276,11 +276,13 @@ def test_looking_back(caller: TestClient) -> None:
     assert caller.get(f"{base}/state").json()["state"]["status"] == "PAUSED"
     assert caller.get(f"{base}/state?at=v1").json()["state"]["status"] == "RUNNING"
     changed = caller.get(f"{base}/diff?from=v1").json()
-    assert [c["path"] for c in changed["changes"]] == [["status"]]
+    assert ["status"] in [c["path"] for c in changed["changes"]]
     lines = caller.get(f"{base}/history").json()["items"]
-    assert [line["reason"]["type"] for line in lines] == ["DecisionConsolidated", "PauseWorkflow"]
+    assert lines[0]["reason"]["type"] == "DecisionConsolidated"
+    [pause] = [line for line in lines if line["happening"]["envelope"]["event_type"] == "WorkflowPaused"]
+    assert pause["reason"]["type"] == "PauseWorkflow"
     assert caller.get(f"{base}/explanation").json()["sentences"]
-    place = lines[1]["happening"]["place"]
+    place = pause["happening"]["place"]
     tree = caller.get(f"/api/v1/replay/causes/{place}").json()
     assert tree["before"][-1]["node"]["type"] == "PauseWorkflow"
     problem(caller.get("/api/v1/replay/aggregates/nobody/state"), 404, "not-found")

@@ -1,6 +1,7 @@
 """API keys: only their hashes are kept, and a removed one opens nothing."""
 
-import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,18 +74,15 @@ def test_names_that_are_none(tmp_path: Path, name: str) -> None:
         add_key(tmp_path, "ann", [])
 
 
-def _add(folder: Path) -> None:
-    for number in range(5):
-        add_key(folder, f"k{number}", [Role.AUDITOR])
+_ADD = """
+import pathlib, sys
+from neural_hive.api.api_keys import add_key
+for number in range(5):
+    add_key(pathlib.Path(sys.argv[1]), f"k{number}", ["auditor"])
+"""
 
 
 def test_keys_that_are_made_at_once_are_all_there(tmp_path: Path) -> None:
-    processes = [
-        multiprocessing.get_context("spawn").Process(target=_add, args=(tmp_path,)) for _ in range(3)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-        assert process.exitcode == 0
+    processes = [subprocess.Popen([sys.executable, "-c", _ADD, str(tmp_path)]) for _ in range(3)]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
     assert len(read_keys(tmp_path)) == 15
