@@ -43,6 +43,10 @@ def _permit(method: str, path: str, operation: dict[str, Any]) -> None:
     answers = operation["responses"]
     if "422" in answers:
         answers |= {str(status): told for status, told in problem(422, "The request cannot be meant").items()}
+    if "requestBody" in operation:
+        for status, why in ((400, "The body is no JSON"), (413, "The body is too large")):
+            for told_status, told in problem(status, why).items():
+                answers.setdefault(str(told_status), told)
     if permission.is_open:
         operation["security"] = []
         return

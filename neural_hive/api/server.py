@@ -1,6 +1,7 @@
 """Serves the API until the process is told to stop."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Final
 
@@ -25,12 +26,16 @@ class ApiPortTaken(RuntimeError):
 class _Server(uvicorn.Server):
     """Says when it listens, and when no more."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[bool], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, stopping: threading.Event, ready: Callable[[bool], None]
+    ) -> None:
         super().__init__(config)
-        self._ready = ready
+        self._stopping, self._ready = stopping, ready
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         await super().startup(sockets)  # type: ignore[arg-type]
+        if self._stopping.is_set():  # told so before it was listened for
+            self.should_exit = True
         if self.started:
             self._ready(True)
 
@@ -39,8 +44,8 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)  # type: ignore[arg-type]
 
 
-def run(settings: Settings, ready: Callable[[bool], None]) -> None:
-    """Serves until SIGTERM or SIGINT. Raises ApiPortTaken, KeysRefused."""
+def run(settings: Settings, stopping: threading.Event, ready: Callable[[bool], None]) -> None:
+    """Serves until SIGTERM or SIGINT, which also set `stopping`. Raises ApiPortTaken, KeysRefused, PrivateFileRefused."""
     if made := ensure_first_key(settings.api_folder):
         log.warning("first_api_key_made", file=str(made), roles="all")
     services = Services(settings)
@@ -58,7 +63,7 @@ def run(settings: Settings, ready: Callable[[bool], None]) -> None:
     )
     try:
         with config.bind_socket() as socket:  # before the loop: a port that is taken is told in our words
-            asyncio.run(_Server(config, ready).serve([socket]))
+            asyncio.run(_Server(config, stopping, ready).serve([socket]))
     except SystemExit:  # uvicorn's word for it
         raise ApiPortTaken(
             f"cannot listen on {HOST}:{settings.api_port} for the API: choose another api_port"

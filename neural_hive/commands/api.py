@@ -3,7 +3,7 @@
 import typer
 
 from neural_hive.commands.processes import Config, Data
-from neural_hive.process import process
+from neural_hive.process import process, stop_event
 from neural_hive.settings import load_settings
 
 
@@ -18,4 +18,5 @@ def api(data: Data = None, config: Config = None) -> None:
     with process(settings, "api") as ready:
         from neural_hive.api.server import run
 
-        run(settings, ready)
+        # uvicorn hands a signal on when it has ended: to this event, which nobody asks by then.
+        run(settings, stop_event(), ready)
