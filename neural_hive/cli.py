@@ -37,6 +37,8 @@ COMMANDS: Final = {
     "restore": ("backup", "Restore a backup into an empty cluster."),
     "import": ("import_", "Turn what other tools recorded into plans."),
     "processor": ("processes", "Run one worker of the processors of systems."),
+    "api": ("api", "Serve the HTTP API."),
+    "api-key": ("api_key", "Make, list and remove keys of the HTTP API."),
     "projector": ("processes", "Bring the log into ClickHouse, exactly once."),
     "worker": ("processes", "Execute the tickets of this machine's agent."),
     "sealer": ("seal", "Sign from time to time that the log is as it is, and only grew."),

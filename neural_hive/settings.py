@@ -93,12 +93,46 @@ class Settings(BaseSettings):
     kafka_port: int = Field(19092, ge=1, le=65535)
     clickhouse_http_port: int = Field(18123, ge=1, le=65535)
     schema_registry_port: int = Field(18081, ge=1, le=65535)
+    api: bool = True  # whether `up` starts the HTTP API
     api_port: int = Field(18080, ge=1, le=65535)
+    api_rate_per_s: float = Field(50.0, gt=0, le=1e6)  # requests of one identity
+    api_rate_burst: int = Field(200, ge=1, le=1_000_000)
+    api_ticket_token_s: int = Field(900, ge=10, le=86_400)  # how long the token of a ticket is good
+    api_sql_user: str = Field("default", pattern=r"^[A-Za-z0-9._-]{1,128}$")  # whom /api/v1/query asks as
+    api_jwt_issuer: str = ""  # whose tokens are taken; "": nobody's
+    api_jwt_audience: str = ""  # for whom they must be
+    api_jwt_keys: str = ""  # its public keys: a file or a URL; "": its OpenID configuration tells
+    api_jwt_algorithms: tuple[
+        Literal[
+            "RS256",
+            "RS384",
+            "RS512",
+            "PS256",
+            "PS384",
+            "PS512",
+            "ES256",
+            "ES384",
+            "ES512",
+            "EdDSA",
+            "Ed25519",
+        ],
+        ...,
+    ] = Field(("RS256", "PS256", "ES256", "Ed25519"), min_length=1)
+    api_jwt_roles_claim: str = Field("roles", min_length=1)
+    api_jwt_clock_skew_s: int = Field(30, ge=0, le=600)
     telemetry: bool = True
     telemetry_buffer: int = Field(10_000, ge=1, le=1_000_000)
     telemetry_age_s: float = Field(3600, gt=0)
     metrics: bool = True
     metrics_port: int = Field(0, ge=0, le=65535)  # 0: any free one, for each process
+
+    @model_validator(mode="after")
+    def _tokens_are_for_somebody(self) -> "Settings":
+        if self.api_jwt_issuer and not self.api_jwt_audience:
+            raise ValueError(
+                "api_jwt_audience must be given with api_jwt_issuer: tokens for others are not taken"
+            )
+        return self
 
     @model_validator(mode="after")
     def _silences_follow_each_other(self) -> "Settings":
@@ -142,6 +176,11 @@ class Settings(BaseSettings):
     def clickhouse_folder(self) -> Path:
         """The embedded engine's data."""
         return self.data / "clickhouse"
+
+    @property
+    def api_folder(self) -> Path:
+        """The API's keys."""
+        return self.data / "api"
 
     @property
     def seal_folder(self) -> Path:

@@ -24,6 +24,7 @@ _OTHERS: Final = (
     "schema-registry",
     "sealer",
     "witness",
+    "api",
 )  # beside the processor
 METRICS_PORT: Final = f"{PREFIX}METRICS_PORT"
 
@@ -71,6 +72,8 @@ def plan_system(settings: Settings, brokers: int = 1) -> Plan:
     last = [ours("projector"), ours("worker")]
     if names := chosen.systems:  # in one process: each further one would cost 100 MB
         last.insert(0, ours(processor_name(names), "processor", *names))
+    if chosen.api:
+        last.append(ours("api"))
     # Nothing waits for them: what they refuse to sign must not stop what they watch.
     watchers = [
         name for name, is_wanted in (("sealer", chosen.seal), ("witness", chosen.witness)) if is_wanted
@@ -152,6 +155,8 @@ def _choose(settings: Settings, brokers: int, notes: list[str]) -> tuple[Setting
     if not settings.is_given("clickhouse_host", "clickhouse_port"):
         found = port("ClickHouse", settings.clickhouse_http_port)
         changes |= {"clickhouse_port": found, "clickhouse_http_port": found}
+    if settings.api:
+        changes["api_port"] = port("the HTTP API", settings.api_port)
     return settings.model_copy(update=changes), kafka
 
 
@@ -177,6 +182,7 @@ def _endpoints(settings: Settings) -> dict[str, str]:
         "partitions",
         "replication",
         "agent_id",
+        *(("api_port",) if settings.api else ()),
     )
     return {name: str(getattr(settings, name)) for name in names}
 

@@ -20,7 +20,7 @@ TopicFactory = Callable[..., str]
 # Brokers of tests end before Java's second compiler has paid for itself: half the CPU of a start (3.6 and 2.0 s).
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
-SHARE_A_SYSTEM: Final = frozenset({"docs", "sdk"})  # folders whose tests use one whole system
+SHARE_A_SYSTEM: Final = frozenset({"api", "docs", "sdk"})  # folders whose tests use one whole system
 
 
 class ByFileOrFolder(LoadFileScheduling):  # type: ignore[misc]

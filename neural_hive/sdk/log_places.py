@@ -36,34 +36,39 @@ _PASSING: Final = (
 class LogPlaces:
     """Asks Kafka; joins no group and changes nothing. May be used from many threads. Raises Unreachable."""
 
-    def __init__(self, kafka: dict[str, Any]) -> None:
-        self._kafka = kafka
+    def __init__(self, kafka: dict[str, Any], timeout_s: float = _CALL_TIMEOUT_S) -> None:
+        """`timeout_s`: how long an answer of Kafka's is waited for."""
+        self._kafka, self._timeout_s = kafka, timeout_s
         self._admin = AdminClient({**kafka, "log_level": 3}, logger=KAFKA_LOG)
-        self._offsets = Offsets(kafka, timeout_s=_CALL_TIMEOUT_S)
+        self._offsets = Offsets(kafka, timeout_s=timeout_s)
         self._consumer: Consumer | None = None
         self._lock = threading.Lock()
 
     def partitions(self, topic: str) -> int:
         """How many partitions a topic has."""
         try:
-            found = self._admin.list_topics(topic, timeout=_CALL_TIMEOUT_S).topics[topic].partitions
+            found = self._admin.list_topics(topic, timeout=self._timeout_s).topics[topic].partitions
         except KafkaException as error:
             raise unreachable(self._kafka, error) from error
         return len(found) or 1
 
     def read_by(self, group: str, place: Place) -> int:
         """The offset that a group goes on from; NONE: it has not begun, or nobody can tell now."""
-        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(*place)])
+        return self.all_read_by(group, [place]).get(place, NONE)
+
+    def all_read_by(self, group: str, places: Iterable[Place]) -> dict[Place, int]:
+        """The offsets that a group goes on from, as far as it has begun; none, if nobody can tell now."""
+        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in places])
         try:
             (answer,) = self._admin.list_consumer_group_offsets(
-                [asked], request_timeout=_CALL_TIMEOUT_S
+                [asked], request_timeout=self._timeout_s
             ).values()
-            (found,) = answer.result(_CALL_TIMEOUT_S + 1).topic_partitions
+            found = answer.result(self._timeout_s + 1).topic_partitions
         except KafkaException as error:
             if error.args[0].code() in _PASSING:
-                return NONE
+                return {}
             raise unreachable(self._kafka, error) from error
-        return int(found.offset)
+        return {(one.topic, one.partition): int(one.offset) for one in found if one.offset >= 0}
 
     def since(self, places: Iterable[Place], appended_at: int) -> dict[Place, int]:
         """From where records may have been appended at a time (µs) or later; NONE: there are none."""

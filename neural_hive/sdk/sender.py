@@ -78,28 +78,23 @@ class Sender:
     def plan(self, decision: DecisionConsolidated) -> Token:
         """Publishes a decision; the same one again has the same message id, and is carried out once."""
         message_id = derived_id(decision.decision_id, content_hash(decision))
-        return self._send(PLANS, "DecisionConsolidated", message_id, decision.decision_id, decision)
+        return self.send(PLANS, decision, message_id, decision.decision_id)
 
     def command(self, command: Command) -> Token:
         """Publishes what somebody wants of a workflow."""
-        name = type(command).__name__
-        return self._send(COMMANDS, name, str(uuid.uuid4()), command.workflow_id, command)
+        return self.send(COMMANDS, command, str(uuid.uuid4()), command.workflow_id)
 
     def redrive(self, wanted: operations.RedriveDeadLetter) -> Token:
         """Publishes that somebody wants a dead letter's record to be written again."""
-        return self._operate(wanted.dead_letter, wanted)
+        return self.send(operations.COMMANDS, wanted, str(uuid.uuid4()), wanted.dead_letter)
 
     def refused_call(self, note: operations.NoteRefusedCall) -> Token:
         """Publishes that an API has refused calls which are alike."""
-        return self._operate(note.api, note)
+        return self.send(operations.COMMANDS, note, str(uuid.uuid4()), note.api)
 
-    def _operate(self, routing_id: str, content: msgspec.Struct) -> Token:
-        name, message_id = type(content).__name__, str(uuid.uuid4())
-        return self._send(operations.COMMANDS, name, message_id, routing_id, content)
-
-    def _send(
-        self, topic: str, message_type: str, message_id: str, routing_id: str, content: msgspec.Struct
-    ) -> Token:
+    def send(self, topic: str, content: msgspec.Struct, message_id: str, routing_id: str) -> Token:
+        """Publishes a message of any type, which is the content's name. Repeats are known by the message's id."""
+        message_type = type(content).__name__
         with self._breaker.call(Unreachable):
             place = self._deliver(topic, message_type, message_id, routing_id, content)
         return Token(message_id, place.topic, place.partition, place.offset, place.appended_at, routing_id)

@@ -1,7 +1,8 @@
 """ClickHouse as a client reads it: by a user who only reads, for many threads, behind a circuit breaker."""
 
-import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from queue import LifoQueue
 from typing import Any, Final, Protocol
 
 from neural_hive.connectors.clickhouse import ClickHouse, ClickHouseAway
@@ -20,27 +21,48 @@ class Reader(Protocol):
 
 
 class Tables:
-    """ClickHouse for many threads: one asks after the other."""
+    """ClickHouse for many threads: as many ask at once as there are connections, the others wait for one."""
 
-    def __init__(self, settings: Settings) -> None:
-        user = settings.clickhouse_user if settings.is_given("clickhouse_user") else _READER
-        self._client = ClickHouse(
-            settings.clickhouse_host,
-            settings.clickhouse_port,
-            user=user,
-            password=settings.password_of(user),
-            database=settings.clickhouse_database,
-            secure=settings.clickhouse_secure,
-        )
-        self._breaker = Breaker(f"ClickHouse at {self._client.url}")
-        self._lock = threading.Lock()
+    def __init__(self, settings: Settings, user: str = "", connections: int = 1, retry_s: float = 5) -> None:
+        """`user`: who reads; else the one of the settings if it is given there, or one that only reads.
+
+        `retry_s`: how long a query is asked again while nobody answers.
+        """
+        reader = user or (settings.clickhouse_user if settings.is_given("clickhouse_user") else _READER)
+        self._clients = [_client(settings, reader, retry_s) for _ in range(connections)]
+        self._free = LifoQueue[ClickHouse]()
+        for client in self._clients:
+            self._free.put(client)
+        self._breaker = Breaker(f"ClickHouse at {self._clients[0].url}")
 
     def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """The rows of a query, asked again for a few seconds while nobody answers."""
-        with self._breaker.call(ClickHouseAway), self._lock:
-            return self._client.rows(sql, params)
+        """The rows of a query, asked again for a while if nobody answers."""
+        with self._breaker.call(ClickHouseAway), self._client() as client:
+            return client.rows(sql, params)
 
     def close(self) -> None:
-        """Ends the connections."""
-        with self._lock:
-            self._client.close()
+        """Ends the connections, each once nobody uses it."""
+        for _ in self._clients:
+            self._free.get().close()
+        for client in self._clients:
+            self._free.put(client)
+
+    @contextmanager
+    def _client(self) -> Iterator[ClickHouse]:
+        client = self._free.get()
+        try:
+            yield client
+        finally:
+            self._free.put(client)
+
+
+def _client(settings: Settings, user: str, retry_s: float) -> ClickHouse:
+    return ClickHouse(
+        settings.clickhouse_host,
+        settings.clickhouse_port,
+        user=user,
+        password=settings.password_of(user),
+        database=settings.clickhouse_database,
+        secure=settings.clickhouse_secure,
+        retry_s=retry_s,
+    )

@@ -11,7 +11,12 @@ import pytest
 
 from tests.docs.pages import ROOT, Reader
 
-DEFAULT_PORTS = {"kafka_bootstrap": "19092", "clickhouse_port": "18123", "schema_registry_url": "18081"}
+DEFAULT_PORTS = {
+    "kafka_bootstrap": "19092",
+    "clickhouse_port": "18123",
+    "schema_registry_url": "18081",
+    "api_port": "18080",
+}
 TOUR_END = "neural-hive down"
 
 

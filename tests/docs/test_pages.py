@@ -67,6 +67,10 @@ def test_sdk(toured: Reader) -> None:
     assert toured.follow(DOCS / "sdk.md") == 5
 
 
+def test_api(toured: Reader) -> None:
+    assert toured.follow(DOCS / "api.md") >= 15
+
+
 def test_audit_seal(toured: Reader) -> None:
     assert toured.follow(DOCS / "audit-seal.md") >= 14
 

@@ -1,0 +1,1 @@
+"""The HTTP API: reads from the read models, writes become messages in the log."""

@@ -1,0 +1,107 @@
+"""Who may do what: each route stands here once, or the API does not start."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+KIB: Final = 1024
+BODY_BYTES_MAX: Final = 256 * KIB
+RESULT_BYTES_MAX: Final = 4 * KIB * KIB
+PLAN_BYTES_MAX: Final = 16 * KIB * KIB  # 8 MB in the log; JSON may be longer
+
+
+class Role(StrEnum):
+    """What somebody may do. Who has any of them may read."""
+
+    PUBLISHER = "publisher"  # publish plans, make tickets
+    OPERATOR = "operator"  # stop, pause, try again, redrive
+    AUDITOR = "auditor"  # look back: replay, SQL, dead letters
+    APPROVER = "approver"  # say yes or no where a person must
+
+
+class Permission(msgspec.Struct, frozen=True):
+    """Who may use a route: everybody, somebody with one of the roles, or the holder of the ticket's token."""
+
+    roles: frozenset[Role] = frozenset()
+    is_open: bool = False
+    ticket_action: str = ""  # what a ticket's token must allow; "": none opens this route
+    body_bytes_max: int = BODY_BYTES_MAX
+
+
+class UnstatedPermission(RuntimeError):
+    """A route without a permission, or a permission without a route; the text names them."""
+
+
+def only(*roles: Role, ticket: str = "", body_bytes_max: int = BODY_BYTES_MAX) -> Permission:
+    """For who has one of the roles."""
+    return Permission(frozenset(roles), ticket_action=ticket, body_bytes_max=body_bytes_max)
+
+
+PUBLISHER, OPERATOR, AUDITOR, APPROVER = Role
+ANYONE: Final = Permission(is_open=True)
+READ: Final = only(*Role)
+
+PERMISSIONS: Final[dict[tuple[str, str], Permission]] = {
+    ("GET", "/health"): ANYONE,
+    ("GET", "/ready"): ANYONE,
+    ("GET", "/metrics"): ANYONE,
+    ("GET", "/openapi.json"): ANYONE,
+    ("GET", "/docs"): ANYONE,
+    ("GET", "/.well-known/jwks.json"): ANYONE,
+    ("GET", "/api/v1/me"): READ,
+    ("GET", "/api/v1/outcomes/{token}"): READ,
+    ("POST", "/api/v1/plans"): only(PUBLISHER, body_bytes_max=PLAN_BYTES_MAX),
+    ("POST", "/api/v1/plans/validate"): only(*Role, body_bytes_max=PLAN_BYTES_MAX),
+    ("GET", "/api/v1/workflows"): READ,
+    ("GET", "/api/v1/workflows/{workflow_id}"): READ,
+    ("GET", "/api/v1/workflows/{workflow_id}/tickets"): READ,
+    ("GET", "/api/v1/workflows/{workflow_id}/timeline"): READ,
+    ("POST", "/api/v1/workflows/{workflow_id}/signals/cancel"): only(OPERATOR),
+    ("POST", "/api/v1/workflows/{workflow_id}/signals/pause"): only(OPERATOR),
+    ("POST", "/api/v1/workflows/{workflow_id}/signals/resume"): only(OPERATOR),
+    ("POST", "/api/v1/workflows/{workflow_id}/signals/retry"): only(OPERATOR),
+    ("POST", "/api/v1/workflows/{workflow_id}/signals/adjust_qos"): only(OPERATOR),
+    ("GET", "/api/v1/tickets"): READ,
+    ("POST", "/api/v1/tickets"): only(PUBLISHER, body_bytes_max=PLAN_BYTES_MAX),
+    ("GET", "/api/v1/tickets/{ticket_id}"): only(*Role, ticket="read"),
+    ("GET", "/api/v1/tickets/{ticket_id}/history"): only(*Role, ticket="read"),
+    ("GET", "/api/v1/tickets/{ticket_id}/token"): only(OPERATOR),
+    ("PATCH", "/api/v1/tickets/{ticket_id}/status"): only(
+        OPERATOR, ticket="status", body_bytes_max=RESULT_BYTES_MAX
+    ),
+    ("POST", "/api/v1/tickets/{ticket_id}/retry"): only(OPERATOR),
+    ("GET", "/api/v1/agents"): READ,
+    ("GET", "/api/v1/agents/candidates"): READ,
+    ("GET", "/api/v1/agents/{agent_id}"): READ,
+    ("GET", "/api/v1/incidents"): READ,
+    ("GET", "/api/v1/incidents/{incident_id}"): READ,
+    ("GET", "/api/v1/dead-letters"): only(OPERATOR, AUDITOR),
+    ("GET", "/api/v1/dead-letters/{message_id}"): only(OPERATOR, AUDITOR),
+    ("GET", "/api/v1/flow-c/status"): READ,
+    ("GET", "/api/v1/flow-c/workflows/{workflow_id}"): READ,
+    ("GET", "/api/v1/replay/aggregates/{aggregate_id}/state"): only(OPERATOR, AUDITOR),
+    ("GET", "/api/v1/replay/aggregates/{aggregate_id}/history"): only(OPERATOR, AUDITOR),
+    ("GET", "/api/v1/replay/aggregates/{aggregate_id}/diff"): only(OPERATOR, AUDITOR),
+    ("GET", "/api/v1/replay/aggregates/{aggregate_id}/explanation"): only(OPERATOR, AUDITOR),
+    ("GET", "/api/v1/replay/causes/{event}"): only(OPERATOR, AUDITOR),
+    ("GET", "/api/v1/replay/proofs/{event}"): only(AUDITOR),
+    ("GET", "/api/v1/replay/checkpoint"): only(AUDITOR),
+    ("POST", "/api/v1/query"): only(OPERATOR, AUDITOR),
+}
+
+
+def check(routes: Iterable[tuple[str, str]]) -> None:
+    """Raises UnstatedPermission: routes (method, path) and permissions are not the same."""
+    found = set(routes)
+    if unstated := sorted(found - PERMISSIONS.keys()):
+        raise UnstatedPermission(
+            f"no permission is stated for {_named(unstated)}: state it in permissions.py"
+        )
+    if unknown := sorted(PERMISSIONS.keys() - found):
+        raise UnstatedPermission(f"permissions.py has no longer any route {_named(unknown)}: take it out")
+
+
+def _named(routes: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{method} {path}" for method, path in routes)

@@ -1,0 +1,83 @@
+"""All that the routes need, made once: who is asked, who is told, and by which limits."""
+
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from neural_hive.api.api_keys import KeyRing
+from neural_hive.api.auth import Authenticator, Identity, KeyVerifier, Verifier
+from neural_hive.api.health import HealthLook
+from neural_hive.api.jwks import JwksSource
+from neural_hive.api.jwt_tokens import JwtVerifier
+from neural_hive.api.lanes import Lane
+from neural_hive.api.limits import RateLimit
+from neural_hive.api.past import PastReader
+from neural_hive.api.pending import Pending
+from neural_hive.api.refused import LoggedRefusals, RefusedCalls
+from neural_hive.api.repeats import Repeats
+from neural_hive.api.ticket_tokens import TicketTokens, held_tokens
+from neural_hive.sdk.log_places import LogPlaces
+from neural_hive.sdk.outcome import Answers
+from neural_hive.sdk.sender import Sender
+from neural_hive.sdk.tables import Tables
+from neural_hive.settings import Settings
+
+READER = "api"  # the user of the embedded engine that has a lane of its own
+RETRY_S = 2.0  # a server that starts again is waited for so long
+TABLES_MAX = 8  # connections
+PUBLISHING_MAX = 16  # threads, that wait for Kafka
+LOOKING_MAX = 2  # at how the system does, which takes long while a part of it is away
+
+
+class Services:
+    """Connections to Kafka and ClickHouse, opened when first used; may be used from many threads."""
+
+    def __init__(self, settings: Settings, refusals: RefusedCalls | None = None) -> None:
+        """Opens nothing yet. Raises PrivateFileRefused: a key cannot be used."""
+        self.settings = settings
+        self.refusals = refusals or LoggedRefusals()
+        self.sender = Sender(settings.kafka_config(), "neural-hive api")
+        self.tables = Tables(settings, user=_reader(settings), connections=TABLES_MAX, retry_s=RETRY_S)
+        self.log = LogPlaces(settings.kafka_config())
+        self.pending = Pending(Answers(self.log, settings, self.tables), self.log)
+        self.health = HealthLook(settings, self.tables)
+        self.past = PastReader(settings)
+        self.publishing, self.looking = Lane(PUBLISHING_MAX), Lane(LOOKING_MAX)
+        self.repeats = Repeats(self.sender, self.tables)
+        self.tokens = held_tokens(settings.api_folder)
+        self.authenticator = Authenticator(*_verifiers(settings, self.tokens))
+        self.callers = RateLimit(settings.api_rate_per_s, settings.api_rate_burst)
+        self.strangers = RateLimit(settings.api_rate_per_s, settings.api_rate_burst)
+
+    def close(self) -> None:
+        """Lets the servers go."""
+        self.health.close()
+        self.log.close()
+        self.tables.close()
+
+
+def _reader(settings: Settings) -> str:
+    has_own = (settings.clickhouse_folder / f"{READER}.password").exists()
+    return READER if has_own else settings.clickhouse_user
+
+
+def _verifiers(settings: Settings, tokens: TicketTokens) -> list[Verifier]:
+    found: list[Verifier] = [KeyVerifier(KeyRing(settings.api_folder)), tokens]
+    if settings.api_jwt_issuer:
+        source = JwksSource(settings.api_jwt_keys, settings.api_jwt_issuer)
+        issuer, audience = settings.api_jwt_issuer, settings.api_jwt_audience
+        rules = settings.api_jwt_algorithms, settings.api_jwt_roles_claim, settings.api_jwt_clock_skew_s
+        found.append(JwtVerifier(source, issuer, audience, *rules))
+    return found
+
+
+def _services(request: Request) -> Services:
+    return cast(Services, request.app.state.services)
+
+
+def _identity(request: Request) -> Identity:
+    return cast(Identity, request.state.identity)
+
+
+ServicesOf = Annotated[Services, Depends(_services)]
+IdentityOf = Annotated[Identity, Depends(_identity)]

@@ -1,0 +1,56 @@
+"""The API as a process of its own: what it needs, what it says, how it ends."""
+
+import json
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from neural_hive.api.api_keys import KeyRing, admin_file
+from neural_hive.connectors.ports import free_port
+from tests.sdk.conftest import CLI, Hive
+
+pytestmark = pytest.mark.slow
+
+
+def test_it_makes_a_key_serves_and_ends(hive: Hive) -> None:
+    port = free_port()
+    hive.settings = hive.settings.model_copy(update={"api_port": port})
+    process = hive.start(*CLI, "api", name="api")
+    try:
+        key = admin_file(hive.settings.api_folder).read_text().strip()
+        assert KeyRing(hive.settings.api_folder).find(key)
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/api/v1/me", headers={"Authorization": f"Bearer {key}"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            assert json.load(answer)["name"] == "admin"
+        assert key not in hive.log()
+        other = subprocess.run(
+            [sys.executable, *CLI, "api"], env=hive.environment, capture_output=True, text=True, timeout=120
+        )
+        assert other.returncode == 1 and f"cannot listen on 127.0.0.1:{port}" in other.stderr
+    finally:
+        code = hive.stop(process)
+    assert code == 0, hive.log()
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_keys_are_made_listed_and_removed(hive: Hive) -> None:
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        line = [sys.executable, *CLI, "api-key", *arguments]
+        return subprocess.run(line, env=hive.environment, capture_output=True, text=True, timeout=120)
+
+    key = run("add", "bob", "--role", "auditor").stdout.strip()
+    ring = KeyRing(hive.settings.api_folder)
+    assert ring.find(key)
+    listed = json.loads(run("list", "--json").stdout)
+    [bob] = [one for one in listed if one["name"] == "bob"]
+    assert bob["roles"] == ["auditor"] and "sha256" not in bob
+    assert run("remove", bob["key_id"]).returncode == 0
+    assert ring.find(key) is None
+    wrong = run("add", "bob", "--role", "king")
+    assert wrong.returncode == 1 and "must be one of publisher" in wrong.stderr
