@@ -63,7 +63,7 @@ class RunningQuery:
 
     async def wait(self, work: Callable[[], T]) -> T:
         """What `work` returns in the lane. Never leaves before the thread has ended: the connection is in use."""
-        running = asyncio.ensure_future(self._asked.account.lane.call(work))
+        running = asyncio.ensure_future(self._asked.lane.call(work))
         if self._reads:
             await asyncio.wait({running, self._client}, return_when=asyncio.FIRST_COMPLETED)
             if not running.done():
