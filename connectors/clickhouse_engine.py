@@ -17,7 +17,7 @@ import msgspec
 from neural_hive.connectors.clickhouse_connection import Connection, Result, quote
 from neural_hive.connectors.clickhouse_lanes import Sessions
 
-_VIEWS_AGE_S = 1.0
+_MADE_AGE_S = 1.0
 _SERVER_LIKE = "implicit_select=0&allow_introspection_functions=0"
 
 
@@ -50,7 +50,8 @@ class Engine:
             name.lower() for name in self._column("SELECT name FROM system.data_type_families")
         )
         self.sessions = Sessions(self.connect)
-        self._views: tuple[float, frozenset[str]] = (float("-inf"), frozenset())
+        self._made_at = float("-inf")
+        self._made_found: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
         self._control = ThreadPoolExecutor(1, thread_name_prefix="clickhouse-control")
 
     def connect(self) -> Connection:
@@ -58,15 +59,28 @@ class Engine:
 
     def views(self) -> frozenset[str]:
         """The database's views, as they were within the last second."""
-        at, views = self._views
-        if time.monotonic() - at > _VIEWS_AGE_S:
-            sql = (
+        return self._made()[0]
+
+    def added_functions(self) -> frozenset[str]:
+        """Functions that somebody has added, in small letters, as they were within the last second."""
+        return self._made()[1]
+
+    def _made(self) -> tuple[frozenset[str], frozenset[str]]:
+        if time.monotonic() - self._made_at > _MADE_AGE_S:
+            views = (
                 f"SELECT name FROM system.tables WHERE database = {quote(self.database)} AND engine = 'View'"
             )
-            lines = self._fresh(sql, "JSONCompactEachRow").body.splitlines()
-            views = frozenset(msgspec.json.decode(line, type=tuple[str])[0] for line in lines)
-            self._views = (time.monotonic(), views)
-        return views
+            functions = "SELECT lower(name) FROM system.functions WHERE origin != 'System'"
+            connection = self.connect()
+            try:
+                self._made_found = (
+                    frozenset(connection.lines(views, {})),
+                    frozenset(connection.lines(functions, {})),
+                )
+            finally:
+                connection.close()
+            self._made_at = time.monotonic()
+        return self._made_found
 
     def detached_parts(self) -> list[DetachedPart]:
         """Parts set aside with a reason, that is, not by a user's DETACH."""

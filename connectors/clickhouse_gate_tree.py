@@ -1,12 +1,13 @@
 """The second look at a reader's statement: sqlglot's tree of it, with ClickHouse's grammar."""
 
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from sqlglot import exp
 from sqlglot.dialects.clickhouse import ClickHouse
 from sqlglot.errors import ParseError, TokenError
-from sqlglot.tokens import TokenType
+from sqlglot.parsers.clickhouse import ClickHouseParser
+from sqlglot.tokenizer_core import TokenType
 
 from neural_hive.connectors.clickhouse_sql import SqlError
 from neural_hive.connectors.reader_rules import Rules, denied
@@ -40,8 +41,11 @@ def _limit(parser: Any) -> tuple[str, Any]:
 
 
 class _Dialect(ClickHouse):
-    class Parser(ClickHouse.Parser):
-        QUERY_MODIFIER_PARSERS: Final = {**ClickHouse.Parser.QUERY_MODIFIER_PARSERS, TokenType.LIMIT: _limit}
+    class Parser(ClickHouseParser):
+        QUERY_MODIFIER_PARSERS: ClassVar = {
+            **ClickHouseParser.QUERY_MODIFIER_PARSERS,
+            TokenType.LIMIT: _limit,
+        }
 
 
 class Unreadable(ValueError):

@@ -74,6 +74,28 @@ class Words:
                 and not (second.kind == "word" and second.text.upper() in _KEYWORDS)
             ):
                 self._check_call(first, name, name_of(second, small=False), own)
+        self._check_applied()
+
+    def _check_applied(self) -> None:
+        """APPLY takes the bare name of a function, in brackets or without them; or a lambda in brackets."""
+        for at, token in enumerate(self._tokens):
+            if not token.is_word("APPLY") or self._is_lambda(at + 1):
+                continue
+            named = at + 2 if self._text(at + 1) == "(" else at + 1
+            if named < len(self._tokens):
+                name = name_of(self._tokens[named], small=False)
+                self._rules.check_call(name or self._text(named), ())
+
+    def _is_lambda(self, at: int) -> bool:
+        """Whether `(x -> …` or `((x, y) -> …` begins here."""
+        if self._text(at) != "(":
+            return False
+        at += 1
+        if self._text(at) == "(":
+            while self._text(at + 1) == "," or (at + 1 < len(self._tokens) and name_of(self._tokens[at + 1])):
+                at += 1
+            at += 1
+        return self._text(at + 1) == "-" and self._text(at + 2) == ">"
 
     def settings(self) -> dict[str, str]:
         """What SETTINGS clauses ask for, anywhere in the statement. Raises SqlError if two differ."""
@@ -88,12 +110,7 @@ class Words:
     def _assignments(self, at: int) -> Iterator[tuple[str, str]]:
         while self._text(at + 1) == "=":
             value = self._tokens[at + 2] if at + 2 < len(self._tokens) else None
-            if value is None or value.kind not in ("number", "string", "word"):
-                raise denied("SETTINGS takes numbers and texts in quotes only")
-            text = value.text[1:-1] if value.kind == "string" else value.text
-            if value.kind == "string" and ("\\" in text or "'" in text):
-                raise denied("quotes and backslashes in the value of a setting are refused")
-            yield self._tokens[at].text, {"true": "1", "false": "0"}.get(text.lower(), text)
+            yield self._tokens[at].text, _value(value)
             if self._text(at + 3) != ",":
                 return
             at += 4
@@ -126,8 +143,18 @@ class Words:
             raise denied(
                 "parameters of type Identifier are not open to readers: write the name into the query"
             )
-        if before.is_word("APPLY") and token.kind in ("word", "quoted"):
-            self._rules.check_call(name_of(token, small=False), ())
+
+
+def _value(token: Token | None) -> str:
+    """The value of a setting as the engine understands it."""
+    if token is not None and token.is_word("TRUE", "FALSE"):
+        return "1" if token.is_word("TRUE") else "0"
+    if token is None or token.kind not in ("number", "string"):
+        raise denied("SETTINGS takes numbers and texts in quotes only")
+    text = token.text[1:-1] if token.kind == "string" else token.text
+    if token.kind == "string" and ("\\" in text or "'" in text):
+        raise denied("quotes and backslashes in the value of a setting are refused")
+    return text
 
 
 def name_of(token: Token, *, small: bool = True) -> str:

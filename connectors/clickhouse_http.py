@@ -90,7 +90,13 @@ class ClickHouseHttp:
         self._logins = logins
         self._incoming = incoming
         self._request_bytes_max = request_bytes_max
-        rules = Rules(engine.database, engine.table_functions, engine.data_types, engine.views)
+        rules = Rules(
+            engine.database,
+            engine.table_functions,
+            engine.data_types,
+            engine.views,
+            engine.added_functions,
+        )
         self._gate = ReaderGate(rules)
         self._answers = Answers(engine.version, engine.timezone)
         self.app = Starlette(

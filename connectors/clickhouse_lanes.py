@@ -31,7 +31,9 @@ class Lane:
         self._free = asyncio.Semaphore(slots)
         self._within = within
         prefix = f"clickhouse-{name}"
-        self._threads = within._threads if within else ThreadPoolExecutor(slots, thread_name_prefix=prefix)
+        self._threads: ThreadPoolExecutor = (
+            within._threads if within else ThreadPoolExecutor(slots, thread_name_prefix=prefix)
+        )
 
     @property
     def inside(self) -> int:

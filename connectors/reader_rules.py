@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from neural_hive.connectors.clickhouse_sql import SqlError
-from neural_hive.connectors.reader_functions import functions
+from neural_hive.connectors.reader_functions import functions, refusal
 
 
 def words(text: str) -> frozenset[str]:
@@ -15,7 +15,7 @@ def words(text: str) -> frozenset[str]:
 
 
 TABLE_FUNCTIONS: Final = words(
-    """format generaterandom generateseries generate_series null numbers numbers_mt primes sqlstandardvalues values view
+    """generaterandom generateseries generate_series null numbers numbers_mt primes sqlstandardvalues values view
     zeros zeros_mt"""
 )
 SYSTEM_TABLES: Final = words(
@@ -33,7 +33,7 @@ FORMATS: Final = words(
     TSV TSVWithNames TSVWithNamesAndTypes TSVRaw TSVRawWithNames TSVRawWithNamesAndTypes
     CSV CSVWithNames CSVWithNamesAndTypes TSKV Values Vertical XML Null
     JSON JSONStrings JSONColumns JSONColumnsWithMetadata JSONCompact JSONCompactStrings JSONCompactColumns
-    JSONEachRow JSONLines NDJSON JSONL PrettyJSONEachRow JSONStringsEachRow JSONObjectEachRow GeoJSON
+    JSONEachRow JSONLines NDJSON JSONL PrettyJSONEachRow JSONStringsEachRow JSONObjectEachRow
     JSONCompactEachRow JSONCompactEachRowWithNames JSONCompactEachRowWithNamesAndTypes
     JSONCompactStringsEachRow JSONCompactStringsEachRowWithNames JSONCompactStringsEachRowWithNamesAndTypes
     Pretty PrettyNoEscapes PrettyMonoBlock PrettyNoEscapesMonoBlock
@@ -65,12 +65,16 @@ _NEVER: Final = re.compile(r"schema|template|path|file|url|directory")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The lists, for one engine. `views` gives the parametrised views of the database, by name."""
+    """The lists, for one engine.
+
+    `views` gives the views of the database, by name, and `added` the functions that somebody has added to the engine.
+    """
 
     database: str
     table_functions: Collection[str]
     data_types: Collection[str]
     views: Callable[[], Collection[str]] = field(default=tuple)
+    added: Callable[[], Collection[str]] = field(default=tuple)
 
     def check_call(self, name: str, own: Collection[str]) -> None:
         """Raises SqlError for a function that readers may not call; `own` are names that the statement gives."""
@@ -108,18 +112,21 @@ class Rules:
 
     def _is_open(self, small: str) -> bool:
         known = functions()
-        if small in known.all or small in ("lambda", "exists", "countdistinct"):
+        if small in known.all or small in _GRAMMAR:
             return True
         return any(
             small.startswith(base) and _COMBINED.fullmatch(small[len(base) :]) for base in known.aggregates
         )
 
     def _is_known(self, small: str) -> bool:
-        from neural_hive.connectors.reader_functions import refusal
-
-        return refusal(small) is not None or small in self.table_functions
+        return refusal(small) is not None or small in self.table_functions or small in self.added()
 
 
+# Read by the parser, and no functions of the engine.
+_GRAMMAR: Final = words(
+    """countdistinct date_add date_sub dateadd datesub exists lambda timestamp_add timestamp_sub timestampadd
+    timestampsub untuple"""
+)
 _COMBINED: Final = re.compile(
     r"(simplestate|ordefault|distinct|resample|foreach|argmax|argmin|ornull|tuple|merge|state|array|null|map|if)+"
 )
