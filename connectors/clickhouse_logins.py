@@ -5,6 +5,7 @@ changes. A wrong password takes as long as a right one; who guesses is made to w
 import asyncio
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from collections import OrderedDict
@@ -27,7 +28,7 @@ WAIT_S: Final = 60.0
 _LOOK_S: Final = 0.5
 _HELD_MAX: Final = 10_000
 _CHECKING_MAX: Final = 32
-_LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]", "::1", "")
+_LOOPBACK: Final = re.compile(r"((127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?)?", re.IGNORECASE)
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -109,7 +110,7 @@ class Logins:
                 raise _failed(given.user)
             return account
         if given.user == "default" and self._unlocked is not None and not self._has_file:
-            if host.rpartition(":")[0].lower() not in _LOOPBACK and host.lower() not in _LOOPBACK:
+            if not _LOOPBACK.fullmatch(host):
                 raise _failed(
                     given.user
                 )  # a page of a browser that was told another address for its own name

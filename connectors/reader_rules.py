@@ -141,6 +141,8 @@ def check_settings(asked: Mapping[str, str], limits: Mapping[str, str]) -> None:
                 raise SqlError(
                     164, "READONLY", f"{name} may be from 1 to {limits.get(name, 'any number')} for readers"
                 )
+        elif (name, value) == ("readonly", "1"):
+            continue  # as it is
         elif _NEVER.search(name) or not _FREE.fullmatch(name):
             raise SqlError(164, "READONLY", f"Cannot modify '{name}' setting in readonly mode")
 

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "demo": ("demo", "Start a system, run a real plan to the end and check the outcome."),
     "publish": ("publish", "Publish a plan."),
     "query": ("query", "Ask ClickHouse in SQL."),
+    "sql-user": ("sql_user", "Say who may ask ClickHouse in SQL, with a password each."),
     "agents": ("agents", "Show the agents that do the work, and how each is doing."),
     "flow-c": ("flow_c", "Show how plans become done work: rates, times, and whether objectives are kept."),
     "replay": ("replay", "Verify what the log and the tables say; ask what was, and why."),

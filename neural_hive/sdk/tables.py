@@ -2,13 +2,11 @@
 
 import threading
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from neural_hive.connectors.clickhouse import ClickHouse, ClickHouseAway
 from neural_hive.sdk.breaker import Breaker
 from neural_hive.settings import Settings
-
-_READER: Final = "default"
 
 
 class Reader(Protocol):
@@ -23,7 +21,7 @@ class Tables:
     """ClickHouse for many threads: one asks after the other."""
 
     def __init__(self, settings: Settings) -> None:
-        user = settings.clickhouse_user if settings.is_given("clickhouse_user") else _READER
+        user = settings.clickhouse_reader
         self._client = ClickHouse(
             settings.clickhouse_host,
             settings.clickhouse_port,

@@ -26,7 +26,7 @@ class Asker:
 
     def __init__(self, server: ClickHouseServer) -> None:
         self.server = server
-        self._pool = urllib3.PoolManager(retries=False, timeout=60)
+        self._pool = urllib3.PoolManager(retries=False, timeout=60, maxsize=32)
 
     def __call__(
         self, sql: str, headers: dict[str, str] | None = None, method: str = "POST", **fields: str
@@ -35,6 +35,11 @@ class Asker:
         return self._pool.request(
             method, f"{self.server.url}/?{urlencode(fields)}", body=body, headers=headers or {}
         )
+
+    def running(self) -> dict[str, int]:
+        """How many statements run and wait, by lane."""
+        answer = self._pool.request("GET", f"{self.server.url}/health")
+        return dict(answer.json()["running"])
 
     def code(self, sql: str, headers: dict[str, str] | None = None, **fields: str) -> int:
         """ClickHouse's code of the answer; 0 if there is no error."""
