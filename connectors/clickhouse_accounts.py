@@ -35,7 +35,7 @@ def _limits(execution_s: int, memory_mb: int, result_mb: int) -> dict[str, str]:
 
 _API: Final = _limits(30, 2048, 256)
 _DEFAULT: Final = _limits(60, 2048, 512)
-_ROLES: Final = {"reader": _limits(30, 2048, 512), "analyst": _limits(300, 4096, 1024)}
+ROLES: Final = {"reader": _limits(30, 2048, 512), "analyst": _limits(300, 4096, 1024)}
 _AT_ONCE: Final = {"reader": 2, "analyst": 3}
 _WAITING: Final = 16
 
@@ -68,7 +68,7 @@ class Accounts:
             lane.close()
 
     def _account(self, name: str, user: SqlUser) -> Account:
-        limits = dict(_ROLES[user.role])
+        limits = dict(ROLES[user.role])
         for setting, value, unit in (
             ("max_execution_time", user.max_execution_s, 1),
             ("max_memory_usage", user.max_memory_mb, 1 << 20),
