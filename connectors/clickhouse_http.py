@@ -25,7 +25,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from neural_hive.connectors.clickhouse_answer import Answers, RunningQuery, Streamed, hold_back
+from neural_hive.connectors.clickhouse_answer import (
+    HELD_BYTES_MIN,
+    Answers,
+    Held,
+    Patience,
+    RunningQuery,
+    Streamed,
+    hold_back,
+)
 from neural_hive.connectors.clickhouse_connection import Connection, EngineError, Result
 from neural_hive.connectors.clickhouse_definitions import CHANGING, Definitions
 from neural_hive.connectors.clickhouse_encoding import choose
@@ -99,7 +107,7 @@ class ClickHouseHttp:
         )
         self._gate = ReaderGate(rules)
         self._answers = Answers(engine.version, engine.timezone)
-        self.app = Starlette(
+        routes = Starlette(
             routes=[
                 Route("/", self._query, methods=["GET", "HEAD", "POST"]),
                 Route("/ping", self._ping, methods=["GET", "HEAD"]),
@@ -107,6 +115,7 @@ class ClickHouseHttp:
                 Route("/health", self._health),
             ]
         )
+        self.app = Patience(routes)
 
     async def _ping(self, _: Request) -> Response:
         return PlainTextResponse("Ok.\n")
@@ -232,7 +241,8 @@ class ClickHouseHttp:
             if not reads and first_word(statement.sql) in CHANGING:
                 run = partial(self._definitions.during, run)
             result = await query.wait(run)
-            return self._answers.complete(asked, name if reads or result.body else None, result)
+            answer = self._answers.complete(asked, name if reads or result.body else None, result)
+            return Held(answer, stack.pop_all()) if len(answer.body) > HELD_BYTES_MIN else answer
         chunks = stack.enter_context(closing(connection.stream(statement.sql, name, asked.params)))
         fetch = partial(next, chunks, None)
         held, ended = await hold_back(query, asked, fetch)
