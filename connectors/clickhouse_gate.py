@@ -76,7 +76,7 @@ class ReaderGate:
             return Admitted(None, {}, ())
         settings = words.settings()
         try:
-            tree = Tree(asks)
+            tree = Tree(_without_ends(asks))
         except Unreadable as error:
             words.check(words.aliases())
             return Admitted(asks, settings, words.aliases(), str(error))
@@ -136,6 +136,25 @@ class ReaderGate:
                 names = [name_of(token, small=False) for token in found[at : at + 3 : 2]]
                 qualified = shown[group].count(".")
                 self._rules.check_table(*(names[:2] if qualified else ("", names[0])))
+
+
+_ENDS: Final = re.compile(r"((FORMAT I|SETTINGS I = [IV]( , I = [IV])*)( |$))+(;|$)")
+
+
+def _without_ends(sql: str) -> str:
+    """The statement without the FORMAT and SETTINGS that end it: sqlglot takes them for names after GROUP BY ALL."""
+    found = list(tokens(sql))
+    for at, token in enumerate(found):
+        if token.depth == 0 and token.is_word("FORMAT", "SETTINGS"):
+            if _ENDS.fullmatch(" ".join(_end_letter(later) for later in found[at:])):
+                return sql[: token.start]
+    return sql
+
+
+def _end_letter(token: Token) -> str:
+    if token.is_word("FORMAT", "SETTINGS"):
+        return token.text.upper()
+    return {"word": "I", "quoted": "I", "string": "V", "number": "V"}.get(token.kind, token.text)
 
 
 def _shape(found: Sequence[Token]) -> str:

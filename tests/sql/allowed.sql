@@ -305,3 +305,10 @@ SELECT date_add(DAY, 1, now()), DATE_SUB(now(), INTERVAL 1 HOUR), timestampDiff(
 WITH toDate('2026-01-01') AS start SELECT start + number AS day FROM numbers(3)
 
 WITH RECURSIVE t AS (SELECT [1] AS path UNION ALL SELECT arrayConcat(path, [2]) FROM t WHERE length(path) < 3) SELECT * FROM t
+
+SELECT status, count() FROM tickets GROUP BY ALL FORMAT Native
+
+SELECT status, count() FROM tickets GROUP BY ALL
+ FORMAT JSON SETTINGS join_use_nulls = 1
+
+SELECT status, count() FROM tickets GROUP BY status WITH TOTALS SETTINGS max_threads = 1, output_format_json_quote_64bit_integers = 0 FORMAT JSON;
