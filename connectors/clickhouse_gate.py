@@ -145,9 +145,10 @@ def _without_ends(sql: str) -> str:
     """The statement without the FORMAT and SETTINGS that end it: sqlglot takes them for names after GROUP BY ALL."""
     found = list(tokens(sql))
     for at, token in enumerate(found):
-        if token.depth == 0 and token.is_word("FORMAT", "SETTINGS"):
-            if _ENDS.fullmatch(" ".join(_end_letter(later) for later in found[at:])):
-                return sql[: token.start]
+        if token.depth or not token.is_word("FORMAT", "SETTINGS"):
+            continue
+        if _ENDS.fullmatch(" ".join(_end_letter(later) for later in found[at:])):
+            return sql[: token.start]
     return sql
 
 
