@@ -252,19 +252,43 @@ def _bound(params: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def _without_error(pieces: Iterator[bytes], tag: str) -> Iterator[bytes]:
     """Passes pieces on, and raises the error that a server writes behind what it has already sent."""
-    mark = f"\r\n__exception__\r\n{tag}\r\n".encode()
-    held = b""
+    late = LateError(tag)
     for piece in pieces:
-        held += piece
-        if tag and mark in held:
-            before, _, rest = held.partition(mark)
-            yield before
-            raise _told(rest + b"".join(pieces), tag)
-        ready = len(held) - len(mark)
-        if ready > 0:
-            yield held[:ready]
-            held = held[ready:]
-    yield held
+        yield late.feed(piece)
+    yield late.end()
+
+
+class LateError:
+    """Finds the error that a server writes behind what it has already sent, marked with `tag`."""
+
+    def __init__(self, tag: str) -> None:
+        self._tag = tag
+        self._mark = f"\r\n__exception__\r\n{tag}\r\n".encode()
+        self._held = b""
+        self._failed = False
+
+    def feed(self, piece: bytes) -> bytes:
+        """What is certainly part of the answer."""
+        self._held += piece
+        if self._failed or not self._tag:
+            return b"" if self._failed else self._take(len(self._held))
+        at = self._held.find(self._mark)
+        if at >= 0:
+            self._failed = True
+            answer = self._take(at)
+            self._take(len(self._mark))
+            return answer
+        return self._take(max(len(self._held) - len(self._mark), 0))
+
+    def end(self) -> bytes:
+        """What was held back. Raises ClickHouseError if the answer ends with an error."""
+        if self._failed:
+            raise _told(self._held, self._tag)
+        return self._take(len(self._held))
+
+    def _take(self, size: int) -> bytes:
+        taken, self._held = self._held[:size], self._held[size:]
+        return taken
 
 
 def _told(rest: bytes, tag: str) -> ClickHouseError:

@@ -8,16 +8,20 @@ from functools import partial
 from typing import TypeVar
 
 import msgspec
+import structlog
 from starlette.responses import PlainTextResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from neural_hive.connectors.clickhouse_connection import EngineError, Result
 from neural_hive.connectors.clickhouse_encoding import encoder
 from neural_hive.connectors.clickhouse_engine import Engine
 from neural_hive.connectors.clickhouse_request import Asked
 
+log = structlog.get_logger(__name__)
+
 T = TypeVar("T")
 
+HELD_BYTES_MIN = 1 << 20
 _HELD_BACK_BYTES_MAX = 1 << 20
 _WAITED_BYTES_MAX = 64 << 20
 _CONTENT_TYPES = (
@@ -63,7 +67,7 @@ class RunningQuery:
 
     async def wait(self, work: Callable[[], T]) -> T:
         """What `work` returns in the lane. Never leaves before the thread has ended: the connection is in use."""
-        running = asyncio.ensure_future(self._asked.account.lane.call(work))
+        running = asyncio.ensure_future(self._asked.lane.call(work))
         if self._reads:
             await asyncio.wait({running, self._client}, return_when=asyncio.FIRST_COMPLETED)
             if not running.done():
@@ -117,6 +121,43 @@ class Streamed(Response):
     async def _send(self, send: Send, chunk: bytes) -> None:
         body = await self._query.wait(partial(self._pack.feed, chunk)) if self._pack else chunk
         await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+class Held(Response):
+    """A large answer that keeps its slot until it is sent, so that only so many are in memory."""
+
+    def __init__(self, whole: Response, stack: AsyncExitStack) -> None:
+        super().__init__(whole.body, whole.status_code, dict(whole.headers))
+        self._stack = stack
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._stack:
+            await super().__call__(scope, receive, send)
+
+
+class ClientStalled(Exception):
+    """A client took nothing of its answer for too long."""
+
+
+class Patience:
+    """Lets a client go that takes nothing of its answer for `limit_s`: it would keep a slot from others for ever."""
+
+    def __init__(self, app: ASGIApp, limit_s: float = 60.0) -> None:
+        self._app = app
+        self._limit_s = limit_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            try:
+                async with asyncio.timeout(self._limit_s):
+                    await send(message)
+            except TimeoutError:
+                raise ClientStalled from None
+
+        try:
+            await self._app(scope, receive, send_in_time)
+        except ClientStalled:
+            log.warning("a client took nothing of its answer", limit_s=self._limit_s)
 
 
 async def hold_back(

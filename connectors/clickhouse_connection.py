@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+READER_ROLE = "reader"
 _CODE = re.compile(r"Code: (\d+)\. ")
 _REPEATED = re.compile(r"^(?:[\w ]+: )?(?:Code: \d+\. DB::Exception: )*(?=Code: \d+\. DB::Exception: )")
 _VERSION = re.compile(r" \(version [\d.]+[^)]*\)")
@@ -109,6 +110,18 @@ class Connection:
             self.run(
                 "SET " + ", ".join(f"{name} = {quote(value)}" for name, value in settings.items()), "TSV", {}
             )
+
+    def lines(self, sql: str, params: Mapping[str, str]) -> list[str]:
+        """The texts of a result with one column."""
+        rows = self.run(sql, "JSONCompactEachRow", params).body.splitlines()
+        return [msgspec.json.decode(row, type=tuple[str])[0] for row in rows]
+
+    def become_reader(self, database: str, settings: Mapping[str, str]) -> None:
+        """Gives up all rights but those of a reader, with these settings and no others, for good."""
+        self.use(database)
+        self.set(settings)
+        self.run(f"SET ROLE {READER_ROLE}", "TSV", {})
+        self.set({"readonly": "1"})
 
     def use(self, database: str) -> None:
         self.run("USE `" + database.replace("\\", "\\\\").replace("`", "\\`") + "`", "TSV", {})

@@ -5,12 +5,14 @@
     <data>/definitions/       copies of what defines its tables
     <data>/ingest.password    made at the first start, readable by the owner only; so is api.password
 
-Users, each in a lane of its own: `ingest` may write; `api` and `default` (no password) read: one SELECT, WITH, SHOW,
-DESCRIBE or EXPLAIN, no table functions outside a list, settings locked, time and memory limited.
+    <data>/sql-users.toml     SQL users, if there are any (sql_users.py)
+    <data>/rights.xml         the engine's roles: a reader's connection keeps one that reads the database
 
-What this does not protect from: it listens on the loopback address, where every local user can read as `default`; a
-query can still take the process down (nothing committed is lost, whoever supervises starts it again); HTTP is not
-encrypted; the gate for readers is a filter in front of the engine, not rights inside it.
+Users, each in a lane of its own: `ingest` may write; `api`, the SQL users and, while there is no file of them,
+`default` (no password) read through a gate (clickhouse_gate.py), with locked settings, time and memory limited.
+
+What this does not protect from: while there are no SQL users, every local user can read as `default`; a query can still
+take the process down (nothing committed is lost, whoever supervises starts it again); HTTP is not encrypted.
 """
 
 import argparse
@@ -25,40 +27,58 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import structlog
 import uvicorn
 import uvloop
 
+from neural_hive.connectors.clickhouse_accounts import Accounts
+from neural_hive.connectors.clickhouse_connection import READER_ROLE
 from neural_hive.connectors.clickhouse_definitions import Definitions
 from neural_hive.connectors.clickhouse_engine import Engine
 from neural_hive.connectors.clickhouse_http import ClickHouseHttp
-from neural_hive.connectors.clickhouse_lanes import Lane
-from neural_hive.connectors.clickhouse_request import Account
 from neural_hive.connectors.disk import room
+from neural_hive.connectors.sql_users import BadUsers
 
 log = structlog.get_logger(__name__)
 
 REQUEST_BYTES_MAX = 256 << 20
+USERS_FILE = "sql-users.toml"
 
 _CONFIG = """<clickhouse>
+  <user_directories><users_xml><path>{users}</path></users_xml></user_directories>
   <merge_tree>
     <fsync_after_insert>1</fsync_after_insert>
     <fsync_part_directory>1</fsync_part_directory>
   </merge_tree>
 </clickhouse>
 """
-_INGEST_SETTINGS = {"async_insert": "0", "max_execution_time": "600"}
-_API_SETTINGS = {
-    "max_execution_time": "30",
-    "max_memory_usage": str(2 << 30),
-    "max_result_bytes": str(256 << 20),
-}
-_USERS_SETTINGS = {
-    "max_execution_time": "60",
-    "max_memory_usage": str(2 << 30),
-    "max_result_bytes": str(512 << 20),
-}
+# All connections are the engine's user `default`. His rights come with roles, and a reader's connection keeps one.
+_RIGHTS = """<clickhouse>
+  <profiles><default/></profiles>
+  <quotas><default/></quotas>
+  <roles>
+    <writer><grants><query>GRANT ALL ON *.* WITH GRANT OPTION</query></grants></writer>
+    <{role}>
+      <grants>
+        <query>GRANT SELECT, SHOW ON `{database}`.*</query>
+        <query>GRANT SHOW ON system.*</query>
+        <query>GRANT SHOW ON information_schema.*</query>
+      </grants>
+    </{role}>
+  </roles>
+  <users>
+    <default>
+      <password></password>
+      <networks><ip>::/0</ip></networks>
+      <profile>default</profile>
+      <quota>default</quota>
+      <grants><query>GRANT writer, {role}</query></grants>
+    </default>
+  </users>
+</clickhouse>
+"""
 
 
 class EmbeddedError(Exception):
@@ -73,20 +93,24 @@ def run(
     password: str | None = None,
     database: str = "neural_hive",
     ready: Path | None = None,
+    users: Path | None = None,
 ) -> None:
     """Serves `data` until SIGTERM or SIGINT, then stops cleanly.
 
     `password` is the one of `ingest`; None takes or makes the one in the folder. `database` is made if it is not
-    there. `ready` is a file that is written when queries are answered and removed at the end.
-    Raises EmbeddedError when the folder or the port cannot be used.
+    there. `ready` is a file that is written when queries are answered and removed at the end. `users` is the file of
+    SQL users; without one it is sql-users.toml in the folder, and need not be there.
+    Raises EmbeddedError when the folder, the port or the users cannot be used.
     """
     data = _folder(data)
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", database):
+        raise EmbeddedError(f"{database!r} is no database's name: letters, digits and _ only")
     with _owned(data), _listening(host, port) as listener:
         definitions = Definitions(data / "engine", data / "definitions")
         engine = _engine(data, database, definitions)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_serve(engine, definitions, data, password, listener, ready))
+                runner.run(_serve(engine, definitions, data, password, listener, ready, users))
         finally:
             engine.close()
     log.info("clickhouse stopped", data=str(data))
@@ -104,14 +128,16 @@ async def _serve(
     password: str | None,
     listener: socket.socket,
     ready: Path | None,
+    users: Path | None,
 ) -> None:
-    ingest, api, users = Lane("ingest", 4, 32), Lane("api", 4, 64), Lane("users", 2, 16)
-    accounts = {
-        "ingest": Account(ingest, password or _password(data, "ingest"), False, _INGEST_SETTINGS),
-        "api": Account(api, _password(data, "api"), True, _API_SETTINGS),
-        "default": Account(users, None, True, _USERS_SETTINGS),
-    }
-    http = ClickHouseHttp(engine, accounts, data / "incoming", REQUEST_BYTES_MAX, definitions)
+    accounts = Accounts(
+        password or _password(data, "ingest"), _password(data, "api"), users or data / USERS_FILE
+    )
+    try:
+        accounts.logins.look()
+    except BadUsers as error:
+        raise EmbeddedError(str(error)) from None
+    http = ClickHouseHttp(engine, accounts.logins, data / "incoming", REQUEST_BYTES_MAX, definitions)
     for part in engine.detached_parts():
         log.error(
             "broken part set aside: rebuild the table",
@@ -141,8 +167,7 @@ async def _serve(
         stopping.cancel()
         if ready:
             ready.unlink(missing_ok=True)
-        for lane in (ingest, api, users):
-            await asyncio.to_thread(lane.close)
+        await asyncio.to_thread(accounts.close)
 
 
 class _Server(uvicorn.Server):
@@ -205,8 +230,9 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def _engine(data: Path, database: str, definitions: Definitions) -> Engine:
-    config = data / "engine.xml"
-    config.write_text(_CONFIG)
+    config, rights = data / "engine.xml", data / "rights.xml"
+    config.write_text(_CONFIG.format(users=escape(str(rights))))
+    rights.write_text(_RIGHTS.format(role=READER_ROLE, database=database))
     incoming = data / "incoming"
     incoming.mkdir(exist_ok=True)
     for left in incoming.iterdir():
@@ -251,6 +277,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=18123)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--database", default="neural_hive")
+    parser.add_argument("--users", type=Path, help="file of SQL users [default: sql-users.toml in the data]")
     parser.add_argument("--ready", type=Path, help="file written when queries are answered")
     options = parser.parse_args()
     password = os.environ.get("NEURAL_HIVE_CLICKHOUSE_PASSWORD")
@@ -262,6 +289,7 @@ def main() -> None:
             password=password,
             database=options.database,
             ready=options.ready,
+            users=options.users,
         )
     except EmbeddedError as error:
         sys.exit(f"error: {error}")

@@ -5,6 +5,7 @@ reach another; a request with a session id gets the session's connection.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
@@ -16,6 +17,7 @@ import msgspec
 from neural_hive.connectors.clickhouse_connection import Connection, Result, quote
 from neural_hive.connectors.clickhouse_lanes import Sessions
 
+_MADE_AGE_S = 1.0
 _SERVER_LIKE = "implicit_select=0&allow_introspection_functions=0"
 
 
@@ -44,11 +46,41 @@ class Engine:
         self.timezone = self._column("SELECT timezone()")[0]
         self.input_formats = frozenset(self._column("SELECT name FROM system.formats WHERE is_input"))
         self.table_functions = frozenset(self._column("SELECT name FROM system.table_functions"))
+        self.data_types = frozenset(
+            name.lower() for name in self._column("SELECT name FROM system.data_type_families")
+        )
         self.sessions = Sessions(self.connect)
+        self._made_at = float("-inf")
+        self._made_found: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
         self._control = ThreadPoolExecutor(1, thread_name_prefix="clickhouse-control")
 
     def connect(self) -> Connection:
         return self._open()
+
+    def views(self) -> frozenset[str]:
+        """The database's views, as they were within the last second."""
+        return self._made()[0]
+
+    def added_functions(self) -> frozenset[str]:
+        """Functions that somebody has added, in small letters, as they were within the last second."""
+        return self._made()[1]
+
+    def _made(self) -> tuple[frozenset[str], frozenset[str]]:
+        if time.monotonic() - self._made_at > _MADE_AGE_S:
+            views = (
+                f"SELECT name FROM system.tables WHERE database = {quote(self.database)} AND engine = 'View'"
+            )
+            functions = "SELECT lower(name) FROM system.functions WHERE origin != 'System'"
+            connection = self.connect()
+            try:
+                self._made_found = (
+                    frozenset(connection.lines(views, {})),
+                    frozenset(connection.lines(functions, {})),
+                )
+            finally:
+                connection.close()
+            self._made_at = time.monotonic()
+        return self._made_found
 
     def detached_parts(self) -> list[DetachedPart]:
         """Parts set aside with a reason, that is, not by a user's DETACH."""

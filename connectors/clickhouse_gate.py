@@ -1,84 +1,175 @@
-"""What a reader of the embedded engine may run."""
+"""What a reader of the embedded engine may run.
 
-from collections.abc import Collection
+Three readers of SQL look at a statement, and each must let it through: our own tokens, sqlglot's tree, and the
+engine's own tree of what it has parsed. Behind them the engine itself gives a reader's connection only a role that
+reads one database. What is in none of the lists is refused.
+"""
 
-from neural_hive.connectors.clickhouse_sql import SqlError, Token, first_word, tokens
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
 
-_READERS_TABLE_FUNCTIONS = frozenset(
-    [
-        "format",
-        "generaterandom",
-        "generateseries",
-        "generate_series",
-        "null",
-        "numbers",
-        "numbers_mt",
-        "primes",
-        "sqlstandardvalues",
-        "values",
-        "view",
-        "zeros",
-        "zeros_mt",
-    ]
+from neural_hive.connectors.clickhouse_gate_engine import check_engine_tree
+from neural_hive.connectors.clickhouse_gate_tree import Tree, Unreadable
+from neural_hive.connectors.clickhouse_gate_words import Words, check_letters, name_of
+from neural_hive.connectors.clickhouse_sql import SqlError, Token, first_word, output_format, tokens
+from neural_hive.connectors.reader_rules import Rules, check_format, denied, words
+
+STATEMENT_BYTES_MAX: Final = 64 << 10
+_KNOWN_MAX: Final = 1024
+_SELECTING: Final = ("SELECT", "WITH", "FROM")
+_EXPLAINED: Final = re.compile(
+    r"EXPLAIN( AST| SYNTAX| QUERY TREE| PLAN| PIPELINE| ESTIMATE)?( I = \d+( , I = \d+)*)? "
 )
-_REFUSED_FUNCTIONS = frozenset({"file", "catboostevaluate"})
-# The engine reads these as quotes and as a comment; other readers of SQL, ours included, do not.
-_LOOKALIKES = frozenset("\u2018\u2019\u201c\u201d\u2212")
-_REFUSED_STATEMENTS = frozenset(
-    {"CHECK", "WATCH", "KILL", "BACKUP", "SYSTEM", "SET", "USE", "DETACH", "ATTACH"}
+# In a statement's shape a name is I or a word of the pattern itself, and S a text.
+_NAME: Final = "[A-Z]+"
+_TABLE: Final = rf"{_NAME}(?:[ ]\.[ ]{_NAME})?"
+_SHOWN: Final = re.compile(
+    rf"""
+    ( SHOW[ ]TABLES([ ](FROM|IN)[ ](?P<database>{_NAME}))?([ ](NOT[ ])?I?LIKE[ ]S)?([ ]LIMIT[ ]\d+)?
+    | SHOW[ ](DATABASES|FUNCTIONS)([ ]I?LIKE[ ]S)?
+    | SHOW[ ]COLUMNS[ ](FROM|IN)[ ](?P<columns>{_TABLE})([ ]I?LIKE[ ]S)?
+    | SHOW[ ]CREATE([ ](TABLE|VIEW))?[ ](?P<create>{_TABLE})
+    | (DESCRIBE|DESC)([ ]TABLE)?[ ](?P<described>{_TABLE})
+    | EXISTS([ ](TABLE|VIEW))?[ ](?P<exists>{_TABLE})
+    )([ ]FORMAT[ ]{_NAME})?([ ];)?
+    """,
+    re.VERBOSE,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A statement that may be given to the engine, to be parsed: `asks` is its SELECT, None if it only shows."""
+
+    asks: str | None
+    settings: dict[str, str]
+    own: Collection[str]
+    unreadable: str | None = None
 
 
 class ReaderGate:
-    """Lets one reading statement through and refuses, by default, every table function that is not listed.
+    """Lets one reading statement through, and refuses by default.
 
-    On the embedded engine the database `default` also shows the machine's files as tables, so readers may not name
-    it. Not a sandbox: it does not protect from a query that exhausts memory or finds a fault of the engine, which
-    takes the process down, nor from a reader who reads a system table that says more than he should know.
+    Not a sandbox: it does not protect from a query that exhausts the machine within its limits, or finds a fault of
+    the engine, which takes the process down.
     """
 
-    def __init__(self, table_functions: Collection[str]) -> None:
-        names = {name.lower() for name in table_functions} | {"python"}
-        self._refused = (names - _READERS_TABLE_FUNCTIONS) | _REFUSED_FUNCTIONS
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._confirmed: OrderedDict[str, None] = OrderedDict()
 
-    def check(self, sql: str) -> None:
-        """Raises SqlError (497, ACCESS_DENIED) for what a reader may not run."""
-        if first_word(sql) in _REFUSED_STATEMENTS:
-            raise _denied(f"{first_word(sql)} is not for readers")
-        if _LOOKALIKES & set(sql):
-            raise _denied(
-                "typographic quotes and minus signs are refused: use plain ones, or a parameter {x:String}"
+    def admit(self, sql: str) -> Admitted:
+        """The first two looks. Raises SqlError: 497 (ACCESS_DENIED), 164 (READONLY), 62 (SYNTAX_ERROR)."""
+        if len(sql.encode()) > STATEMENT_BYTES_MAX:
+            raise SqlError(
+                307, "TOO_MANY_BYTES", f"a reader's statement may have {STATEMENT_BYTES_MAX} bytes"
             )
-        before: Token | None = None
-        for token in tokens(sql):
-            if token.kind == "heredoc":
-                raise _denied("$…$ strings are not open to readers: use plain quotes")
-            self._check_pair(before, token)
-            before = token
+        check_letters(sql)
+        words = Words(sql, self._rules)
+        if chosen := output_format(sql):
+            check_format(chosen)
+        asks = self._asks(sql)
+        if asks is None:
+            return Admitted(None, {}, ())
+        settings = words.settings()
+        try:
+            tree = Tree(_without_ends(asks))
+        except Unreadable as error:
+            words.check(words.aliases())
+            return Admitted(asks, settings, words.aliases(), str(error))
+        own = words.aliases() | tree.names()
+        words.check(own)
+        tree.check(self._rules, own)
+        return Admitted(asks, settings, own)
 
-    def _check_pair(self, before: Token | None, token: Token) -> None:
-        name = _name(token)
-        if name == "default" and token.kind != "string":
-            raise _denied("the database 'default' is not open to readers: use the database of the system")
-        if before is None:
+    def confirm(self, admitted: Admitted, explain: Callable[[str], Sequence[str]]) -> None:
+        """The third look. `explain` runs a statement in the reader's connection and gives its rows.
+
+        Raises SqlError for what is refused, and the engine's own error for what it cannot parse.
+        """
+        if admitted.asks is None or admitted.asks in self._confirmed:
             return
-        if token.text == "." and _name(before) == "default":
-            raise _denied("the database 'default' is not open to readers: use the database of the system")
-        if token.text == "(" and before.kind != "string" and _name(before) in self._refused:
-            raise _denied(f"the function {_name(before)} is not open to readers")
-        if token.is_word("OUTFILE") and before.is_word("INTO"):
-            raise _denied("INTO OUTFILE is not open to readers: take the result from the answer")
-        if token.is_word("IDENTIFIER") and before.text == ":":
-            raise _denied(
-                "parameters of type Identifier are not open to readers: write the name into the query"
+        lines = explain(f"EXPLAIN AST {admitted.asks}")
+        check_engine_tree(lines, self._rules, admitted.own)
+        if admitted.unreadable:
+            raise denied(
+                f"the statement cannot be checked ({admitted.unreadable}): write this part in another way, or simpler"
             )
+        self._confirmed[admitted.asks] = None
+        if len(self._confirmed) > _KNOWN_MAX:
+            self._confirmed.popitem(last=False)
+
+    def _asks(self, sql: str) -> str | None:
+        """The SELECT in a statement; None for one that shows what there is, and may."""
+        if first_word(sql) in _SELECTING:
+            return sql
+        found = list(tokens(sql))
+        shape = _shape(found)
+        if explained := _EXPLAINED.match(shape):
+            start = (
+                found[explained.group().count(" ")].start if explained.group().count(" ") < len(found) else 0
+            )
+            if first_word(sql[start:]) in _SELECTING:
+                return sql[start:]
+        if found[:1] and found[0].is_word("DESCRIBE", "DESC"):
+            at = 2 if len(found) > 1 and found[1].is_word("TABLE") else 1
+            if len(found) > at and found[at].text == "(" and first_word(sql[found[at].start :]) in _SELECTING:
+                return sql[found[at].start :]
+        if not (shown := _SHOWN.fullmatch(shape)):
+            raise SqlError(
+                164,
+                "READONLY",
+                "readers ask with SELECT, WITH, EXPLAIN, DESCRIBE, EXISTS, SHOW TABLES, SHOW COLUMNS or SHOW CREATE",
+            )
+        self._check_shown(shown, shape, found)
+        return None
+
+    def _check_shown(self, shown: re.Match[str], shape: str, found: Sequence[Token]) -> None:
+        if shown["database"]:
+            self._rules.check_table(name_of(found[shape[: shown.start("database")].count(" ")]), "tables")
+        for group in ("columns", "create", "described", "exists"):
+            if shown[group]:
+                at = shape[: shown.start(group)].count(" ")
+                names = [name_of(token, small=False) for token in found[at : at + 3 : 2]]
+                qualified = shown[group].count(".")
+                self._rules.check_table(*(names[:2] if qualified else ("", names[0])))
 
 
-def _name(token: Token) -> str:
-    if token.kind in ("quoted", "string"):
-        return token.text[1:-1].replace("\\", "").lower()
-    return token.text.lower() if token.kind == "word" else ""
+_ENDS: Final = re.compile(r"((FORMAT I|SETTINGS I = [IV]( , I = [IV])*)( |$))+(;|$)")
 
 
-def _denied(reason: str) -> SqlError:
-    return SqlError(497, "ACCESS_DENIED", reason)
+def _without_ends(sql: str) -> str:
+    """The statement without the FORMAT and SETTINGS that end it: sqlglot takes them for names after GROUP BY ALL."""
+    found = list(tokens(sql))
+    for at, token in enumerate(found):
+        if token.depth or not token.is_word("FORMAT", "SETTINGS"):
+            continue
+        if _ENDS.fullmatch(" ".join(_end_letter(later) for later in found[at:])):
+            return sql[: token.start]
+    return sql
+
+
+def _end_letter(token: Token) -> str:
+    if token.is_word("FORMAT", "SETTINGS"):
+        return token.text.upper()
+    return {"word": "I", "quoted": "I", "string": "V", "number": "V"}.get(token.kind, token.text)
+
+
+def _shape(found: Sequence[Token]) -> str:
+    """The statement with a letter for each name, text and number: words that are not the pattern's stay."""
+    return " ".join(_letter(at, token) for at, token in enumerate(found))
+
+
+_PATTERN_WORDS: Final = words(
+    """SHOW TABLES FROM IN NOT LIKE ILIKE LIMIT DATABASES FUNCTIONS COLUMNS CREATE TABLE VIEW DESCRIBE DESC EXISTS
+    FORMAT EXPLAIN AST SYNTAX QUERY TREE PLAN PIPELINE ESTIMATE"""
+)
+
+
+def _letter(at: int, token: Token) -> str:
+    if token.kind == "word":
+        return token.text.upper() if token.text.upper() in _PATTERN_WORDS else "I"
+    return {"quoted": "I", "string": "S"}.get(token.kind, token.text)

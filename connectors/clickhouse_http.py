@@ -12,7 +12,7 @@ Answers in formats with a head and a tail (JSON, Parquet, Pretty, …) are made 
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -25,23 +25,32 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from neural_hive.connectors.clickhouse_answer import Answers, RunningQuery, Streamed, hold_back
+from neural_hive.connectors.clickhouse_answer import (
+    HELD_BYTES_MIN,
+    Answers,
+    Held,
+    Patience,
+    RunningQuery,
+    Streamed,
+    hold_back,
+)
 from neural_hive.connectors.clickhouse_connection import Connection, EngineError, Result
 from neural_hive.connectors.clickhouse_definitions import CHANGING, Definitions
 from neural_hive.connectors.clickhouse_encoding import choose
 from neural_hive.connectors.clickhouse_engine import Engine
-from neural_hive.connectors.clickhouse_gate import ReaderGate
+from neural_hive.connectors.clickhouse_gate import Admitted, ReaderGate
 from neural_hive.connectors.clickhouse_lanes import Lane
+from neural_hive.connectors.clickhouse_logins import Logins
 from neural_hive.connectors.clickhouse_request import (
-    Account,
     Asked,
     RequestBody,
-    authenticate,
+    credentials,
     form_fields,
     session_timeout_s,
 )
 from neural_hive.connectors.clickhouse_sql import SqlError, first_word, output_format, parse_insert
 from neural_hive.connectors.disk import room, says_full
+from neural_hive.connectors.reader_rules import Rules, check_format, check_settings, denied
 
 log = structlog.get_logger(__name__)
 
@@ -80,18 +89,25 @@ class ClickHouseHttp:
     def __init__(
         self,
         engine: Engine,
-        accounts: Mapping[str, Account],
+        logins: Logins,
         incoming: Path,
         request_bytes_max: int,
         definitions: Definitions,
     ) -> None:
         self._engine, self._definitions = engine, definitions
-        self._accounts = accounts
+        self._logins = logins
         self._incoming = incoming
         self._request_bytes_max = request_bytes_max
-        self._gate = ReaderGate(engine.table_functions)
+        rules = Rules(
+            engine.database,
+            engine.table_functions,
+            engine.data_types,
+            engine.views,
+            engine.added_functions,
+        )
+        self._gate = ReaderGate(rules)
         self._answers = Answers(engine.version, engine.timezone)
-        self.app = Starlette(
+        routes = Starlette(
             routes=[
                 Route("/", self._query, methods=["GET", "HEAD", "POST"]),
                 Route("/ping", self._ping, methods=["GET", "HEAD"]),
@@ -99,6 +115,7 @@ class ClickHouseHttp:
                 Route("/health", self._health),
             ]
         )
+        self.app = Patience(routes)
 
     async def _ping(self, _: Request) -> Response:
         return PlainTextResponse("Ok.\n")
@@ -107,7 +124,7 @@ class ClickHouseHttp:
         """Parts found broken are rows that are missing: who owns the tables must build them again."""
         found = await asyncio.to_thread(self._engine.detached_parts)
         parts = [msgspec.to_builtins(part) for part in found]
-        lanes = {account.lane.name: account.lane.inside for account in self._accounts.values()}
+        lanes = {account.lane.name: account.lane.inside for account in self._logins.accounts.values()}
         state = "rebuild" if parts else "ok"
         return JSONResponse(
             {"status": state, "version": self._engine.version, "detached_parts": parts, "running": lanes}
@@ -147,7 +164,9 @@ class ClickHouseHttp:
 
     async def _answer(self, request: Request, body: RequestBody, query_id: str) -> Response:
         fields = dict(parse_qsl(request.url.query, keep_blank_values=True, errors="surrogateescape"))
-        user, account = authenticate(request, fields, self._accounts)
+        given = credentials(request, fields)
+        peer = request.client.host if request.client else ""
+        account = await self._logins.account(given, peer, request.headers.get("host", ""))
         form = "multipart/form-data" in request.headers.get("content-type", "")
         if form:
             fields |= await form_fields(body, request.headers["content-type"])
@@ -158,9 +177,11 @@ class ClickHouseHttp:
                 )
         wants = fields.get("enable_http_compression", "0") not in ("0", "false", "")
         coding = choose(request.headers.get("accept-encoding", "")) if wants else None
-        asked = Asked(user, account, fields, query_id, uuid.uuid4().hex, coding, request.method != "POST")
+        asked = Asked(
+            given.user, account, fields, query_id, uuid.uuid4().hex, coding, request.method != "POST"
+        )
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(account.lane.slot())
+            await stack.enter_async_context(asked.lane.slot())
             statement = await self._statement(asked, None if form else body)
             if statement.data:
                 stack.callback(statement.data.unlink, missing_ok=True)
@@ -192,7 +213,7 @@ class ClickHouseHttp:
             raise _cannot_write(asked)
         path = self._incoming / f"{uuid.uuid4().hex}.bin"
         try:
-            size_bytes = await _write(path, bytes(head[insert.data_at :]), pieces, asked.account.lane)
+            size_bytes = await _write(path, bytes(head[insert.data_at :]), pieces, asked.lane)
             if size_bytes == 0 and insert.format == "Values":
                 raise EngineError.own(108, "NO_DATA_TO_INSERT", "No data to insert")
             return _Statement(insert.reading(str(path)), insert.statement, path)
@@ -203,11 +224,14 @@ class ClickHouseHttp:
     async def _run(
         self, request: Request, asked: Asked, statement: _Statement, stack: AsyncExitStack
     ) -> Response:
-        lane = asked.account.lane
-        opened = self._connection(asked)
+        lane = asked.lane
+        admitted = None
+        if asked.account.reads_only:
+            admitted = await lane.call(partial(self._admit_reader, asked, statement))
+        opened = self._connection(asked, admitted)
         connection = await lane.call(opened.__enter__)
         stack.push(opened.__exit__)
-        reads = await lane.call(partial(self._admit, connection, asked, statement))
+        reads = await lane.call(partial(self._admit, connection, asked, statement, admitted))
         chosen = output_format(statement.gate_sql) if reads else None
         name = chosen or asked.fields.get("default_format") or "TabSeparated"
         query = RunningQuery(self._engine, asked, reads, request.receive)
@@ -217,7 +241,8 @@ class ClickHouseHttp:
             if not reads and first_word(statement.sql) in CHANGING:
                 run = partial(self._definitions.during, run)
             result = await query.wait(run)
-            return self._answers.complete(asked, name if reads or result.body else None, result)
+            answer = self._answers.complete(asked, name if reads or result.body else None, result)
+            return Held(answer, stack.pop_all()) if len(answer.body) > HELD_BYTES_MIN else answer
         chunks = stack.enter_context(closing(connection.stream(statement.sql, name, asked.params)))
         fetch = partial(next, chunks, None)
         held, ended = await hold_back(query, asked, fetch)
@@ -227,16 +252,28 @@ class ClickHouseHttp:
         headers = self._answers.headers(asked, name)
         return Streamed(headers, asked.coding, query, held, fetch, self._answers.suffix, stack.pop_all())
 
-    def _admit(self, connection: Connection, asked: Asked, statement: _Statement) -> bool:
+    def _admit_reader(self, asked: Asked, statement: _Statement) -> Admitted:
+        """Whether a reader may run it, as far as can be said without the engine. Raises SqlError."""
+        if name := asked.fields.get("default_format"):
+            check_format(name)
+        if asked.fields.get("database", "") not in ("", "default", self._engine.database):
+            raise denied(f"readers have the database {self._engine.database}: name others in the statement")
+        admitted = self._gate.admit(statement.gate_sql)
+        check_settings(admitted.settings, asked.account.settings)
+        return admitted
+
+    def _admit(
+        self, connection: Connection, asked: Asked, statement: _Statement, admitted: Admitted | None
+    ) -> bool:
         """Whether the statement only reads; raises if the user may not run it."""
         sql = statement.gate_sql
         kind, count = connection.statement_class(sql)
         reads = kind == "READ_ONLY"
-        if asked.account.reads_only:
+        if admitted:
             # What the engine cannot parse it cannot run: it shall say what is wrong.
             if not reads and kind != "UNKNOWN":
                 raise _cannot_write(asked)
-            self._gate.check(sql)
+            self._gate.confirm(admitted, partial(connection.lines, params=asked.params))
         if asked.get and kind in ("MUTATING", "CONTROL"):
             raise EngineError.own(
                 164, "READONLY", "Cannot execute query in readonly mode: use POST to change data"
@@ -248,20 +285,23 @@ class ClickHouseHttp:
         return reads
 
     @contextmanager
-    def _connection(self, asked: Asked) -> Iterator[Connection]:
+    def _connection(self, asked: Asked, admitted: Admitted | None) -> Iterator[Connection]:
         """A connection with the request's database and settings, and the account's limits."""
         fields, account = asked.fields, asked.account
         own = asked.settings
         limits = dict(account.settings) | {"log_comment": asked.mark}
+        if admitted:
+            with closing(self._engine.connect()) as connection:
+                connection.become_reader(self._engine.database, limits | own | admitted.settings)
+                yield connection
+            return
         database = fields.get("database", "")
-        if account.reads_only and database in ("", "default"):
-            database = self._engine.database
         session_id = fields.get("session_id")
-        if session_id is None or account.reads_only:
+        if session_id is None:
             with closing(self._engine.connect()) as connection:
                 if database:
                     connection.use(database)
-                connection.set(limits | own | _readonly(asked))
+                connection.set(limits | own | ({"readonly": "2"} if asked.get else {}))
                 yield connection
             return
         must_exist = fields.get("session_check") == "1"
@@ -280,13 +320,6 @@ class ClickHouseHttp:
 def _cannot_write(asked: Asked) -> EngineError:
     reason = f"{asked.user}: Cannot execute query in readonly mode: SELECT, WITH, SHOW, DESCRIBE or EXPLAIN"
     return EngineError.own(164, "READONLY", reason)
-
-
-def _readonly(asked: Asked) -> dict[str, str]:
-    """Readers may change no setting; GET changes no data."""
-    if asked.account.reads_only:
-        return {"readonly": "1"}
-    return {"readonly": "2"} if asked.get else {}
 
 
 async def _nothing() -> AsyncIterator[bytes]:

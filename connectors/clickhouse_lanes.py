@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TypeVar
 
 from neural_hive.connectors.clickhouse_connection import Connection, EngineError
@@ -18,15 +18,22 @@ T = TypeVar("T")
 
 
 class Lane:
-    """At most `slots` statements at once and `queue` waiting; one more is refused (code 202)."""
+    """At most `slots` statements at once and `queue` waiting; one more is refused (code 202).
 
-    def __init__(self, name: str, slots: int, queue: int) -> None:
+    A lane `within` another one is for one of its users: both bounds hold, and they share their threads.
+    """
+
+    def __init__(self, name: str, slots: int, queue: int, within: "Lane | None" = None) -> None:
         self.name = name
         self._slots = slots
         self._limit = slots + queue
         self._inside = 0
         self._free = asyncio.Semaphore(slots)
-        self._threads = ThreadPoolExecutor(slots, thread_name_prefix=f"clickhouse-{name}")
+        self._within = within
+        prefix = f"clickhouse-{name}"
+        self._threads: ThreadPoolExecutor = (
+            within._threads if within else ThreadPoolExecutor(slots, thread_name_prefix=prefix)
+        )
 
     @property
     def inside(self) -> int:
@@ -40,7 +47,9 @@ class Lane:
             raise EngineError.own(202, "TOO_MANY_SIMULTANEOUS_QUERIES", reason)
         self._inside += 1
         try:
-            async with self._free:
+            async with self._free, AsyncExitStack() as stack:
+                if self._within:
+                    await stack.enter_async_context(self._within.slot())
                 yield
         finally:
             self._inside -= 1
@@ -56,6 +65,23 @@ class Lane:
 
     def close(self) -> None:
         self._threads.shutdown(wait=True)
+
+
+class Lanes:
+    """Lanes within one, each made when somebody asks for it; those that nobody uses make room."""
+
+    def __init__(self, within: Lane, slots: int, queue: int, limit: int = 1000) -> None:
+        self._within, self._slots, self._queue, self._limit = within, slots, queue, limit
+        self._lanes: OrderedDict[str, Lane] = OrderedDict()
+
+    def of(self, key: str) -> Lane:
+        """The lane of a key."""
+        lane = self._lanes.get(key)
+        if lane is None:
+            if len(self._lanes) >= self._limit:
+                self._lanes = OrderedDict((name, kept) for name, kept in self._lanes.items() if kept.inside)
+            lane = self._lanes[key] = Lane(key[:64], self._slots, self._queue, self._within)
+        return lane
 
 
 class _Session:

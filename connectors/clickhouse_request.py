@@ -2,18 +2,19 @@
 
 import email.parser
 import email.policy
-import secrets
 from base64 import b64decode
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
 from email.message import EmailMessage
+from typing import NamedTuple
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from neural_hive.connectors.clickhouse_connection import EngineError
 from neural_hive.connectors.clickhouse_encoding import CODINGS, Decoder
-from neural_hive.connectors.clickhouse_lanes import Lane
+from neural_hive.connectors.clickhouse_lanes import Lane, Lanes
+from neural_hive.connectors.reader_rules import check_settings
 
 FORM_BYTES_MAX = 1 << 20
 _NOT_SETTINGS = frozenset(
@@ -39,29 +40,24 @@ _NOT_SETTINGS = frozenset(
         "log_comment",
     ]
 )
-# What a reader may set: how the answer looks, not what it may cost.
-_READERS_SETTINGS = (
-    "output_format_",
-    "format_",
-    "date_time_",
-    "enable_http_compression",
-    "http_",
-    "send_progress_in_http_headers",
-    "cancel_http_readonly_queries_on_client_close",
-    "join_use_nulls",
-    "session_timezone",
-    "max_result_rows",
-    "max_threads",
-)
+
+
+class Credentials(NamedTuple):
+    """Who asks, as he says himself."""
+
+    user: str
+    password: str
 
 
 class Account(msgspec.Struct, frozen=True):
-    """Who may ask: password None means none is asked. Readers pass the gate and have locked settings."""
+    """Who may ask. Readers pass the gate and have locked settings. `password` is that of the system's own users."""
 
     lane: Lane
     password: str | None
     reads_only: bool
     settings: Mapping[str, str]
+    lanes: Lanes | None = None
+    """One lane for each `quota_key`: set for who asks for others."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -82,17 +78,21 @@ class Asked(msgspec.Struct, frozen=True):
 
     @property
     def settings(self) -> dict[str, str]:
-        """Settings in the URL. Raises EngineError (164, READONLY) for those that a reader may not choose."""
+        """Settings in the URL. Raises SqlError (164, READONLY) for those that a reader may not choose."""
         asked = {
             name: value
             for name, value in self.fields.items()
             if name not in _NOT_SETTINGS and not name.startswith("param_")
         }
         if self.account.reads_only:
-            refused = next((name for name in asked if not name.startswith(_READERS_SETTINGS)), None)
-            if refused:
-                raise EngineError.own(164, "READONLY", f"Cannot modify '{refused}' setting in readonly mode")
+            check_settings(asked, self.account.settings)
         return asked
+
+    @property
+    def lane(self) -> Lane:
+        """Where the statement waits for its turn."""
+        key = self.fields.get("quota_key", "")
+        return self.account.lanes.of(key) if key and self.account.lanes else self.account.lane
 
 
 class RequestBody:
@@ -152,21 +152,6 @@ def _decoder(coding: str) -> Decoder | None:
     return Decoder(coding)
 
 
-def authenticate(
-    request: Request, fields: Mapping[str, str], accounts: Mapping[str, Account]
-) -> tuple[str, Account]:
-    """The user and his account. Raises EngineError (516, AUTHENTICATION_FAILED)."""
-    user, password = _credentials(request, fields)
-    account = accounts.get(user)
-    expected = account.password if account else secrets.token_hex()
-    if account is None or (
-        expected is not None and not secrets.compare_digest(password.encode(), expected.encode())
-    ):
-        reason = f"{user}: Authentication failed: password is incorrect, or there is no user with such name"
-        raise EngineError.own(516, "AUTHENTICATION_FAILED", reason)
-    return user, account
-
-
 def session_timeout_s(fields: Mapping[str, str]) -> float:
     """How long the session of the request may be idle."""
     text = fields.get("session_timeout", "60")
@@ -177,15 +162,22 @@ def session_timeout_s(fields: Mapping[str, str]) -> float:
     return float(text)
 
 
-def _credentials(request: Request, fields: Mapping[str, str]) -> tuple[str, str]:
+def credentials(request: Request, fields: Mapping[str, str]) -> Credentials:
+    """Who asks: by headers of ClickHouse, basic auth, or the URL, one of them. Raises EngineError (516)."""
     headers = request.headers
-    if "x-clickhouse-user" in headers or "x-clickhouse-key" in headers:
-        return headers.get("x-clickhouse-user", "default"), headers.get("x-clickhouse-key", "")
     scheme, _, encoded = headers.get("authorization", "").partition(" ")
+    own = "x-clickhouse-user" in headers or "x-clickhouse-key" in headers
+    if own + bool(scheme) + ("user" in fields or "password" in fields) > 1:
+        reason = (
+            "Invalid authentication: X-ClickHouse headers, basic auth, user and password in the URL: use one"
+        )
+        raise EngineError.own(516, "AUTHENTICATION_FAILED", reason)
+    if own:
+        return Credentials(headers.get("x-clickhouse-user") or "default", headers.get("x-clickhouse-key", ""))
     if not scheme:
-        return fields.get("user", "default"), fields.get("password", "")
+        return Credentials(fields.get("user") or "default", fields.get("password", ""))
     if scheme.lower() != "basic":
-        reason = f"Invalid authentication: '{scheme}' HTTP Authorization scheme is not supported"
+        reason = f"Invalid authentication: '{scheme[:32]}' HTTP Authorization scheme is not supported"
         raise EngineError.own(516, "AUTHENTICATION_FAILED", reason)
     try:
         user, _, password = b64decode(encoded, validate=True).decode().partition(":")
@@ -193,7 +185,7 @@ def _credentials(request: Request, fields: Mapping[str, str]) -> tuple[str, str]
         raise EngineError.own(
             516, "AUTHENTICATION_FAILED", "Invalid authentication: damaged credentials"
         ) from None
-    return user, password
+    return Credentials(user or "default", password)
 
 
 async def form_fields(body: RequestBody, content_type: str) -> dict[str, str]:

@@ -46,13 +46,15 @@ class Token(NamedTuple):
         return self.kind == "word" and self.text.upper() in words
 
 
-def tokens(sql: str) -> Iterator[Token]:
-    """Tokens without white space and comments; lazily, so that data behind a statement is not read."""
+def tokens(sql: str, *, comments: bool = False) -> Iterator[Token]:
+    """Tokens without white space, and without comments; lazily, so that data behind a statement is not read."""
     depth = 0
     for match in _TOKEN.finditer(sql):
         kind = "heredoc" if match.group("heredoc") else match.lastgroup or "other"
         if kind == "space":
-            continue
+            if not comments or match.group().isspace():
+                continue
+            kind = "comment"
         if kind == "close":
             depth -= 1
         yield Token(kind, match.group(), match.start(), match.end(), depth)
@@ -61,12 +63,13 @@ def tokens(sql: str) -> Iterator[Token]:
 
 
 def output_format(sql: str) -> str | None:
-    """The name in the last FORMAT clause outside brackets, None if there is none."""
-    found, before = None, None
-    for token in tokens(sql):
-        if before and token.kind == "word" and token.depth == 0:
-            found = token.text
-        before = token if token.is_word("FORMAT") and token.depth == 0 else None
+    """The name in the FORMAT clause that ends the statement, SETTINGS aside; None if there is none."""
+    found: str | None = None
+    last = [token for token in tokens(sql) if token.depth == 0]
+    for before, token, after in zip(last, last[1:], [*last[2:], None], strict=False):
+        ends = after is None or after.text == ";" or after.is_word("SETTINGS")
+        if before.is_word("FORMAT") and token.kind in ("word", "quoted") and ends:
+            found = token.text.strip('`"')
     return found
 
 

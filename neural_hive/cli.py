@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "tickets": ("workflows", "List tickets, the newest first; show one."),
     "events": ("events", "Show events as they stand in the log, and as they come."),
     "dead-letters": ("dead_letters", "List what could not be processed; show one; write them again."),
+    "sql-user": ("sql_user", "Say who may ask ClickHouse in SQL, with a password each."),
     "agents": ("agents", "Show the agents that do the work, and how each is doing."),
     "flow-c": ("flow_c", "Show how plans become done work: rates, times, and whether objectives are kept."),
     "replay": ("replay", "Verify what the log and the tables say; ask what was, and why."),

@@ -48,6 +48,10 @@ class Settings(BaseSettings):
     clickhouse_password: SecretStr | None = None
     clickhouse_database: str = Field("neural_hive", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
 
+    clickhouse_api_user: str = "api"  # who reads for others
+    clickhouse_api_password: SecretStr | None = None
+    sql_users: Path | None = None  # in the embedded engine's data, if none is named
+
     schema_registry_url: str = "http://127.0.0.1:18081"
 
     partitions: int = Field(4, ge=1, le=1000)
@@ -167,10 +171,24 @@ class Settings(BaseSettings):
         """The ClickHouse password of a user: the setting, or the one that the embedded engine keeps; else empty."""
         if self.clickhouse_password is not None and user == self.clickhouse_user:
             return self.clickhouse_password.get_secret_value()
+        if self.clickhouse_api_password is not None and user == self.clickhouse_api_user:
+            return self.clickhouse_api_password.get_secret_value()
         try:
             return (self.clickhouse_folder / f"{user}.password").read_text().strip()
         except OSError:
             return ""
+
+    @property
+    def clickhouse_reader(self) -> str:
+        """The ClickHouse user who reads for who has started us."""
+        if self.is_given("clickhouse_user"):
+            return self.clickhouse_user
+        return "api" if self.sql_users_file.exists() else "default"
+
+    @property
+    def sql_users_file(self) -> Path:
+        """Who may ask the embedded engine in SQL."""
+        return self.sql_users or self.clickhouse_folder / "sql-users.toml"
 
     @property
     def clickhouse_folder(self) -> Path:

@@ -145,6 +145,7 @@ def clickhouse(data: Data = None, config: Config = None) -> None:
             password=password.get_secret_value() if password else None,
             database=settings.clickhouse_database,
             ready=ready.file,
+            users=settings.sql_users_file,
         )
 
 

@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from neural_hive.settings import load_settings
+from neural_hive.settings import Settings, load_settings
 
-READER = "default"
 FORMAT = "PrettyCompact"
 
 Data = Annotated[
@@ -48,18 +47,28 @@ def query(
     if not text:
         raise typer.BadParameter("there is no statement", param_hint="SQL")
     settings = load_settings(config, data=data)
-    reader = user or (settings.clickhouse_user if settings.is_given("clickhouse_user") else READER)
+    reader = user or settings.clickhouse_reader
     client = ClickHouse(
         settings.clickhouse_host,
         settings.clickhouse_port,
         user=reader,
-        password=settings.password_of(reader),
+        password=_password(settings, reader),
         database=settings.clickhouse_database,
         secure=settings.clickhouse_secure,
         retry_s=0,
     )
     with client, client.raw_stream(text, params, None if chosen_format(text) else output_format) as pieces:
         _write(pieces)
+
+
+def _password(settings: Settings, user: str) -> str:
+    """The one that the embedded engine keeps, the setting, or what a person types."""
+    if found := settings.password_of(user):
+        return found
+    if settings.clickhouse_password is not None:
+        return settings.clickhouse_password.get_secret_value()
+    asks = user != "default" and sys.stdin.isatty()
+    return str(typer.prompt(f"Password of {user}", hide_input=True, err=True)) if asks else ""
 
 
 def _params(given: list[str]) -> dict[str, str]:

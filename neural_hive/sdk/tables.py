@@ -3,13 +3,11 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from queue import LifoQueue
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from neural_hive.connectors.clickhouse import ClickHouse, ClickHouseAway
 from neural_hive.sdk.breaker import Breaker
 from neural_hive.settings import Settings
-
-_READER: Final = "default"
 
 
 class Reader(Protocol):
@@ -28,7 +26,7 @@ class Tables:
 
         `retry_s`: how long a query is asked again while nobody answers.
         """
-        reader = user or (settings.clickhouse_user if settings.is_given("clickhouse_user") else _READER)
+        reader = user or settings.clickhouse_reader
         self._clients = [_client(settings, reader, retry_s) for _ in range(connections)]
         self._free = LifoQueue[ClickHouse]()
         for client in self._clients:

@@ -1,5 +1,7 @@
 """Every command, file and query of the pages is run as it stands there, against the system of the README's tour."""
 
+import re
+
 import pytest
 
 from neural_hive.connectors.clickhouse import ClickHouse
@@ -40,6 +42,23 @@ def test_sql(toured: Reader) -> None:
         for block in queries:
             assert reader.rows(block.text), f"sql.md:{block.line} gives nothing"
     assert toured.follow(DOCS / "sql.md") >= 4
+
+
+def test_sql_cookbook(toured: Reader) -> None:
+    """Each query runs; where the page does not say that there may be nothing, it gives rows."""
+    settings = load_settings(data=toured.folder / ".neural-hive")
+    sections = re.findall(
+        r"^### (.+?)\n(.*?)^```sql\n(.*?)^```$",
+        (DOCS / "sql-cookbook.md").read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    assert len(sections) >= 30
+    with ClickHouse(
+        settings.clickhouse_host, settings.clickhouse_port, user="default", database="neural_hive"
+    ) as reader:
+        for title, said, sql in sections:
+            rows = reader.rows(sql)
+            assert rows or "othing" in said or "is empty" in said, f"{title}: gives nothing"
 
 
 def test_registry(toured: Reader) -> None:
