@@ -12,6 +12,7 @@ from neural_hive.api.api_keys import ensure_first_key
 from neural_hive.api.app import create_app
 from neural_hive.api.services import Services
 from neural_hive.connectors.ports import HOST
+from neural_hive.page.mount import mount
 from neural_hive.settings import Settings
 
 CONNECTIONS_MAX: Final = 512
@@ -49,8 +50,10 @@ def run(settings: Settings, stopping: threading.Event, ready: Callable[[bool], N
     if made := ensure_first_key(settings.api_folder):
         log.warning("first_api_key_made", file=str(made), roles="all")
     services = Services(settings)
+    app = create_app(services)
+    mount(app, services)
     config = uvicorn.Config(
-        create_app(services),
+        app,
         host=HOST,
         port=settings.api_port,
         log_config=None,

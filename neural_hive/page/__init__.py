@@ -1,0 +1,1 @@
+"""The page: what the system does, has done and why, for people with a browser."""

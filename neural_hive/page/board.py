@@ -1,0 +1,107 @@
+"""The state of the whole system in few numbers, looked up once for all who look, and at most every two seconds."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from neural_hive.api.health import Health
+from neural_hive.api.services import Services
+from neural_hive.projections.positions import read_standing
+from neural_hive.schemas.extensions import all_topics
+from neural_hive.schemas.topics import Kind
+
+KEPT_S: Final = 2.0
+RATES_KEPT: Final = 150  # five minutes
+AT_RISK_MAX: Final = 10
+_STATES: Final = "SELECT status, count() FROM workflows GROUP BY status"
+_TICKETS: Final = "SELECT status, count() FROM tickets GROUP BY status"
+_AGENTS: Final = "SELECT status, count() FROM agents GROUP BY status"
+_LETTERS: Final = "SELECT count() FROM dead_letters"
+_AT_RISK: Final = (
+    "SELECT workflow_id, plan_id, status, started_at, deadline_at, completed_count, task_count FROM workflows "
+    "WHERE finished_at IS NULL AND status != 'REJECTED' AND deadline_at IS NOT NULL "
+    "AND now64(6) > deadline_at - toIntervalMillisecond(intDiv(dateDiff('ms', started_at, deadline_at), 5)) "
+    f"ORDER BY deadline_at LIMIT {AT_RISK_MAX}"
+)
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """What was appended in the moment before."""
+
+    at_s: float  # of the day's clock, s since 1970
+    events: float  # events/s
+    messages: float  # messages/s
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """The system at one time. What could not be asked is empty, and `problem` says why."""
+
+    health: Health
+    workflows: dict[str, int] = {}
+    tickets: dict[str, int] = {}
+    agents: dict[str, int] = {}
+    dead_letters: int = 0
+    at_risk: tuple[tuple[Any, ...], ...] = ()
+    rates: tuple[Rate, ...] = ()
+    problem: str = ""
+
+
+class Board:
+    """Looks, and keeps what it saw. Blocking; may be used from many threads."""
+
+    def __init__(self, services: Services, clock: Callable[[], float] = time.monotonic) -> None:
+        self._services, self._clock = services, clock
+        self._lock = threading.Lock()
+        self._seen: tuple[float, Seen] | None = None
+        self._rates: deque[Rate] = deque(maxlen=RATES_KEPT)
+        self._ends: tuple[float, dict[bool, int]] | None = None  # when, and records of events and of messages
+
+    def look(self) -> Seen:
+        """How it is now, or was KEPT_S ago. Raises nothing: who is away is told of."""
+        with self._lock:
+            if self._seen is None or self._clock() - self._seen[0] > KEPT_S:
+                found = self._look()
+                self._seen = self._clock(), found
+            return self._seen[1]
+
+    def _look(self) -> Seen:
+        health = self._services.health.health()
+        if away := [f"{name}: {why}" for name, why in health.needs.items() if why != "ok"]:
+            return Seen(health, rates=tuple(self._rates), problem="; ".join(away))
+        try:
+            self._note_rates()
+            return self._asked(health)
+        except Exception as error:  # it is shown, and asked again in two seconds
+            return Seen(health, rates=tuple(self._rates), problem=str(error))
+
+    def _asked(self, health: Health) -> Seen:
+        rows = self._services.tables.rows
+        [(letters,)] = rows(_LETTERS)
+        states, tickets, agents = (
+            {str(k): int(n) for k, n in rows(sql)} for sql in (_STATES, _TICKETS, _AGENTS)
+        )
+        return Seen(health, states, tickets, agents, int(letters), tuple(rows(_AT_RISK)), tuple(self._rates))
+
+    def _note_rates(self) -> None:
+        now, counts = self._clock(), self._records()
+        if self._ends is not None and now > self._ends[0]:
+            took_s = now - self._ends[0]
+            moved = {
+                kind: max(count - self._ends[1].get(kind, 0), 0) / took_s for kind, count in counts.items()
+            }
+            self._rates.append(Rate(time.time(), moved.get(True, 0.0), moved.get(False, 0.0)))
+        self._ends = now, counts
+
+    def _records(self) -> dict[bool, int]:
+        """How many records the archived topics have, markers of transactions too; True: those of events."""
+        places = list(read_standing(self._services.tables).positions)
+        counts: dict[bool, int] = {}
+        for (topic, _), end in self._services.log.ends(places).items():
+            known = all_topics().get(topic)
+            is_event = known is not None and known.kind is Kind.EVENT
+            counts[is_event] = counts.get(is_event, 0) + end
+        return counts

@@ -1,0 +1,102 @@
+"""Puts the page beside the API: one process, one port, one way to say who one is."""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.responses import Response
+
+from neural_hive.api.services import Services
+from neural_hive.page.frame import SIGN_IN, framed
+from neural_hive.page.site import Site
+
+TITLE: Final = "Neural Hive"
+_SECRET_BYTES: Final = 32
+_SECRET_MODE: Final = 0o600
+
+
+def mount(app: FastAPI, services: Services) -> None:
+    """Adds the page to the API's app, below all of its routes. Once for a process: NiceGUI is a global of it."""
+    folder = services.settings.api_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["NICEGUI_STORAGE_PATH"] = str(folder / "page")  # read when it is imported
+    from nicegui import ui
+
+    _register(Site.of(services))
+    ui.run_with(
+        app,
+        title=TITLE,
+        dark=None,
+        storage_secret=_secret(folder / "page.secret"),
+        session_middleware_kwargs={"same_site": "strict"},
+        show_welcome_message=False,
+    )
+
+
+def _register(site: Site) -> None:
+    from nicegui import ui
+
+    from neural_hive.page import sign_in
+    from neural_hive.page.views import (
+        agents,
+        dead_letters,
+        events,
+        overview,
+        sql,
+        streams,
+        verification,
+        workflow,
+        workflows,
+    )
+
+    @ui.page(SIGN_IN, title=f"Sign in – {TITLE}")
+    def sign_in_page(to: str = "/") -> None:
+        sign_in.show(site, to)
+
+    @ui.page("/", title=TITLE)
+    def overview_page() -> Response | None:
+        return framed(site, "/", lambda who: overview.show(site))
+
+    @ui.page("/workflows", title=f"Workflows – {TITLE}")
+    def workflows_page(status: str = "", plan: str = "") -> Response | None:
+        return framed(site, "/workflows", lambda who: workflows.show(site, status, plan))
+
+    @ui.page("/workflow/{workflow_id}", title=f"Workflow – {TITLE}")
+    def workflow_page(workflow_id: str) -> Response | None:
+        path = f"/workflow/{workflow_id}"
+        return framed(site, path, lambda who: workflow.show(site, who, workflow_id))
+
+    @ui.page("/events", title=f"Events – {TITLE}")
+    def events_page(type: str = "", aggregate: str = "") -> Response | None:  # noqa: A002 (the address's word)
+        return framed(site, "/events", lambda who: events.show(site, type, aggregate))
+
+    @ui.page("/dead-letters", title=f"Dead letters – {TITLE}")
+    def dead_letters_page() -> Response | None:
+        return framed(site, "/dead-letters", lambda who: dead_letters.show(site, who))
+
+    @ui.page("/streams", title=f"Streams – {TITLE}")
+    def streams_page() -> Response | None:
+        return framed(site, "/streams", lambda who: streams.show(site))
+
+    @ui.page("/agents", title=f"Agents – {TITLE}")
+    def agents_page() -> Response | None:
+        return framed(site, "/agents", lambda who: agents.show(site))
+
+    @ui.page("/sql", title=f"SQL – {TITLE}")
+    def sql_page() -> Response | None:
+        return framed(site, "/sql", lambda who: sql.show(site, who))
+
+    @ui.page("/verification", title=f"Verification – {TITLE}")
+    def verification_page() -> Response | None:
+        return framed(site, "/verification", lambda who: verification.show(site, who))
+
+
+def _secret(file: Path) -> str:
+    """What cookies are signed with: made once, and kept where only this user reads it."""
+    if not file.exists():
+        draft = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _SECRET_MODE)
+        with os.fdopen(draft, "w") as opened:
+            opened.write(secrets.token_hex(_SECRET_BYTES))
+    return file.read_text().strip()

@@ -1,0 +1,152 @@
+"""What could not be processed: why, what it says, and writing it again on a person's word."""
+
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from nicegui import ui
+from nicegui.events import GenericEventArguments
+
+from neural_hive.api.auth import Identity
+from neural_hive.page.frame import may_operate
+from neural_hive.page.parts import Trouble, asked, columns, heading, live
+from neural_hive.page.site import Site
+from neural_hive.page.views.signals import told
+from neural_hive.sdk.tables import Reader
+from neural_hive.streams.operations_messages import RedriveDeadLetter
+
+ROWS: Final = 200
+REFRESH_S: Final = 3.0
+_TEXT_CHARS: Final = 4_000
+_LIST: Final = (
+    "SELECT dead_letter, toString(occurred_at), processor, source_topic, error_type, reason FROM dead_letters "
+    "ORDER BY occurred_at DESC LIMIT {count:UInt32}"
+)
+_ONE: Final = (
+    "SELECT dead_letter, processor, concat(source_topic, ':', toString(source_partition), ':', "
+    "toString(source_offset)), error_type, reason, length(value), "
+    f"substring(toValidUTF8(value), 1, {_TEXT_CHARS}), substring(hex(value), 1, {_TEXT_CHARS}) "
+    "FROM dead_letters WHERE dead_letter = {place:String}"
+)
+_STORY: Final = (
+    "SELECT toString(valid_from), outcome, requested_by, reason, ifNull(rejection, '') FROM redrives "
+    "WHERE dead_letter = {place:String} ORDER BY version LIMIT 100"
+)
+
+
+class Letter(msgspec.Struct, frozen=True):
+    """A dead letter, and what people wanted of it."""
+
+    place: str
+    processor: str
+    source: str
+    error_type: str
+    reason: str
+    size_bytes: int
+    text: str
+    hex: str
+    story: tuple[tuple[str, ...], ...]
+
+
+async def show(site: Site, identity: Identity) -> None:
+    """The view."""
+    heading(
+        "Dead letters", f"The newest {ROWS}. What is mended can be written again; repeats change nothing."
+    )
+    trouble = Trouble()
+    table = ui.table(
+        columns=columns("letter", "at", "processor", "from", "error", "reason"),
+        rows=[],
+        row_key="key",
+        selection="multiple" if may_operate(identity) else None,
+        pagination=50,
+    ).classes("w-full")
+    table.add_slot(
+        "body-cell-letter",
+        '<q-td :props="props"><button class="text-primary underline" '
+        "@click=\"() => $parent.$emit('open', props.row.key)\">{{ props.value }}</button></q-td>",
+    )
+
+    async def refresh() -> None:
+        rows = await asked(trouble, site.services.tables.rows, _LIST, {"count": ROWS})
+        if rows is not None:
+            table.rows = [_row(row) for row in rows]
+
+    async def opened(event: GenericEventArguments) -> None:
+        found = await asked(trouble, letter, site.services.tables, str(event.args))
+        if found is not None:
+            _details(found)
+
+    table.on("open", opened)
+    if may_operate(identity):
+        _redrive(site, identity, table)
+    await refresh()
+    live(REFRESH_S, refresh)
+
+
+def letter(reader: Reader, place: str) -> Letter | None:
+    """The letter at its place; None: there is none. Raises ClickHouseError."""
+    rows = reader.rows(_ONE, {"place": place})
+    if not rows:
+        return None
+    story = tuple(tuple(map(str, row)) for row in reader.rows(_STORY, {"place": place}))
+    place, processor, source, error_type, reason, size_bytes, text, in_hex = rows[0]
+    return Letter(place, processor, source, error_type, reason, size_bytes, text, in_hex, story)
+
+
+def _redrive(site: Site, identity: Identity, table: Any) -> None:
+    with ui.dialog() as dialog, ui.card().classes("w-96"):
+        ui.label("Write the chosen letters again: why?").classes("text-lg")
+        reason = ui.input("Reason").classes("w-full").props("autofocus")
+        again = ui.checkbox("Also those that were written again before")
+        with ui.row():
+            ui.button("Back", on_click=dialog.close).props("flat")
+            ui.button("Write again", on_click=lambda: send())
+
+    def ask() -> None:
+        if not table.selected:
+            ui.notify("Choose letters first", type="warning")
+            return
+        dialog.open()
+
+    async def send() -> None:
+        why = (reason.value or "").strip()
+        if not why:
+            ui.notify("It needs a reason", type="warning")
+            return
+        dialog.close()
+        for row in list(table.selected):
+            wanted = RedriveDeadLetter(row["key"], why, identity.name, bool(again.value))
+            said, kind = await told(site, partial(site.services.sender.redrive, wanted))
+            ui.notify(f"{row['key']}: {said}", type=kind, multi_line=True)
+        table.selected.clear()
+
+    ui.button("Write again", icon="replay", on_click=ask).props("outline")
+
+
+def _row(row: tuple[Any, ...]) -> dict[str, Any]:
+    place, at, processor, source, error_type, reason = (str(value or "") for value in row)
+    return {
+        "key": place,
+        "letter": place,
+        "at": at[:23],
+        "processor": processor,
+        "from": source,
+        "error": error_type,
+        "reason": reason[:200],
+    }
+
+
+def _details(found: Letter) -> None:
+    with ui.dialog() as dialog, ui.card().classes("w-full max-w-4xl"):
+        ui.label(f"{found.place}, from {found.source}").classes("text-lg")
+        ui.label(f"{found.processor}: {found.error_type}: {found.reason}").classes("break-all")
+        for at, outcome, who, why, rejection in found.story:
+            ui.label(f"{at[:23]} {outcome} for {who}: {why} {rejection}".strip())
+        with ui.expansion(f"Its {found.size_bytes:,} bytes as text", value=True).classes("w-full"):
+            ui.label(found.text).classes("font-mono text-xs break-all whitespace-pre-wrap")
+        with ui.expansion("as hex").classes("w-full"):
+            ui.label(found.hex).classes("font-mono text-xs break-all")
+        ui.button("Close", on_click=dialog.close).props("flat autofocus")
+    dialog.on("hide", dialog.delete)
+    dialog.open()
