@@ -24,7 +24,9 @@ _OTHERS: Final = (
     "schema-registry",
     "sealer",
     "witness",
+    "webhook-sender",
 )  # beside the processor
+WEBHOOKS: Final = "webhooks"  # the system whose deliveries the sender posts
 METRICS_PORT: Final = f"{PREFIX}METRICS_PORT"
 
 
@@ -71,6 +73,8 @@ def plan_system(settings: Settings, brokers: int = 1) -> Plan:
     last = [ours("projector"), ours("worker")]
     if names := chosen.systems:  # in one process: each further one would cost 100 MB
         last.insert(0, ours(processor_name(names), "processor", *names))
+    if WEBHOOKS in names:
+        last.append(ours("webhook-sender"))
     # Nothing waits for them: what they refuse to sign must not stop what they watch.
     watchers = [
         name for name, is_wanted in (("sealer", chosen.seal), ("witness", chosen.witness)) if is_wanted
