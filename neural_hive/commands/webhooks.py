@@ -14,6 +14,7 @@ from neural_hive.quiet import logs_to_stderr
 from neural_hive.settings import Settings, load_settings
 
 DELIVERIES_MAX: Final = 10_000
+ANSWER_TIMEOUT_S: Final = 60.0
 AGENTS: Final = "agents"  # the subscription of the agents' own webhooks, if no other id is given
 _SUBSCRIPTION: Final = (
     *("subscription_id", "status", "url", "event_types", "plan_ids", "task_types", "statuses"),
@@ -94,8 +95,9 @@ def subscribe(
     )
     _check(message)
     file = _keep_secret(settings, name, secret_file)
-    _publish(settings, "Subscribe", name, message)
-    _say({"subscription_id": name, "secret_file": str(file)}, json, f"{name}\nits secret: {file}")
+    verdict = _publish(settings, name, message)
+    told = {"subscription_id": name, "verdict": verdict, "secret_file": str(file)}
+    _say(told, json, f"{name} {verdict}\nits secret: {file}")
 
 
 def unsubscribe(
@@ -107,7 +109,9 @@ def unsubscribe(
     config: Config = None,
 ) -> None:
     """Tell somebody of events no more. What waits for it is dropped."""
-    _change("Unsubscribe", subscription, reason, by, json, load_settings(config, data=data))
+    from neural_hive.streams.webhooks_messages import Unsubscribe
+
+    _change(Unsubscribe(subscription, reason, by), json, data, config)
 
 
 def pause(
@@ -119,7 +123,9 @@ def pause(
     config: Config = None,
 ) -> None:
     """Post nothing for a subscription for now; what happens meanwhile waits."""
-    _change("PauseSubscription", subscription, reason, by, json, load_settings(config, data=data))
+    from neural_hive.streams.webhooks_messages import PauseSubscription
+
+    _change(PauseSubscription(subscription, reason, by), json, data, config)
 
 
 def resume(
@@ -131,7 +137,9 @@ def resume(
     config: Config = None,
 ) -> None:
     """Let a subscription work again that was paused, or whose receiver had said that it is gone."""
-    _change("ResumeSubscription", subscription, reason, by, json, load_settings(config, data=data))
+    from neural_hive.streams.webhooks_messages import ResumeSubscription
+
+    _change(ResumeSubscription(subscription, reason, by), json, data, config)
 
 
 def list_(json: Json = False, data: Data = None, config: Config = None) -> None:
@@ -195,8 +203,8 @@ def redeliver(
             f"there is no delivery {delivery[:100]!r}: `neural-hive webhooks deliveries` shows them"
         )
     routing_id = rows[0][0]
-    _publish(settings, "Redeliver", routing_id, Redeliver(delivery, routing_id, reason, by))
-    _say({"delivery_id": delivery}, json, f"{delivery} is tried again")
+    verdict = _publish(settings, routing_id, Redeliver(delivery, routing_id, reason, by))
+    _say({"delivery_id": delivery, "verdict": verdict}, json, f"{delivery} is tried again")
 
 
 def webhook_sender(data: Data = None, config: Config = None) -> None:
@@ -248,34 +256,33 @@ def _keep_secret(settings: Settings, name: str, given: Path | None) -> Path:
     return file
 
 
-def _change(kind: str, name: str, reason: str, by: str, json: bool, settings: Settings) -> None:
-    from neural_hive.streams import webhooks_messages
-
-    sql = "SELECT status FROM webhook_subscriptions WHERE subscription_id = {name:String}"
-    if not (rows := _rows(settings, sql, {"name": name})):
-        raise CannotDo(f"there is no subscription {name[:140]!r}: `neural-hive webhooks list` shows them")
-    if rows[0][0] == "ENDED":
-        raise CannotDo(f"the subscription {name} has ended: subscribe anew")
-    _publish(settings, kind, name, getattr(webhooks_messages, kind)(name, reason, by))
-    _say({"subscription_id": name}, json, name)
+def _change(command: Any, json: bool, data: Path | None, config: Path | None) -> None:
+    """Publishes a command about a subscription, and tells what became of it."""
+    name = command.subscription_id
+    verdict = _publish(load_settings(config, data=data), name, command)
+    _say({"subscription_id": name, "verdict": verdict}, json, f"{name} {verdict}")
 
 
-def _publish(settings: Settings, kind: str, routing_id: str, message: msgspec.Struct) -> None:
-    """Publishes a command. Raises CannotDo: it was not delivered."""
-    import uuid
-
-    from neural_hive.connectors.publisher import Publisher
+def _publish(settings: Settings, routing_id: str, message: msgspec.Struct) -> str:
+    """Publishes a command, and waits for what becomes of it. Raises CannotDo: it was refused; NoAnswerYet."""
+    from neural_hive.sdk.log_places import LogPlaces
+    from neural_hive.sdk.outcome import Answers
+    from neural_hive.sdk.sender import Sender
+    from neural_hive.sdk.tables import Tables
     from neural_hive.streams.webhooks_messages import COMMANDS
 
     logs_to_stderr()
-    publisher = Publisher(settings.kafka_config(), "neural-hive webhooks", give_up_ms=30_000)
-    publisher.partition(COMMANDS, routing_id, 10.0)
-    problems: list[str] = []
-    header = publisher.header(kind, str(uuid.uuid4()), routing_id)
-    publisher.publish(COMMANDS, header, msgspec.to_builtins(message), problems.append)
-    publisher.flush(35.0)
-    if problems != [""]:
-        raise CannotDo(f"{kind} was not delivered: {''.join(problems) or 'Kafka does not answer'}")
+    kafka = settings.kafka_config()
+    token = Sender(kafka, "neural-hive webhooks").message(COMMANDS, routing_id, message)
+    log, tables = LogPlaces(kafka), Tables(settings)
+    try:
+        outcome = Answers(log, settings, tables).wait(token, ANSWER_TIMEOUT_S)
+    finally:
+        log.close()
+        tables.close()
+    if not outcome.is_accepted:
+        raise CannotDo(outcome.reason)
+    return outcome.verdict.value
 
 
 def _rows(settings: Settings, sql: str, asked: dict[str, str] | None = None) -> list[tuple[Any, ...]]:

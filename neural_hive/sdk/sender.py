@@ -84,6 +84,10 @@ class Sender:
         name = type(command).__name__
         return self._send(COMMANDS, name, str(uuid.uuid4()), command.workflow_id, command)
 
+    def message(self, topic: str, routing_id: str, content: msgspec.Struct) -> Token:
+        """Publishes what somebody wants of another system; the message is named as its class."""
+        return self._send(topic, type(content).__name__, str(uuid.uuid4()), routing_id, content)
+
     def _send(
         self, topic: str, message_type: str, message_id: str, routing_id: str, content: msgspec.Struct
     ) -> Token:
