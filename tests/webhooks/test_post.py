@@ -3,14 +3,18 @@
 import asyncio
 import http.server
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from neural_hive.connectors.webhook_address import RefusedAddress, rules_of
 from neural_hive.connectors.webhook_post import Answer, Poster
@@ -128,13 +132,20 @@ def test_a_private_address_is_not_called(receiver: Receiver) -> None:
     assert receiver.requests == []
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tls")
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "cert.pem"]
-    subprocess.run([*command.split(), *names], cwd=folder, check=True, capture_output=True)
-    return folder
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A folder with a certificate of localhost that signs itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]), datetime.now(UTC)
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(now - timedelta(days=1)).add_extension(names, False)
+    made = builder.not_valid_after(now + timedelta(days=1)).sign(key, hashes.SHA256())
+    plain = serialization.NoEncryption()
+    form = serialization.PrivateFormat.PKCS8
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))
+    (tmp_path / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    return tmp_path
 
 
 def test_tls_is_checked_against_the_name_and_not_the_address(certificate: Path) -> None:
