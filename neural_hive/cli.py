@@ -32,6 +32,8 @@ COMMANDS: Final = {
     "sql-user": ("sql_user", "Say who may ask ClickHouse in SQL, with a password each."),
     "agents": ("agents", "Show the agents that do the work, and how each is doing."),
     "flow-c": ("flow_c", "Show how plans become done work: rates, times, and whether objectives are kept."),
+    "webhooks": ("webhooks", "Tell others of events by HTTP: subscribe, list, deliveries, redeliver."),
+    "webhook-sender": ("webhooks", "Post the webhooks that are due."),
     "replay": ("replay", "Verify what the log and the tables say; ask what was, and why."),
     "recover": ("recover", "Go on with a log that lost or changed committed events."),
     "backup": ("backup", "Save log, archive, keys and artifacts, so that they fit together."),

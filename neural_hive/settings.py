@@ -94,6 +94,23 @@ class Settings(BaseSettings):
     witness_name: str = Field("", pattern=r"^[^\s+]{0,200}$")
     witness_keys: tuple[str, ...] = ()  # public keys of witnesses, or their files
 
+    # Webhooks: they are sent where `systems` names "webhooks".
+    webhook_retries_s: tuple[Annotated[float, Field(ge=0, le=1e6)], ...] = Field(
+        (5, 30, 300, 1_800, 7_200, 18_000, 36_000), max_length=50
+    )
+    webhook_age_s: float = Field(259_200, gt=0, le=1e8)  # after this time nobody waits for an event any more
+    webhook_timeout_s: float = Field(10.0, gt=0, le=120)
+    webhook_per_endpoint: int = Field(4, ge=1, le=100)  # requests at once to one host and port
+    webhook_at_once: int = Field(64, ge=1, le=1_000)  # requests at once to all
+    webhook_bytes_max: int = Field(
+        262_144, ge=1_024, le=8_388_608
+    )  # larger events are told without their content
+    webhook_networks: tuple[str, ...] = ()  # private ones that may be called, such as 10.1.0.0/16
+    webhook_ports: tuple[str, ...] = ("80", "443", "1024-65535")
+    webhook_http: bool = False  # whether http:// is called too
+    webhook_ca: Path | None = None  # who vouches for receivers beside the usual authorities
+    webhook_secrets: Path | None = None  # the folder of the secrets; in the data folder, if none is named
+
     kafka_port: int = Field(19092, ge=1, le=65535)
     clickhouse_http_port: int = Field(18123, ge=1, le=65535)
     schema_registry_port: int = Field(18081, ge=1, le=65535)
@@ -214,6 +231,11 @@ class Settings(BaseSettings):
     def seals_file(self) -> Path:
         """Where the seals are kept outside Kafka."""
         return self.seal_file or self.seal_folder / "seals.jsonl"
+
+    @property
+    def webhook_folder(self) -> Path:
+        """Where the secrets of webhooks are: a file for each subscription, with its id as the name."""
+        return self.webhook_secrets or self.data / "webhooks"
 
     def is_given(self, *names: str) -> bool:
         """True if one of the settings was given, rather than left to its default."""

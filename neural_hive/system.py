@@ -25,7 +25,9 @@ _OTHERS: Final = (
     "sealer",
     "witness",
     "api",
+    "webhook-sender",
 )  # beside the processor
+WEBHOOKS: Final = "webhooks"  # the system whose deliveries the sender posts
 METRICS_PORT: Final = f"{PREFIX}METRICS_PORT"
 
 
@@ -74,6 +76,8 @@ def plan_system(settings: Settings, brokers: int = 1) -> Plan:
         last.insert(0, ours(processor_name(names), "processor", *names))
     if chosen.api:
         last.append(ours("api"))
+    if WEBHOOKS in names:
+        last.append(ours("webhook-sender"))
     # Nothing waits for them: what they refuse to sign must not stop what they watch.
     watchers = [
         name for name, is_wanted in (("sealer", chosen.seal), ("witness", chosen.witness)) if is_wanted

@@ -18,6 +18,8 @@ from neural_hive.projections.slots import SLOTS
 from neural_hive.projections.telemetry import TELEMETRY
 from neural_hive.projections.ticket_history import TICKET_HISTORY
 from neural_hive.projections.tickets import TICKETS
+from neural_hive.projections.webhook_deliveries import WEBHOOK_DELIVERIES
+from neural_hive.projections.webhook_subscriptions import WEBHOOK_SUBSCRIPTIONS
 from neural_hive.projections.workflows import WORKFLOWS
 from neural_hive.schemas.extensions import PROJECTIONS_GROUP, declared
 
@@ -32,6 +34,8 @@ _OWN: Final = (
     SLOTS,
     INCIDENTS,
     TELEMETRY,
+    WEBHOOK_SUBSCRIPTIONS,
+    WEBHOOK_DELIVERIES,
     DEAD_LETTERS,
     REDRIVES,
     REFUSED_CALLS,

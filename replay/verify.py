@@ -48,7 +48,9 @@ class Target(msgspec.Struct, frozen=True):
 
 def target_of(system: System) -> Target:
     """What a system writes and reads. Foreign topics, whose records are no messages, are left out."""
-    inputs = (topic for topic in system.topics if topic not in system.inputs or not system.inputs[topic].raw)
+    inputs = (
+        topic for topic in system.topics if topic not in system.inputs or not system.inputs[topic].is_foreign
+    )
     return Target(
         system.name, tuple(system.event_topics), tuple(inputs), repartition=system.repartition or ""
     )

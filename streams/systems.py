@@ -6,7 +6,14 @@ from typing import Final, Protocol
 from neural_hive.aggregates.agent import Silence
 from neural_hive.aggregates.matching import Weights
 from neural_hive.schemas.extensions import SYSTEMS_GROUP, declared
-from neural_hive.streams import operations, orchestrator, registry, registry_metrics
+from neural_hive.streams import (
+    operations,
+    orchestrator,
+    registry,
+    registry_metrics,
+    webhooks,
+    webhooks_metrics,
+)
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.orchestrator_flow import Limits
 
@@ -69,6 +76,14 @@ class SystemSettings(Protocol):
         """How much later the next ticket of the same workflow stands in the queue for agents."""
         ...
 
+    @property
+    def webhook_retries_s(self) -> tuple[float, ...]:
+        """How long a webhook waits after its first, second … failure; the one that follows: how long it is tried."""
+        ...
+
+    @property
+    def webhook_age_s(self) -> float: ...
+
 
 def _registry(settings: SystemSettings) -> System:
     times_s = (
@@ -91,10 +106,18 @@ def _orchestrator(settings: SystemSettings) -> System:
     return orchestrator.build(Limits(*times_s, settings.workflows_max, weights, *order))
 
 
+def _webhooks(settings: SystemSettings) -> System:
+    retries_ms = tuple(round(wait_s * 1_000) for wait_s in settings.webhook_retries_s)
+    system = webhooks.build(webhooks.Tries(retries_ms, round(settings.webhook_age_s * 1_000)))
+    webhooks_metrics.watch(system)
+    return system
+
+
 _OWN: Final[dict[str, Callable[[SystemSettings], System]]] = {
     "orchestrator": _orchestrator,
     "registry": _registry,
     "operations": lambda settings: operations.build(),
+    webhooks.NAME: _webhooks,
 }
 
 SYSTEMS: Final[dict[str, Callable[[SystemSettings], System]]] = {**_OWN, **declared(SYSTEMS_GROUP, _OWN)}

@@ -161,7 +161,7 @@ class Worker:
             },
             logger=KAFKA_LOG,
         )
-        self._ledger = Ledger()
+        self._ledger = Ledger[Work]()
         self._committed: dict[int, int] = {}
         self._over: queue.SimpleQueue[Key] = queue.SimpleQueue()
         self._failure: BaseException | None = None

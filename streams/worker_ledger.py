@@ -1,6 +1,7 @@
 """What a worker has taken from the log and not yet finished, and how far it may therefore commit."""
 
 from collections.abc import Iterable
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -31,7 +32,21 @@ class Dispatch(msgspec.Struct, frozen=True):
     delivery_mode: DeliveryMode = DeliveryMode.UNKNOWN
 
 
-Key = tuple[str, int]  # ticket id, attempt
+Key = tuple[str, int]  # id of a ticket, or of what else is attempted; attempt
+
+
+class Held(Protocol):
+    """What a ledger keeps until it is finished."""
+
+    places: list[tuple[int, int]]  # partition and offset of what asks for it
+
+    @property
+    def key(self) -> Key:
+        """Which attempt it is."""
+        ...
+
+
+W = TypeVar("W", bound=Held)
 
 
 class Work(msgspec.Struct):
@@ -49,23 +64,23 @@ class Work(msgspec.Struct):
         return self.dispatch.ticket_id, self.dispatch.attempt
 
 
-class _Partition(msgspec.Struct):
+class _Partition(msgspec.Struct, Generic[W]):
     next_offset: int | None = None
     caught_up: bool = False
     unfinished: dict[int, Key] = {}  # by offset, in the log's order
-    waiting: list[Work] = []  # taken, not yet given to be started
+    waiting: list[W] = []  # taken, not yet given to be started
 
 
-class Ledger:
-    """The books of one worker; used by its loop alone.
+class Ledger(Generic[W]):
+    """The books of one worker, or of who else takes work from the log; used by its loop alone.
 
     Until a partition is caught up (read to its end once), its tickets wait: the rest of the log may say that
     they are over.
     """
 
     def __init__(self) -> None:
-        self._partitions: dict[int, _Partition] = {}
-        self._work: dict[Key, Work] = {}
+        self._partitions: dict[int, _Partition[W]] = {}
+        self._work: dict[Key, W] = {}
 
     def __len__(self) -> int:
         return len(self._work)
@@ -84,7 +99,7 @@ class Ledger:
         """All records below `next_offset` have been read."""
         self._partitions[partition].next_offset = next_offset
 
-    def take(self, partition: int, offset: int, work: Work) -> None:
+    def take(self, partition: int, offset: int, work: W) -> None:
         """Notes a dispatch. A repeat of one that is not finished is the same work."""
         known = self._work.setdefault(work.key, work)
         known.places.append((partition, offset))
@@ -101,7 +116,7 @@ class Ledger:
         for partition in self._partitions.values():
             partition.caught_up = True
 
-    def to_start(self, partition: int) -> list[Work]:
+    def to_start(self, partition: int) -> list[W]:
         """The partition's tickets that should run and do not yet, in the log's order; each is given once."""
         book = self._partitions[partition]
         if not book.caught_up:
@@ -109,12 +124,12 @@ class Ledger:
         due, book.waiting = book.waiting, []
         return [work for work in due if work.key in self._work]
 
-    def of_ticket(self, ticket_id: str, attempt: int | None) -> list[Work]:
+    def of_ticket(self, ticket_id: str, attempt: int | None) -> list[W]:
         """The unfinished attempts of a ticket; all of them, or one."""
         if attempt is not None:
             work = self._work.get((ticket_id, attempt))
             return [work] if work else []
-        return [work for work in self._work.values() if work.dispatch.ticket_id == ticket_id]
+        return [work for work in self._work.values() if work.key[0] == ticket_id]
 
     def finish(self, key: Key) -> None:
         """The ticket's attempt no longer holds back the offset; finishing twice does nothing."""
@@ -123,7 +138,7 @@ class Ledger:
             if partition in self._partitions:
                 self._partitions[partition].unfinished.pop(offset, None)
 
-    def unfinished(self) -> list[Work]:
+    def unfinished(self) -> list[W]:
         """All that is taken and not finished."""
         return list(self._work.values())
 

@@ -92,6 +92,10 @@ class Sender:
         """Publishes that an API has refused calls which are alike."""
         return self.send(operations.COMMANDS, note, str(uuid.uuid4()), note.api)
 
+    def message(self, topic: str, routing_id: str, content: msgspec.Struct) -> Token:
+        """Publishes what somebody wants of another system; the message is named as its class."""
+        return self.send(topic, content, str(uuid.uuid4()), routing_id)
+
     def send(self, topic: str, content: msgspec.Struct, message_id: str, routing_id: str) -> Token:
         """Publishes a message of any type, which is the content's name. Repeats are known by the message's id."""
         message_type = type(content).__name__

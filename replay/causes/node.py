@@ -65,7 +65,7 @@ class Topics(msgspec.Struct, frozen=True):
             topic
             for system in systems
             for topic in (*system.topics, *system.inputs)
-            if topic not in system.inputs or not system.inputs[topic].raw
+            if topic not in system.inputs or not system.inputs[topic].is_foreign
         }
         return cls(
             tuple(sorted({topic for system in systems for topic in system.event_topics})),

@@ -77,7 +77,8 @@ def outside_of(recording: Recording, systems: Collection[System], read: Read, ch
     found = Outside([], Attempts(recording.all(TICKETS)), {}, frozenset(), end_ms=recording.end_ms)
     own = {system.name for system in systems}
     repartitions = {system.repartition for system in systems}
-    topics = sorted({topic for system in systems for topic in system.inputs} - repartitions)
+    inputs = {each.topic for system in systems for each in system.inputs.values() if not each.is_foreign}
+    topics = sorted(inputs - repartitions)
     found.workflows = _workflows(recording, read, chosen)
     for topic in sorted(topics, key=lambda topic: topic != PLANS):
         for held in recording.topics.get(topic, ()):

@@ -9,12 +9,12 @@ import msgspec
 
 from neural_hive.aggregates.identity import derived_id
 from neural_hive.schemas.catalogue import UnknownSchema
-from neural_hive.schemas.codec import BadRecord, Decoded, encode_message
-from neural_hive.schemas.envelope import Header
+from neural_hive.schemas.codec import BadRecord, Decoded, decode, encode_message
+from neural_hive.schemas.envelope import Envelope, Header
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, partition_of
 from neural_hive.streams.kernel.fold import Route
 from neural_hive.streams.kernel.state import Timer
-from neural_hive.streams.kernel.system import Addressed, System
+from neural_hive.streams.kernel.system import Addressed, Happened, System
 from neural_hive.streams.kernel.unit import ORIGIN_HEADER, Cause, Output, cause_digest
 
 DEAD_LETTERS = "dead.letters"
@@ -62,6 +62,8 @@ def open_mail(
     source = system.inputs.get(record.topic)
     if source is not None and source.raw is not None:
         return _open_raw(record, source.raw)
+    if source is not None and source.events is not None:
+        return _open_event(record, source.events)
     decoded = read(record.value or b"")
     header = decoded.head
     assert isinstance(header, Header)
@@ -109,6 +111,24 @@ def _open_raw(record: Any, handler: Callable[[Any, Any], None]) -> Mail:
         message_id, digest, route, record.timestamp * 1000, record.topic, record.partition, record.offset
     )
     return Mail(cause, record, handler)
+
+
+def _open_event(record: Any, handler: Callable[[Any, Any], None]) -> Mail:
+    """An event of another system: it is the cause, and its key the route."""
+    decoded = decode(record.value or b"", "event")
+    head, routing_id = decoded.head, (record.key or b"").decode(errors="replace")
+    assert isinstance(head, Envelope)
+    cause = Cause(
+        head.event_id,
+        cause_digest(head.event_id),
+        Route(routing_id, head.correlation_id, head.trace_id),
+        record.timestamp * 1000,
+        record.topic,
+        record.partition,
+        record.offset,
+        head.occurred_at,
+    )
+    return Mail(cause, Happened(record, routing_id, head, decoded.payload), handler)
 
 
 def check_header(header: Header) -> None:

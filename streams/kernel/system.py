@@ -15,6 +15,7 @@ import msgspec
 from neural_hive.aggregates.aggregate import Aggregate, Command, Event
 from neural_hive.aggregates.partition import partition_aggregate
 from neural_hive.connectors.record import Record
+from neural_hive.schemas.envelope import Envelope
 from neural_hive.streams.kernel.broadcast import View
 
 S = TypeVar("S")
@@ -115,6 +116,12 @@ class Input(msgspec.Struct, frozen=True):
     handlers: dict[str, Handler]
     raw: Callable[[Any, Any], None] | None = None  # takes every record as it is: foreign topics
     addressed: Callable[[Any, "Addressed"], None] | None = None  # takes messages of every type: routers
+    events: Callable[[Any, "Happened"], None] | None = None  # takes every event: those of another system
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether its records are no messages: most of them ask for no answer."""
+        return self.raw is not None or self.events is not None
 
 
 class Addressed(msgspec.Struct, frozen=True):
@@ -122,6 +129,15 @@ class Addressed(msgspec.Struct, frozen=True):
 
     record: Any
     routing_id: str
+
+
+class Happened(msgspec.Struct, frozen=True):
+    """An event of another system, as that one has written it."""
+
+    record: Any
+    routing_id: str
+    envelope: Envelope
+    payload: dict[str, Any]
 
 
 class Observed(msgspec.Struct, frozen=True):
@@ -242,6 +258,20 @@ class System(msgspec.Struct):
 
         def declare(handler: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
             self.inputs[topic] = Input(topic, {}, handler)
+            return handler
+
+        return declare
+
+    def on_events(
+        self, topic: str
+    ) -> Callable[[Callable[[Any, Happened], None]], Callable[[Any, Happened], None]]:
+        """Declares who hears of the events of another system, on a topic with this system's partition count.
+
+        What follows is caused by the event, and keeps its trace and its route.
+        """
+
+        def declare(handler: Callable[[Any, Happened], None]) -> Callable[[Any, Happened], None]:
+            self.inputs[topic] = Input(topic, {}, events=handler)
             return handler
 
         return declare
