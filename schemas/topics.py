@@ -50,6 +50,8 @@ TOPICS: Final[dict[str, Topic]] = {
         Topic("registry.agents", Kind.EVENT, 6),
         Topic("registry.slots", Kind.EVENT, 6),
         Topic("pheromones.signals", Kind.EVENT, 6),
+        Topic("privacy.commands", Kind.INPUT, 6, _THIRTY_DAYS),
+        Topic("privacy.subjects", Kind.EVENT, 6),
         Topic("telemetry-flow-c", Kind.DERIVED, 3, 7 * DAY_MS, compression="gzip"),
         Topic("telemetry.orchestration", Kind.DERIVED, 12, 14 * DAY_MS),
         Topic("audit.checkpoints", Kind.DERIVED, 1),

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from neural_hive.aggregates.agent import Silence
 from neural_hive.aggregates.matching import Weights
 from neural_hive.schemas.extensions import SYSTEMS_GROUP, declared
-from neural_hive.streams import orchestrator, registry, registry_metrics
+from neural_hive.streams import orchestrator, privacy, registry, registry_metrics
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.orchestrator_flow import Limits
 
@@ -94,6 +94,7 @@ def _orchestrator(settings: SystemSettings) -> System:
 _OWN: Final[dict[str, Callable[[SystemSettings], System]]] = {
     "orchestrator": _orchestrator,
     "registry": _registry,
+    "privacy": lambda settings: privacy.build(),
 }
 
 SYSTEMS: Final[dict[str, Callable[[SystemSettings], System]]] = {**_OWN, **declared(SYSTEMS_GROUP, _OWN)}
