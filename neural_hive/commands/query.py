@@ -1,6 +1,8 @@
 """`query`: SQL over everything that the system knows."""
 
+import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +10,11 @@ from typing import Annotated
 
 import typer
 
-from neural_hive.settings import load_settings
+from neural_hive.settings import Settings, load_settings
 
 READER = "default"
 FORMAT = "PrettyCompact"
+REVEALED = ("Pretty", "Vertical", "JSON")  # formats whose answers can be read with persons' names in them
 
 Data = Annotated[
     Path | None, typer.Option("--data", help="Data folder [default: .neural-hive]", file_okay=False)
@@ -35,6 +38,13 @@ def query(
     user: Annotated[
         str | None, typer.Option(help="ClickHouse user [default: the one of the settings, or one that reads]")
     ] = None,
+    reveal: Annotated[
+        bool,
+        typer.Option(
+            "--reveal",
+            help="Show persons by name, if their keys are on this machine: Pretty…, Vertical, JSON…",
+        ),
+    ] = False,
     data: Data = None,
     config: Config = None,
 ) -> None:
@@ -47,6 +57,9 @@ def query(
     text = text.strip().rstrip(";")
     if not text:
         raise typer.BadParameter("there is no statement", param_hint="SQL")
+    written = chosen_format(text) or output_format
+    if reveal and not written.startswith(REVEALED):
+        raise typer.BadParameter(f"it cannot be used with the format {written}", param_hint="--reveal")
     settings = load_settings(config, data=data)
     reader = user or (settings.clickhouse_user if settings.is_given("clickhouse_user") else READER)
     client = ClickHouse(
@@ -59,7 +72,7 @@ def query(
         retry_s=0,
     )
     with client, client.raw_stream(text, params, None if chosen_format(text) else output_format) as pieces:
-        _write(pieces)
+        _write(_revealed(pieces, settings, written) if reveal else pieces)
 
 
 def _params(given: list[str]) -> dict[str, str]:
@@ -70,6 +83,31 @@ def _params(given: list[str]) -> dict[str, str]:
             raise typer.BadParameter(f"{item!r} is not name=value", param_hint="--param")
         params[name] = value
     return params
+
+
+def _revealed(pieces: Iterator[bytes], settings: Settings, written: str) -> Iterator[bytes]:
+    """What ClickHouse says, line by line, with each ciphertext as its text: as JSON writes it, or as wide as it was."""
+    from neural_hive.connectors.personal import Personal, Shown
+    from neural_hive.schemas.personal import CIPHERTEXT
+
+    personal = Personal.of(settings)
+
+    def text_of(found: "re.Match[str]") -> str:
+        shown = personal.shown(found[0], Shown.CLEAR)
+        if written.startswith("JSON"):
+            return json.dumps(shown, ensure_ascii=False)[1:-1]
+        shown = "".join(c if c.isprintable() else " " for c in shown)
+        return shown.ljust(len(found[0])) if written.startswith("Pretty") else shown
+
+    def changed(part: bytes) -> bytes:
+        text = part.decode(errors="surrogateescape")  # not all that a table holds is text
+        return CIPHERTEXT.sub(text_of, text).encode(errors="surrogateescape")
+
+    rest = b""
+    for piece in pieces:
+        lines, newline, rest = (rest + piece).rpartition(b"\n")
+        yield changed(lines + newline)
+    yield changed(rest)
 
 
 def _write(pieces: Iterator[bytes]) -> None:
