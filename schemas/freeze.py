@@ -96,7 +96,7 @@ def _source(path: Path, kind: RecordKind, types: dict[str, Any]) -> Source:
         if not source.get(needed):
             raise BadSource(f'{path.name} must say {meaning}, in "{needed}"')
     schema = compose(source, kind, types)
-    if problems := [*shape_problems(schema), *mark_problems(schema["fields"][1]["type"])]:
+    if problems := shape_problems(schema) or list(mark_problems(schema["fields"][1]["type"])):
         raise BadSource("\n".join(f"{path.name}: {problem}" for problem in problems))
     return kind, tuple(source["topics"]), schema
 
