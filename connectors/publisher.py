@@ -9,9 +9,11 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from neural_hive.aggregates.identity import derived_id
+from neural_hive.connectors.personal import Personal
 from neural_hive.connectors.sparse_log import Sparse
 from neural_hive.schemas.codec import encode_message
 from neural_hive.schemas.envelope import Header
+from neural_hive.schemas.personal import check_encrypted
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, partition_of
 
 KAFKA_LOG: Final = logging.getLogger("neural_hive.kafka")  # where the client says what it thinks
@@ -40,11 +42,14 @@ class TooLarge(ValueError):
 class Publisher:
     """An idempotent producer of messages; may be used from many threads.
 
-    `give_up_ms` is how long an undelivered message is tried; 0 means for ever.
+    `give_up_ms` is how long an undelivered message is tried; 0 means for ever. `personal` encrypts what is marked as
+    personal data; without it no message with such data is sent.
     """
 
-    def __init__(self, kafka: Mapping[str, Any], name: str, give_up_ms: int = 0) -> None:
-        self._name = name
+    def __init__(
+        self, kafka: Mapping[str, Any], name: str, give_up_ms: int = 0, personal: Personal | None = None
+    ) -> None:
+        self._name, self._personal = name, personal
         self._producer = Producer(
             {
                 **kafka,
@@ -94,8 +99,12 @@ class Publisher:
     ) -> None:
         """Sends one message; `delivered`, and before it `placed` if all is well, is called from `poll` or `flush`.
 
-        Raises BadRecord: the payload does not fit its schema. TooLarge: the topic does not take it.
+        Raises BadRecord: the payload does not fit its schema, or its personal data cannot be encrypted.
+        SubjectKeysUnusable: the keys for that cannot be read. TooLarge: the topic does not take it.
         """
+        if self._personal is not None:
+            payload = self._personal.hidden(header.message_type, payload)
+        check_encrypted(header.message_type, payload)
         value = encode_message(header, payload)
         if len(value) > MESSAGE_BYTES_MAX:
             raise TooLarge(

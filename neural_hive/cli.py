@@ -38,6 +38,8 @@ COMMANDS: Final = {
     "recover": ("recover", "Go on with a log that lost or changed committed events."),
     "backup": ("backup", "Save log, archive, keys and artifacts, so that they fit together."),
     "restore": ("backup", "Restore a backup into an empty cluster."),
+    "erase": ("erase", "Destroy a person's key: what the log says of the person is readable no more."),
+    "subject": ("erase", "Print the pseudonym by which the log knows a person."),
     "import": ("import_", "Turn what other tools recorded into plans."),
     "processor": ("processes", "Run one worker of the processors of systems."),
     "api": ("api", "Serve the HTTP API."),

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from neural_hive.aggregates.decision import DecisionConsolidated
+from neural_hive.connectors.personal import Personal
 from neural_hive.following import Follower
 from neural_hive.sdk.sender import COMMAND_TYPES, Sender
 from neural_hive.streams.kernel.reading import Fetch
@@ -25,12 +26,18 @@ class ExitCode(IntEnum):
     NO_ANSWER = 3  # Kafka is unreachable, or the time was over
 
 
-def publish_command(kafka: dict[str, Any], message_type: str, payload: dict[str, Any]) -> str:
+def publish_command(
+    kafka: dict[str, Any], message_type: str, payload: dict[str, Any], personal: Personal | None = None
+) -> str:
     """Publishes what somebody wants of a workflow, by the name of its type; the message's id.
 
-    Raises Unreachable, TooLarge, BadRecord.
+    Raises Unreachable, TooLarge, BadRecord, SubjectKeysUnusable.
     """
-    return Sender(kafka).command(msgspec.convert(payload, COMMAND_TYPES[message_type])).message_id
+    return (
+        Sender(kafka, personal=personal)
+        .command(msgspec.convert(payload, COMMAND_TYPES[message_type]))
+        .message_id
+    )
 
 
 def publish_and_follow(
@@ -39,16 +46,17 @@ def publish_and_follow(
     timeout_s: float,
     show: Callable[[WorkflowView], None],
     fetch: Fetch | None = None,
+    personal: Personal | None = None,
 ) -> WorkflowView:
     """Publishes a decision and follows it to its end, or until the time is over (then it `is_over` not).
 
     `show` is called whenever something has changed; `fetch` finds the schemas of a newer build. Raises Unreachable,
-    TooLarge, BadRecord, RegistryAway.
+    TooLarge, BadRecord, SubjectKeysUnusable, RegistryAway.
     """
     view = WorkflowView(decision)
     follower = Follower(kafka, decision.decision_id, fetch)
     try:
-        Sender(kafka).plan(decision)
+        Sender(kafka, personal=personal).plan(decision)
         shown_at, changed = 0.0, True
         for record in follower.records(timeout_s):
             if record:

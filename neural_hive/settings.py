@@ -56,7 +56,7 @@ class Settings(BaseSettings):
 
     partitions: int = Field(4, ge=1, le=1000)
     replication: int = Field(1, ge=1, le=9)
-    systems: tuple[str, ...] = ("orchestrator", "registry", "operations")
+    systems: tuple[str, ...] = ("orchestrator", "registry", "operations", "privacy")
     schemas_until: tuple[int, ...] = ()
 
     agent_id: str = Field("local", pattern=r"^[A-Za-z0-9._-]{1,128}$")
@@ -146,6 +146,8 @@ class Settings(BaseSettings):
     telemetry_age_s: float = Field(3600, gt=0)
     metrics: bool = True
     metrics_port: int = Field(0, ge=0, le=65535)  # 0: any free one, for each process
+
+    subject_keys: Path | None = None  # the keys of persons: a folder beside the data folder, if none is named
 
     @model_validator(mode="after")
     def _tokens_are_for_somebody(self) -> "Settings":
@@ -237,6 +239,11 @@ class Settings(BaseSettings):
         """Where the secrets of webhooks are: a file for each subscription, with its id as the name."""
         return self.webhook_secrets or self.data / "webhooks"
 
+    @property
+    def subject_keys_folder(self) -> Path:
+        """The keys of persons."""
+        return self.subject_keys.expanduser().absolute() if self.subject_keys else keys_beside(self.data)
+
     def is_given(self, *names: str) -> bool:
         """True if one of the settings was given, rather than left to its default."""
         return not self.model_fields_set.isdisjoint(names)
@@ -253,6 +260,11 @@ class Settings(BaseSettings):
             text = _json_list(value) if isinstance(value, tuple) else str(value)
             variables[PREFIX + name.upper()] = text
         return variables
+
+
+def keys_beside(data: Path) -> Path:
+    """Where the keys of persons are, if no setting says so: not in the data folder, so who copies that has none."""
+    return data.with_name(f"{data.name}.subject-keys")
 
 
 def load_settings(config: Path | None = None, *, running: bool = True, **overrides: Any) -> Settings:

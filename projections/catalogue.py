@@ -8,6 +8,7 @@ from typing import Final
 from neural_hive.projections.agents import AGENTS
 from neural_hive.projections.allocations import ALLOCATIONS
 from neural_hive.projections.dead_letters import DEAD_LETTERS
+from neural_hive.projections.erasures import ERASURES
 from neural_hive.projections.incidents import INCIDENTS
 from neural_hive.projections.pheromones import PHEROMONES
 from neural_hive.projections.projection import Projection
@@ -36,6 +37,7 @@ _OWN: Final = (
     TELEMETRY,
     WEBHOOK_SUBSCRIPTIONS,
     WEBHOOK_DELIVERIES,
+    ERASURES,
     DEAD_LETTERS,
     REDRIVES,
     REFUSED_CALLS,

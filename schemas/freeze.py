@@ -18,6 +18,7 @@ from neural_hive.schemas import catalogue
 from neural_hive.schemas.catalogue import RecordKind, Registered
 from neural_hive.schemas.compatibility import incompatibilities
 from neural_hive.schemas.envelope import ENVELOPE_SCHEMA, HEADER_SCHEMA, NAMESPACE
+from neural_hive.schemas.personal import mark_problems
 from neural_hive.schemas.shape import shape_problems
 
 Source = tuple[RecordKind, tuple[str, ...], dict[str, Any]]
@@ -95,7 +96,7 @@ def _source(path: Path, kind: RecordKind, types: dict[str, Any]) -> Source:
         if not source.get(needed):
             raise BadSource(f'{path.name} must say {meaning}, in "{needed}"')
     schema = compose(source, kind, types)
-    if problems := shape_problems(schema):
+    if problems := shape_problems(schema) or list(mark_problems(schema["fields"][1]["type"])):
         raise BadSource("\n".join(f"{path.name}: {problem}" for problem in problems))
     return kind, tuple(source["topics"]), schema
 

@@ -58,6 +58,8 @@ TOPICS: Final[dict[str, Topic]] = {
         Topic("webhooks.results", Kind.INPUT, 12, _THIRTY_DAYS),
         Topic("webhooks.subscriptions", Kind.EVENT, 12),
         Topic("webhooks.deliveries", Kind.EVENT, 12),
+        Topic("privacy.commands", Kind.INPUT, 6, _THIRTY_DAYS),
+        Topic("privacy.subjects", Kind.EVENT, 6),
         Topic("telemetry-flow-c", Kind.DERIVED, 3, 7 * DAY_MS, compression="gzip"),
         Topic("telemetry.orchestration", Kind.DERIVED, 12, 14 * DAY_MS),
         Topic("audit.checkpoints", Kind.DERIVED, 1),

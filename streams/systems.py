@@ -9,6 +9,7 @@ from neural_hive.schemas.extensions import SYSTEMS_GROUP, declared
 from neural_hive.streams import (
     operations,
     orchestrator,
+    privacy,
     registry,
     registry_metrics,
     webhooks,
@@ -118,6 +119,7 @@ _OWN: Final[dict[str, Callable[[SystemSettings], System]]] = {
     "registry": _registry,
     "operations": lambda settings: operations.build(),
     webhooks.NAME: _webhooks,
+    "privacy": lambda settings: privacy.build(),
 }
 
 SYSTEMS: Final[dict[str, Callable[[SystemSettings], System]]] = {**_OWN, **declared(SYSTEMS_GROUP, _OWN)}

@@ -31,7 +31,6 @@ from neural_hive.aggregates.delivery import (
     delivery_id_of,
 )
 from neural_hive.aggregates.delivery import Redeliver as TryAgain
-from neural_hive.aggregates.subject import SUBJECT
 from neural_hive.aggregates.subscription import (
     SUBSCRIPTION,
     WATCHED,
@@ -45,6 +44,7 @@ from neural_hive.aggregates.subscription import (
 )
 from neural_hive.aggregates.subscription import Subscribe as Begin
 from neural_hive.aggregates.ticket import ViewPosition
+from neural_hive.aggregates.webhook_subject import SUBJECT
 from neural_hive.streams.kernel.inbox import DEAD_LETTERS
 from neural_hive.streams.kernel.system import Happened, System, Unit
 from neural_hive.streams.webhooks_matching import facts_of, note, wants

@@ -4,8 +4,8 @@ from typing import Any, Final
 
 import msgspec
 
-from neural_hive.aggregates.subject import SUBJECT, Note, Subject
 from neural_hive.aggregates.subscription import Standing, Subscription, takes
+from neural_hive.aggregates.webhook_subject import SUBJECT, Note, Subject
 from neural_hive.projections import incidents, tickets, workflows
 from neural_hive.streams.kernel.system import Happened, Unit
 from neural_hive.streams.webhooks_view import Subscriptions

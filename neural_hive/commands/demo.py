@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from neural_hive.settings import keys_beside
 from neural_hive.state import made
 
 NEXT = """\
@@ -48,6 +49,7 @@ def demo(
     finally:
         if not keep:
             shutil.rmtree(data, ignore_errors=True)
+            shutil.rmtree(keys_beside(data), ignore_errors=True)
     console.print("[green]✔[/] all is as it must be; nothing is left running")
     console.print(f"The data is kept in {data}" if keep else "The data was removed; --keep FOLDER keeps it")
     console.out(NEXT, highlight=False)

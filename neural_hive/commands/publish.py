@@ -61,6 +61,7 @@ def send(
     config: Path | None,
 ) -> None:
     """Publishes a decision, says so, and ends with the exit code."""
+    from neural_hive.connectors.personal import Personal
     from neural_hive.connectors.publisher import TooLarge
     from neural_hive.following import Unreachable
     from neural_hive.publishing import ExitCode
@@ -72,7 +73,7 @@ def send(
     try:
         if wait:
             raise typer.Exit(_follow(settings, decision, timeout_s, json))
-        Sender(settings.kafka_config()).plan(decision)
+        Sender(settings.kafka_config(), personal=Personal.of(settings)).plan(decision)
     except (TooLarge, BadRecord) as error:
         refuse([str(error)], ExitCode.BAD_PLAN, json)
     except (Unreachable, RegistryAway) as error:
@@ -94,6 +95,7 @@ def reachable(data: Path | None, config: Path | None, json: bool) -> Settings:
 
 
 def _follow(settings: Settings, decision: DecisionConsolidated, timeout_s: float, json: bool) -> int:
+    from neural_hive.connectors.personal import Personal
     from neural_hive.publishing import exit_code, publish_and_follow
 
     def fetch(number: int) -> dict[str, Any]:
@@ -101,15 +103,15 @@ def _follow(settings: Settings, decision: DecisionConsolidated, timeout_s: float
 
         return ForeignSchemas(settings.schema_registry_url).schema(number)
 
-    kafka = settings.kafka_config()
+    kafka, personal = settings.kafka_config(), Personal.of(settings)
     if json:
-        view = publish_and_follow(kafka, decision, timeout_s, lambda _: None, fetch)
+        view = publish_and_follow(kafka, decision, timeout_s, lambda _: None, fetch, personal)
         typer.echo(orjson.dumps(view.document(), option=orjson.OPT_INDENT_2))
         return exit_code(view)
     console = Console()
     with Live(console=console, auto_refresh=False, transient=True) as live:
         view = publish_and_follow(
-            kafka, decision, timeout_s, lambda now: live.update(now, refresh=True), fetch
+            kafka, decision, timeout_s, lambda now: live.update(now, refresh=True), fetch, personal
         )
     console.print(view)
     if not view.is_over:

@@ -1,6 +1,8 @@
 """`query`: SQL over everything that the system knows."""
 
+import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ import typer
 from neural_hive.settings import Settings, load_settings
 
 FORMAT = "PrettyCompact"
+REVEALED = ("Pretty", "Vertical", "JSON")  # formats whose answers can be read with persons' names in them
 
 Data = Annotated[
     Path | None, typer.Option("--data", help="Data folder [default: .neural-hive]", file_okay=False)
@@ -34,6 +37,13 @@ def query(
     user: Annotated[
         str | None, typer.Option(help="ClickHouse user [default: the one of the settings, or one that reads]")
     ] = None,
+    reveal: Annotated[
+        bool,
+        typer.Option(
+            "--reveal",
+            help="Show persons by name, if their keys are on this machine: Pretty…, Vertical, JSON…",
+        ),
+    ] = False,
     data: Data = None,
     config: Config = None,
 ) -> None:
@@ -46,6 +56,9 @@ def query(
     text = text.strip().rstrip(";")
     if not text:
         raise typer.BadParameter("there is no statement", param_hint="SQL")
+    written = chosen_format(text) or output_format
+    if reveal and not written.startswith(REVEALED):
+        raise typer.BadParameter(f"it cannot be used with the format {written}", param_hint="--reveal")
     settings = load_settings(config, data=data)
     reader = user or settings.clickhouse_reader
     client = ClickHouse(
@@ -58,7 +71,7 @@ def query(
         retry_s=0,
     )
     with client, client.raw_stream(text, params, None if chosen_format(text) else output_format) as pieces:
-        _write(pieces)
+        _write(_revealed(pieces, settings, written) if reveal else pieces)
 
 
 def _password(settings: Settings, user: str) -> str:
@@ -79,6 +92,31 @@ def _params(given: list[str]) -> dict[str, str]:
             raise typer.BadParameter(f"{item!r} is not name=value", param_hint="--param")
         params[name] = value
     return params
+
+
+def _revealed(pieces: Iterator[bytes], settings: Settings, written: str) -> Iterator[bytes]:
+    """What ClickHouse says, line by line, with each ciphertext as its text: as JSON writes it, or as wide as it was."""
+    from neural_hive.connectors.personal import Personal, Shown
+    from neural_hive.schemas.personal import CIPHERTEXT
+
+    personal = Personal.of(settings)
+
+    def text_of(found: "re.Match[str]") -> str:
+        shown = personal.shown(found[0], Shown.CLEAR)
+        if written.startswith("JSON"):
+            return json.dumps(shown, ensure_ascii=False)[1:-1]
+        shown = "".join(c if c.isprintable() else " " for c in shown)
+        return shown.ljust(len(found[0])) if written.startswith("Pretty") else shown
+
+    def changed(part: bytes) -> bytes:
+        text = part.decode(errors="surrogateescape")  # not all that a table holds is text
+        return CIPHERTEXT.sub(text_of, text).encode(errors="surrogateescape")
+
+    rest = b""
+    for piece in pieces:
+        lines, newline, rest = (rest + piece).rpartition(b"\n")
+        yield changed(lines + newline)
+    yield changed(rest)
 
 
 def _write(pieces: Iterator[bytes]) -> None:

@@ -39,6 +39,7 @@ def recover(
     old state aside, folds the log as it is, and records your word as its first event. A partition whose log is whole
     forgets your word.
     """
+    from neural_hive.connectors.personal import Personal
     from neural_hive.streams.kernel.acceptance import Acceptance, accept
 
     if not accept_log.strip():
@@ -52,7 +53,8 @@ def recover(
     folders = [f for f in _partition_folders(root) if not wanted or int(f.name) in wanted]
     if not folders:
         raise NothingToRecover(f"no partition of {system} has a state in {root}")
-    acceptance = Acceptance(accept_log.strip(), by or getpass.getuser())
+    who = Personal.of(settings).hide(by or getpass.getuser(), "requested_by")
+    acceptance = Acceptance(accept_log.strip(), who)
     for folder in folders:
         accept(folder, acceptance)
     count = len({folder.name for folder in folders})

@@ -13,11 +13,13 @@ from neural_hive.commands.replay_source import (
     Config,
     Data,
     From,
+    Reveal,
     Source,
     kafka_of,
     print_json,
     reading,
     schemas_of_others,
+    shown,
     systems_of,
     tables_of,
 )
@@ -55,6 +57,7 @@ def verify(
     code: replay_rerun.Revision = None,
     report_file: replay_report.ReportFile = None,
     as_json: AsJson = False,
+    reveal: Reveal = False,
     data: Data = None,
     config: Config = None,
 ) -> None:
@@ -95,5 +98,5 @@ def verify(
     if as_json:
         print_json({**msgspec.to_builtins(report), "exit_code": report.exit_code})
     else:
-        render(report, Console())
+        render(shown(settings, report, reveal), Console())
     raise typer.Exit(report.exit_code)

@@ -12,6 +12,7 @@ from neural_hive.commands.replay_source import (
     From,
     Id,
     Log,
+    Reveal,
     Source,
     looked_at,
     print_json,
@@ -51,6 +52,7 @@ def state(
     ] = None,
     types: Types = None,
     as_json: AsJson = False,
+    reveal: Reveal = False,
     source: From = Source.KAFKA,
     data: Data = None,
     config: Config = None,
@@ -64,15 +66,16 @@ def state(
     with looked_at(source, data, config) as log:
         chosen = _types(log, types)
         if aggregate_id is not None:
-            _state_of_one(log, aggregate_id, moment, chosen)
+            _state_of_one(log, aggregate_id, moment, chosen, reveal, as_json)
         else:
-            _state_of_all(log, moment, chosen, as_json)
+            _state_of_all(log, moment, chosen, reveal, as_json)
 
 
 def history(
     aggregate_id: Id,
     aggregate_type: Type = "",
     as_json: AsJson = False,
+    reveal: Reveal = False,
     source: From = Source.KAFKA,
     data: Data = None,
     config: Config = None,
@@ -86,7 +89,7 @@ def history(
 
     with looked_at(source, data, config) as log:
         found = _history(log, aggregate_id, NOW, aggregate_type)
-        lines = timeline(log.source, log.aggregates, found, _reader(log))
+        lines = log.shown(timeline(log.source, log.aggregates, found, _reader(log)), reveal, as_json)
     if as_json:
         print_json([{**_fields(line.happening), **_fields(line), "happening": None} for line in lines])
     else:
@@ -100,6 +103,7 @@ def diff(
     until: Annotated[str, typer.Option("--to", help="The later moment, written the same way")] = "now",
     types: Types = None,
     as_json: AsJson = False,
+    reveal: Reveal = False,
     source: From = Source.KAFKA,
     data: Data = None,
     config: Config = None,
@@ -114,9 +118,9 @@ def diff(
     with looked_at(source, data, config) as log:
         chosen = _types(log, types)
         if aggregate_id is not None:
-            _diff_of_one(log, aggregate_id, moments, chosen, as_json)
+            _diff_of_one(log, aggregate_id, moments, chosen, reveal, as_json)
         else:
-            _diff_of_all(log, moments, chosen, as_json)
+            _diff_of_all(log, moments, chosen, reveal, as_json)
 
 
 def cause(
@@ -126,6 +130,7 @@ def cause(
     depth: Annotated[int, typer.Option(min=0, help="How many generations of what it caused")] = 20,
     limit: Annotated[int, typer.Option(min=0, help="How many of them at most, the nearest first")] = 500,
     as_json: AsJson = False,
+    reveal: Reveal = False,
     as_mermaid: Annotated[bool, typer.Option("--mermaid", help="Print a Mermaid flowchart")] = False,
     source: From = Source.KAFKA,
     data: Data = None,
@@ -139,7 +144,8 @@ def cause(
     from neural_hive.replay.causes.tree import causes
 
     with looked_at(source, data, config) as log:
-        found = causes(log.source, Topics.of(log.systems), event, _reader(log), depth, limit)
+        tree = causes(log.source, Topics.of(log.systems), event, _reader(log), depth, limit)
+        found = log.shown(tree, reveal, as_json)
     if as_json:
         print_json(found)
     elif as_mermaid:
@@ -156,6 +162,7 @@ def explain(
     aggregate_id: Id,
     aggregate_type: Type = "",
     as_json: AsJson = False,
+    reveal: Reveal = False,
     source: From = Source.KAFKA,
     data: Data = None,
     config: Config = None,
@@ -167,7 +174,9 @@ def explain(
     from neural_hive.replay.explained.story import story
 
     with looked_at(source, data, config) as log:
-        sentences = story(log.source, log.aggregates, aggregate_id, aggregate_type)
+        sentences = log.shown(
+            story(log.source, log.aggregates, aggregate_id, aggregate_type), reveal, as_json
+        )
     if as_json:
         print_json(sentences)
         return
@@ -179,7 +188,9 @@ def explain(
         console.print(line, soft_wrap=True)
 
 
-def _state_of_one(log: Log, aggregate_id: str, moment: "Moment", types: list[str]) -> None:
+def _state_of_one(
+    log: Log, aggregate_id: str, moment: "Moment", types: list[str], reveal: bool, as_json: bool
+) -> None:
     from neural_hive.replay.changes import plain
     from neural_hive.replay.history import state as fold
 
@@ -192,12 +203,12 @@ def _state_of_one(log: Log, aggregate_id: str, moment: "Moment", types: list[str
             "version": last.envelope.version,
             "occurred_at": _time(last.envelope.occurred_at),
             "hash": last.hash,
-            "state": plain(fold(found, log.aggregates)),
+            "state": log.shown(plain(fold(found, log.aggregates)), reveal, as_json),
         }
     )
 
 
-def _state_of_all(log: Log, moment: "Moment", types: list[str], as_json: bool) -> None:
+def _state_of_all(log: Log, moment: "Moment", types: list[str], reveal: bool, as_json: bool) -> None:
     from rich.console import Console
 
     from neural_hive.replay.shown import states_by_type, states_of_types
@@ -207,7 +218,8 @@ def _state_of_all(log: Log, moment: "Moment", types: list[str], as_json: bool) -
     if as_json:  # piece by piece: there may be very many
         typer.echo('{"aggregates": [', nl=False)
         for number, (key, standing) in enumerate(states.items()):
-            shown = {**fields(key, standing), "occurred_at": _time(standing.occurred_at)}
+            told = {**fields(key, standing), "occurred_at": _time(standing.occurred_at)}
+            shown = log.shown(told, reveal, as_json)
             typer.echo(f"{',' if number else ''}\n  {msgspec.json.encode(shown).decode()}", nl=False)
         typer.echo("\n]}")
     else:
@@ -215,7 +227,12 @@ def _state_of_all(log: Log, moment: "Moment", types: list[str], as_json: bool) -
 
 
 def _diff_of_one(
-    log: Log, aggregate_id: str, moments: "tuple[Moment, Moment]", types: list[str], as_json: bool
+    log: Log,
+    aggregate_id: str,
+    moments: "tuple[Moment, Moment]",
+    types: list[str],
+    reveal: bool,
+    as_json: bool,
 ) -> None:
     from rich.console import Console
 
@@ -223,6 +240,7 @@ def _diff_of_one(
     from neural_hive.replay.shown import difference_table, events_table
 
     found = difference(log.source, log.aggregates, aggregate_id, *moments, _one_type(types))
+    found = log.shown(found, reveal, as_json)
     if as_json:
         print_json(found)
         return
@@ -237,13 +255,15 @@ def _diff_of_one(
     console.print(events_table(found.events))
 
 
-def _diff_of_all(log: Log, moments: "tuple[Moment, Moment]", types: list[str], as_json: bool) -> None:
+def _diff_of_all(
+    log: Log, moments: "tuple[Moment, Moment]", types: list[str], reveal: bool, as_json: bool
+) -> None:
     from rich.console import Console
 
     from neural_hive.replay.difference import difference_of_all
     from neural_hive.replay.shown import differences_table
 
-    found = difference_of_all(log.source, log.aggregates, *moments, types)
+    found = log.shown(difference_of_all(log.source, log.aggregates, *moments, types), reveal, as_json)
     if as_json:
         print_json(found)
         return

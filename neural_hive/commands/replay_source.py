@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 import typer
@@ -19,10 +19,14 @@ if TYPE_CHECKING:
     from neural_hive.replay.reader import LogSource, NotedSource, Told
     from neural_hive.streams.kernel.system import System
 
+T = TypeVar("T")
 Data = Annotated[
     Path | None, typer.Option("--data", help="Data folder [default: .neural-hive]", file_okay=False)
 ]
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML or YAML)", dir_okay=False)]
+Reveal = Annotated[
+    bool, typer.Option("--reveal", help="Show persons by name, if their keys are on this machine")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines")]
 Id = Annotated[str, typer.Argument(help="Id of a workflow, ticket or other aggregate")]
 
@@ -54,6 +58,10 @@ class Log(msgspec.Struct, frozen=True):
     def topics(self) -> list[str]:
         """The topics that events stand in."""
         return sorted({a.topic for system in self.systems for a in system.aggregates})
+
+    def shown(self, found: T, reveal: bool, as_json: bool = False) -> T:
+        """What is told of the log; to machines with the ciphertexts as they are, unless names are asked for."""
+        return found if as_json and not reveal else shown(self.settings, found, reveal)
 
     @property
     def aggregates(self) -> "list[Aggregate[Any]]":
@@ -146,6 +154,13 @@ def tables_of(settings: Settings) -> "Tables":
     return Tables(
         ClickHouse.of(settings, password, secure=settings.clickhouse_secure), HttpStore.of(settings)
     )
+
+
+def shown(settings: Settings, found: T, reveal: bool) -> T:
+    """With persons as people read them: by name if that is asked for, else shortened. Raises SubjectKeysUnusable."""
+    from neural_hive.connectors.personal import Personal, Shown
+
+    return Personal.of(settings).shown_in(found, Shown.CLEAR if reveal else Shown.SHORT)
 
 
 def print_json(value: Any) -> None:

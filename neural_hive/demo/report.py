@@ -53,7 +53,7 @@ def report(scene: Scene) -> None:
         raise DemoFailed(f"the workflow is {view.status} with {statuses(view)}, expected: {EXPECTED}")
     types = ("WorkflowStarted", "WorkflowPaused", "WorkflowCancelled")
     scene.wait_for_tables(TYPES_SQL, view, [{"event_type": name, "who": "demo"} for name in types])
-    scene.show("query", WORKFLOW_SQL, "--param", f"w={view.workflow_id}")
+    scene.show("query", WORKFLOW_SQL, "--param", f"w={view.workflow_id}", "--reveal")
     scene.checked("the log says who asked for what, and why; compute and send never began")
 
 

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.rule import Rule
 
 from neural_hive.aggregates.decision import DecisionConsolidated
+from neural_hive.connectors.personal import Personal
 from neural_hive.demo.system import DemoFailed, own_environment
 from neural_hive.plans import read_plan
 from neural_hive.publishing import publish_and_follow, publish_command
@@ -30,6 +31,7 @@ class Scene(msgspec.Struct, frozen=True):
     data: Path
     kafka: dict[str, Any]
     console: Console
+    personal: Personal
 
     @property
     def folder(self) -> Path:
@@ -54,14 +56,14 @@ class Scene(msgspec.Struct, frozen=True):
                 live.update(view, refresh=True)
                 seen(view)
 
-            view = publish_and_follow(self.kafka, decision, PLAN_TIMEOUT_S, show)
+            view = publish_and_follow(self.kafka, decision, PLAN_TIMEOUT_S, show, personal=self.personal)
         self.console.print(view)
         return view
 
     def say(self, message_type: str, view: WorkflowView, reason: str) -> None:
         """Publishes what a person wants of a workflow."""
         asked = {"workflow_id": view.workflow_id, "reason": reason, "requested_by": "demo"}
-        publish_command(self.kafka, message_type, asked)
+        publish_command(self.kafka, message_type, asked, self.personal)
 
     def show(self, *arguments: str) -> None:
         """Runs one of our own commands and shows it with its answer. Raises DemoFailed: its exit code is not 0."""
@@ -78,7 +80,8 @@ class Scene(msgspec.Struct, frozen=True):
         """Until a query about a workflow gives these rows; tables are a moment behind. Raises DemoFailed."""
         until = time.monotonic() + TABLES_TIMEOUT_S
         while True:
-            done = self._command("query", sql, "--param", f"w={view.workflow_id}", "--format", "JSONEachRow")
+            asked = ("--param", f"w={view.workflow_id}", "--format", "JSONEachRow", "--reveal")
+            done = self._command("query", sql, *asked)
             found = [json.loads(line) for line in done.stdout.splitlines()] if done.returncode == 0 else []
             if found == expected:
                 return

@@ -7,11 +7,14 @@ from typing import Final
 
 from rich.console import Console
 
+from neural_hive.connectors.personal import Personal
+from neural_hive.connectors.subject_keys import KeyFolder
 from neural_hive.demo.release import release
 from neural_hive.demo.report import report
 from neural_hive.demo.rollout import rollout
 from neural_hive.demo.scene import Scene
 from neural_hive.demo.system import DemoFailed, running_system
+from neural_hive.settings import keys_beside
 
 _NEEDED_MODULES: Final = ("build", "hatchling", "pytest", "bandit", "pip")
 
@@ -22,7 +25,8 @@ def run(data: Path, console: Console) -> None:
     with console.status("starting") as status, running_system(data, status.update) as state:
         status.stop()
         console.print(f"A system runs in {data}: {', '.join(process.name for process in state.processes)}")
-        scene = Scene(data, {"bootstrap.servers": state.endpoints["kafka_bootstrap"]}, console)
+        kafka = {"bootstrap.servers": state.endpoints["kafka_bootstrap"]}
+        scene = Scene(data, kafka, console, Personal(KeyFolder(keys_beside(data))))
         scene.folder.mkdir(parents=True, exist_ok=True)
         release(scene)
         rollout(scene)

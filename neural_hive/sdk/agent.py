@@ -24,6 +24,7 @@ from neural_hive.aggregates.agent import (
     AgentType,
     webhook_problem,
 )
+from neural_hive.connectors.personal import Personal
 from neural_hive.connectors.publisher import Publisher
 from neural_hive.sdk.breaker import Breaker
 
@@ -92,14 +93,18 @@ class AgentClient:
         config: AgentConfig,
         kafka: Mapping[str, Any] | None = None,
         telemetry: Callable[[], AgentTelemetry] = AgentTelemetry,
+        personal: Personal | None = None,
     ) -> None:
-        """`kafka`: librdkafka's settings of the connection. Raises BadSettings: there are none to be found."""
+        """`kafka`: librdkafka's settings of the connection; `personal`: encrypts who starts the agent, if that is said.
+
+        Raises BadSettings: there are none to be found.
+        """
         self.config = config
         self._telemetry = telemetry
+        if kafka is None:
+            kafka, personal = _running(personal)
         self._publisher = Publisher(
-            _running() if kafka is None else kafka,
-            f"agent/{config.agent_id}",
-            give_up_ms=int(DELIVERY_TIMEOUT_S * 1_000),
+            kafka, f"agent/{config.agent_id}", int(DELIVERY_TIMEOUT_S * 1_000), personal
         )
         self._breaker = Breaker("Kafka")
         self._stopping = threading.Event()
@@ -134,7 +139,7 @@ class AgentClient:
 
     def deregister(self, reason: str) -> None:
         """Makes the agent unknown. Raises Undelivered."""
-        self._deliver("DeregisterAgent", {"reason": reason, "requested_by": self._who})
+        self._deliver("DeregisterAgent", {"reason": reason, "requested_by": self.config.requested_by})
 
     def offer(self, capacity: int) -> None:
         """Takes so many tickets at once from now on; 0: none. Never raises: it is said again until it is known."""
@@ -157,12 +162,8 @@ class AgentClient:
         if self._thread is not None:
             self._thread.join(DELIVERY_TIMEOUT_S)
             self._thread = None
-        self._publish("DeregisterAgent", {"reason": reason, "requested_by": self._who}, self._note)
+        self._try("DeregisterAgent", lambda: {"reason": reason, "requested_by": self.config.requested_by})
         self._publisher.flush(5.0)
-
-    @property
-    def _who(self) -> str:
-        return self.config.requested_by or self.config.agent_id
 
     def _profile(self) -> dict[str, Any]:
         config = self.config
@@ -171,7 +172,7 @@ class AgentClient:
             "capabilities": list(config.capabilities),
             "task_types": list(config.task_types),
             "capacity": self._capacity,
-            "requested_by": self._who,
+            "requested_by": config.requested_by,
             "webhook_url": config.webhook_url,
         }
 
@@ -219,8 +220,9 @@ class AgentClient:
         self._publisher.publish(TOPIC, header, {"agent_id": agent_id, **payload}, delivered)
 
 
-def _running() -> dict[str, Any]:
+def _running(personal: Personal | None) -> tuple[dict[str, Any], Personal]:
     # Only here: the settings' library takes time to import, and who gives `kafka` does not need it.
     from neural_hive.settings import load_settings
 
-    return load_settings().kafka_config()
+    settings = load_settings()
+    return settings.kafka_config(), personal or Personal.of(settings)

@@ -16,6 +16,7 @@ import msgspec
 
 from neural_hive.aggregates.decision import DecisionConsolidated
 from neural_hive.aggregates.vocabulary import Priority, TaskType
+from neural_hive.connectors.personal import Personal, Shown
 from neural_hive.discovery import Found, Wanted, discover
 from neural_hive.flow_c import FlowCStatus, flow_c_status
 from neural_hive.plans import plan_from, read_plan
@@ -60,7 +61,8 @@ class HiveClient:
     """Connections to Kafka and ClickHouse, opened when first used; may be used from many threads.
 
     Reading methods take `after`, a token: what they give then holds the answer to that message. They raise
-    ClickHouseAway, ClickHouseError, NoAnswerYet; publishing ones raise Unreachable, TooLarge, BadRecord. All raise
+    ClickHouseAway, ClickHouseError, NoAnswerYet; publishing ones raise Unreachable, TooLarge, BadRecord,
+    SubjectKeysUnusable: who asks is encrypted. All raise
     CircuitOpen: who is asked has failed repeatedly, and is left alone for a while.
     """
 
@@ -71,9 +73,11 @@ class HiveClient:
         """
         self._settings = settings or load_settings()
         self._timeout_s = timeout_s
-        self._sender = Sender(self._settings.kafka_config(), "neural-hive client")
+        self._personal = Personal.of(self._settings)
+        kafka = self._settings.kafka_config()
+        self._sender = Sender(kafka, "neural-hive client", personal=self._personal)
         self._tables = Tables(self._settings)
-        self._log = LogPlaces(self._settings.kafka_config())
+        self._log = LogPlaces(kafka)
         self._answers = Answers(self._log, self._settings, self._tables)
 
     def publish_plan(self, plan: Path | str | Mapping[str, Any] | DecisionConsolidated) -> Token:
@@ -132,6 +136,12 @@ class HiveClient:
     def redrive(self, dead_letter: str, reason: str, requested_by: str, again: bool = False) -> Token:
         """Writes the record of a dead letter, named by its place, into its topic; `again`: also if it was before."""
         return self._sender.redrive(RedriveDeadLetter(dead_letter, reason, requested_by, again))
+
+    def revealed(self, found: T) -> T:
+        """What reading gave, with persons in the clear; `erased` where a key is destroyed, shortened where it is not
+        here. Raises SubjectKeysUnusable.
+        """
+        return self._personal.shown_in(found, Shown.CLEAR)
 
     def wait(self, token: Token, timeout_s: float | None = None) -> Outcome:
         """What became of a message, once the tables hold it; what is read from then on has seen it."""

@@ -9,6 +9,7 @@ from confluent_kafka import KafkaException
 
 from neural_hive.aggregates.decision import DecisionConsolidated, content_hash
 from neural_hive.aggregates.identity import derived_id
+from neural_hive.connectors.personal import Personal
 from neural_hive.connectors.publisher import Place, Publisher
 from neural_hive.following import Unreachable, unreachable
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX
@@ -65,18 +66,24 @@ class Sender:
     """One connection for all that is published; may be used from many threads.
 
     Kafka's client tries again with growing waits, for up to DELIVERY_TIMEOUT_S. All methods raise Unreachable: it was
-    not delivered; CircuitOpen: nor tried, since Kafka has not answered lately; TooLarge, BadRecord: it never can be.
+    not delivered; CircuitOpen: nor tried, since Kafka has not answered lately; TooLarge, BadRecord: it never can be;
+    SubjectKeysUnusable. `personal` encrypts who asks; without it nothing is sent that says so.
     """
 
     def __init__(
-        self, kafka: dict[str, Any], name: str = "neural-hive publish", breaker: Breaker | None = None
+        self,
+        kafka: dict[str, Any],
+        name: str = "neural-hive publish",
+        breaker: Breaker | None = None,
+        personal: Personal | None = None,
     ) -> None:
-        self._kafka = kafka
+        self._kafka, self._personal = kafka, personal
         self._breaker = breaker or Breaker(f"Kafka at {kafka['bootstrap.servers']}")
-        self._publisher = Publisher(kafka, name, give_up_ms=int(DELIVERY_TIMEOUT_S * 1_000))
+        self._publisher = Publisher(kafka, name, int(DELIVERY_TIMEOUT_S * 1_000), personal)
 
     def plan(self, decision: DecisionConsolidated) -> Token:
         """Publishes a decision; the same one again has the same message id, and is carried out once."""
+        decision = self._hidden(decision)  # its id must not be a hash of a name either
         message_id = derived_id(decision.decision_id, content_hash(decision))
         return self.send(PLANS, decision, message_id, decision.decision_id)
 
@@ -95,6 +102,12 @@ class Sender:
     def message(self, topic: str, routing_id: str, content: msgspec.Struct) -> Token:
         """Publishes what somebody wants of another system; the message is named as its class."""
         return self.send(topic, content, str(uuid.uuid4()), routing_id)
+
+    def _hidden(self, decision: DecisionConsolidated) -> DecisionConsolidated:
+        if self._personal is None or not decision.requested_by:
+            return decision
+        hidden = self._personal.hidden("DecisionConsolidated", {"requested_by": decision.requested_by})
+        return msgspec.structs.replace(decision, **hidden)
 
     def send(self, topic: str, content: msgspec.Struct, message_id: str, routing_id: str) -> Token:
         """Publishes a message of any type, which is the content's name. Repeats are known by the message's id."""

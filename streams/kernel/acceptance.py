@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from neural_hive.schemas.personal import NOBODY, is_ciphertext
+
 FILE = "accepted-log.json"
 
 
@@ -15,7 +17,7 @@ class Acceptance(msgspec.Struct, frozen=True):
     """A person's word that the log as it is shall count."""
 
     reason: str
-    requested_by: str
+    requested_by: str  # encrypted
 
 
 def accept(folder: Path, acceptance: Acceptance) -> None:
@@ -24,9 +26,13 @@ def accept(folder: Path, acceptance: Acceptance) -> None:
 
 
 def accepted_for(folder: Path) -> Acceptance | None:
-    """The word that waits for a partition."""
+    """The word that waits for a partition. Whose it is, in the clear, does not get into the log."""
     file = folder / FILE
-    return msgspec.json.decode(file.read_bytes(), type=Acceptance) if file.exists() else None
+    if not file.exists():
+        return None
+    word = msgspec.json.decode(file.read_bytes(), type=Acceptance)
+    is_hidden = is_ciphertext(word.requested_by, "requested_by")
+    return word if is_hidden else msgspec.structs.replace(word, requested_by=NOBODY)
 
 
 def left_at(folder: Path) -> float | None:

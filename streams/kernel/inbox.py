@@ -11,6 +11,7 @@ from neural_hive.aggregates.identity import derived_id
 from neural_hive.schemas.catalogue import UnknownSchema
 from neural_hive.schemas.codec import BadRecord, Decoded, decode, encode_message
 from neural_hive.schemas.envelope import Envelope, Header
+from neural_hive.schemas.personal import PlainPersonalData, check_encrypted
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, partition_of
 from neural_hive.streams.kernel.fold import Route
 from neural_hive.streams.kernel.state import Timer
@@ -24,6 +25,7 @@ REASON_CHARACTERS_MAX = 2_000
 KEY_BYTES_MAX = 64 * 1024  # of a dead letter, and what its headers may take: its topic has room for no more
 HEADERS_MAX = 1_000
 FORWARDED_HEADERS_BYTES_MAX = 32 * 1024  # a topic's limit leaves 64 KB around the largest value
+_UNTOLD = ". What the record holds is not repeated here"
 _TRACE_DIGITS = 32
 _LAST_US = 253_402_300_799_000_000  # of the year 9999
 _HEX_DIGITS = frozenset("0123456789abcdef")
@@ -55,7 +57,8 @@ def open_mail(
 ) -> Mail:
     """The record's message, with its handler.
 
-    Raises BadRecord, UnknownSchema: it cannot be read; Misrouted: it belongs to another partition; RegistryAway.
+    Raises BadRecord, UnknownSchema: it cannot be read; PlainPersonalData: it must not be; Misrouted: it belongs to
+    another partition; RegistryAway.
     """
     if refused := getattr(record, "refused", ""):  # only what came by a fetch has it
         raise BadRecord(refused)
@@ -68,6 +71,7 @@ def open_mail(
     header = decoded.head
     assert isinstance(header, Header)
     check_header(header)
+    check_encrypted(decoded.schema.name, decoded.payload)
     if source is not None and source.addressed is not None:
         return Mail(_cause(record, header), Addressed(record, header.routing_id), source.addressed)
     _check_route(system, record, header.routing_id, partition, partitions_of)
@@ -175,11 +179,15 @@ def dead_letter(
     """The record with its bytes, its place and the reason, for people to look at and to send again.
 
     A record may be larger than any topic allows, for the broker weighs it as it was compressed: then it is cut, and
-    the reason says so. It must never fail, or the record could not be passed.
+    the reason says so. One with personal data in the clear is not repeated at all: dead letters stay for ever. It must
+    never fail, or the record could not be passed.
     """
     place = f"{record.topic}:{record.partition}:{record.offset}"
     message_id = derived_id(place, processor, "dead-letter")
-    key, headers, cut = _kept(record)
+    is_told = not isinstance(error, PlainPersonalData)
+    key, headers, cut = (
+        _kept(record) if is_told else (record.key[:KEY_BYTES_MAX] if record.key else None, [], _UNTOLD)
+    )
     routing_id = mail.cause.route.routing_id if mail else (key or b"").decode(errors="replace")
     header = Header(
         message_id=message_id,
@@ -198,7 +206,7 @@ def dead_letter(
         "source_offset": record.offset,
         "source_timestamp_ms": record.timestamp,
         "key": key,
-        "value": (record.value or b"")[:MESSAGE_BYTES_MAX],
+        "value": (record.value or b"")[:MESSAGE_BYTES_MAX] if is_told else b"",
         "headers": headers,
         "reason": _reason(error) + cut,
         "error_type": type(error).__name__,

@@ -20,6 +20,7 @@ from neural_hive.schemas.codec import (
     event_source,
 )
 from neural_hive.schemas.envelope import NO_HASH, Header
+from neural_hive.schemas.personal import check_encrypted
 from neural_hive.schemas.topics import partition_of
 from neural_hive.streams.kernel.fold import Fold, Route
 from neural_hive.streams.kernel.state import CAUSE_BYTES, Row, counter_key, row_key
@@ -211,6 +212,8 @@ class Work:
         encoder = self._encoders.get(event_type)
         if encoder is None:
             raise HeldBack(f"{event_type} is not written yet")
+        payload = msgspec.to_builtins(event, builtin_types=(bytes,))
+        check_encrypted(event_type, payload)
         self.sequence += 1
         value = encoder.encode(
             event_id,
@@ -222,7 +225,7 @@ class Work:
             self.sequence,
             self._source,
             prev_hash,
-            msgspec.to_builtins(event, builtin_types=(bytes,)),
+            payload,
         )
         if encoder.is_older:  # the state is the fold of what is written
             event = event_of(aggregate, event_type, decode(value, "event").payload)

@@ -79,6 +79,10 @@ def test_what_if(toured: Reader) -> None:
     assert toured.follow(DOCS / "what-if.md") >= 3
 
 
+def test_erasure(toured: Reader) -> None:
+    assert toured.follow(DOCS / "erasure.md") == 3
+
+
 def test_backup(toured: Reader) -> None:
     assert toured.follow(DOCS / "backup.md") == 3
 

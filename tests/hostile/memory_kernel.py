@@ -22,7 +22,12 @@ from neural_hive.streams.kernel.unit import Output
 from tests.hostile.inputs import NOW
 from tests.simulation.state import MemoryStore
 
-EXPLAINED: Final = ("BadRecord", "UnknownSchema", "Rejected")  # what a record may be refused with
+EXPLAINED: Final = (
+    "BadRecord",
+    "PlainPersonalData",
+    "Rejected",
+    "UnknownSchema",
+)  # what a record may be refused with
 ROOM_BYTES: Final = 64 * 1024  # for key, headers and batch around a value, as the broker is told
 
 

@@ -8,12 +8,16 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from rich.console import Console
 
+from neural_hive.connectors.personal import Personal, Shown
 from neural_hive.replay.reader import KafkaSource
 from neural_hive.replay.report import ACCEPTABLE, Check, Report, render
 from neural_hive.replay.verify import Verification, target_of
 from neural_hive.streams.kernel.acceptance import FILE, Acceptance, accept
 from tests.kernel.conftest import ToyFactory
+from tests.privacy.memory_keys import MemoryKeys, hidden
 from tests.toy.harness import Toy
+
+ALICE = hidden("alice")
 
 
 def _stops(toy: Toy, reason: str) -> None:
@@ -51,7 +55,7 @@ def test_a_person_accepts_the_damage(make_toy: ToyFactory) -> None:
     create_again(admin, topic)
     _stops(toy, "deleted and made anew")
     (folder,) = toy.folder.glob("toy*/worker-0/0")
-    accept(folder, Acceptance("the disk was lost", "alice"))
+    accept(folder, Acceptance("the disk was lost", ALICE))
     before = set(toy.sent)
     toy.sent.clear()
     toy.start()
@@ -62,7 +66,7 @@ def test_a_person_accepts_the_damage(make_toy: ToyFactory) -> None:
     events = [(e, p) for _, e, p in toy.events(topic)]
     assert events[0][0].event_type == "PartitionLogAccepted"
     assert events[0][1]["reason"] == "the disk was lost"
-    assert events[0][1]["requested_by"] == "alice"
+    assert events[0][1]["requested_by"] == ALICE
     assert len(list(folder.glob("*.before-1"))) == 1
     assert not (folder / FILE).exists()
     for store in folder.iterdir():
@@ -80,15 +84,15 @@ def _is_accepted(toy: Toy) -> None:
     """What is missing before the person's word is told with it, and is no finding any more."""
     report = _verified(toy)
     (word,) = report.accepted
-    assert (word.by, word.reason) == ("alice", "the disk was lost")
+    assert (word.by, word.reason) == (ALICE, "the disk was lost")
     assert word.place == f"{toy.event_topics[0]}:0:0"
     assert word.findings_count > 0
     assert {finding.check for finding in word.findings} <= ACCEPTABLE
     assert report.findings == ()
     assert report.exit_code == 0
     console = Console(file=io.StringIO(), width=200)
-    render(report, console)
-    assert "Accepted by alice" in console.file.getvalue()  # type: ignore[attr-defined]
+    render(Personal(MemoryKeys()).shown_in(report, Shown.SHORT), console)
+    assert f"Accepted by enc:{ALICE[7:15]}…" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def create_again(admin: AdminClient, topic: str) -> None:
@@ -111,7 +115,7 @@ def test_a_foreign_event_in_the_log(make_toy: ToyFactory) -> None:
     producer.flush()
     _stops(toy, "two events claim one place")
     (folder,) = toy.folder.glob("toy*/worker-0/0")
-    accept(folder, Acceptance("a stranger wrote it", "alice"))
+    accept(folder, Acceptance("a stranger wrote it", ALICE))
     for _ in range(2):
         toy.start()
         toy.add(50)

@@ -16,6 +16,8 @@ from neural_hive.aggregates.workflow import ticket_id_of
 from neural_hive.cli import build
 from neural_hive.connectors.kafka_admin import ensure_topics
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
+from neural_hive.connectors.personal import Personal
+from neural_hive.connectors.subject_keys import KeyFolder
 from neural_hive.schemas.codec import Decoded, decode, encode_event, encode_message
 from neural_hive.schemas.envelope import NO_HASH, Envelope, Header
 from neural_hive.schemas.topics import TOPICS, partition_of
@@ -26,14 +28,22 @@ PARTITIONS = 4
 class Hive:
     """The broker as the command sees it, and a place to answer from."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._config = {"bootstrap.servers": bootstrap}
+    def __init__(self, bootstrap: str, keys: str = "") -> None:
+        self._config, self._keys = {"bootstrap.servers": bootstrap}, keys
         self._producer = Producer(self._config)
 
     def run(self, *arguments: str) -> Result:
         """Runs the command."""
-        environment = {"NEURAL_HIVE_KAFKA_BOOTSTRAP": self._config["bootstrap.servers"], "COLUMNS": "200"}
+        environment = {
+            "NEURAL_HIVE_KAFKA_BOOTSTRAP": self._config["bootstrap.servers"],
+            "NEURAL_HIVE_SUBJECT_KEYS": self._keys,
+            "COLUMNS": "200",
+        }
         return CliRunner().invoke(build(list(arguments)), list(arguments), env=environment)
+
+    def hidden(self, name: str) -> str:
+        """A person as the command writes one."""
+        return Personal(KeyFolder(Path(self._keys))).hide(name, "requested_by")
 
     def plan(self, decision_id: str) -> Decoded:
         """The published plan of a decision."""
@@ -87,9 +97,10 @@ class Hive:
 @pytest.fixture(scope="module")
 def hive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hive]:
     """On a broker of its own: the system's topics have fixed names, and other tests make them too."""
-    with EmbeddedKafka(tmp_path_factory.mktemp("hive")) as kafka:
+    folder = tmp_path_factory.mktemp("hive")
+    with EmbeddedKafka(folder) as kafka:
         ensure_topics(kafka.bootstrap, TOPICS.values(), PARTITIONS, 1)
-        yield Hive(kafka.bootstrap)
+        yield Hive(kafka.bootstrap, str(folder / "subject-keys"))
 
 
 def written(folder: Path, decision_id: str, tasks: str = "[{task_id: a, command: [x]}]") -> str:
@@ -235,7 +246,12 @@ def test_a_command_becomes_a_message(
     assert asked.exit_code == 0, asked.output
     message = hive.message("orchestration.commands", workflow_id)
     assert (message.schema.name, message.head.message_id) == (message_type, asked.output.strip())
-    assert message.payload == {"workflow_id": workflow_id, "reason": "why", "requested_by": "ann", **says}
+    assert message.payload == {
+        "workflow_id": workflow_id,
+        "reason": "why",
+        "requested_by": hive.hidden("ann"),
+        **says,
+    }
 
 
 @pytest.mark.parametrize(

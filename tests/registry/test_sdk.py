@@ -10,12 +10,15 @@ from confluent_kafka import Consumer, TopicPartition
 
 import neural_hive
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
+from neural_hive.connectors.personal import Personal
 from neural_hive.connectors.ports import free_ports
 from neural_hive.schemas.codec import decode
+from neural_hive.schemas.personal import PlainPersonalData
 from neural_hive.sdk import agent
 from neural_hive.sdk.agent import AgentClient, AgentConfig, AgentTelemetry, Undelivered
 from neural_hive.sdk.breaker import FAILURES_MAX, CircuitOpen
 from tests.conftest import TopicFactory
+from tests.privacy.memory_keys import MemoryKeys, hidden
 
 
 def test_the_package_gives_it_without_importing_kafkas_client() -> None:
@@ -65,7 +68,9 @@ def test_heartbeats_go_out_by_themselves_and_survive_a_fault(
     )
     with (
         pytest.raises(KeyError),
-        AgentClient(config, {"bootstrap.servers": kafka.bootstrap}, telemetry) as client,
+        AgentClient(
+            config, {"bootstrap.servers": kafka.bootstrap}, telemetry, Personal(MemoryKeys())
+        ) as client,
     ):
         for _ in range(4):
             assert asked.acquire(timeout=60)
@@ -75,10 +80,17 @@ def test_heartbeats_go_out_by_themselves_and_survive_a_fault(
     kinds = [kind for kind, _ in told]
     assert (kinds[0], kinds[-1]) == ("RegisterAgent", "DeregisterAgent")
     assert (told[0][1]["capabilities"], told[0][1]["webhook_url"]) == (["python"], "http://h")
-    assert (told[-1][1]["reason"], told[-1][1]["requested_by"]) == ("ended by KeyError", "ann")
+    assert (told[-1][1]["reason"], told[-1][1]["requested_by"]) == ("ended by KeyError", hidden("ann"))
     assert [payload["load"] for kind, payload in told if kind == "Heartbeat"][:2] == [0.25, 0.75]
     assert kinds.count("RegisterAgent") >= 2, "after the fault it registers again"
     assert kinds.count("ReinforceTrail") == 1
+
+
+def test_who_starts_it_is_not_said_in_the_clear() -> None:
+    client = AgentClient(AgentConfig("a", requested_by="ann"), {"bootstrap.servers": "127.0.0.1:1"})
+    with pytest.raises(PlainPersonalData, match="requested_by of RegisterAgent"):
+        client.register()
+    client.close()  # nothing that could be sent: it ends all the same
 
 
 def messages(kafka: EmbeddedKafka, topic: str) -> list[tuple[str, dict[str, object]]]:

@@ -3,7 +3,6 @@
 import msgspec
 import pytest
 
-from neural_hive.aggregates.subject import SUBJECT, Note, SubjectNoted
 from neural_hive.aggregates.subscription import (
     EVENT_TYPES,
     SUBSCRIPTION,
@@ -22,6 +21,7 @@ from neural_hive.aggregates.subscription import (
     takes,
 )
 from neural_hive.aggregates.vocabulary import TaskType
+from neural_hive.aggregates.webhook_subject import SUBJECT, Note, SubjectNoted
 from tests.grammar import given
 
 NOW = 1_700_000_000_000_000

@@ -22,11 +22,11 @@ from neural_hive.aggregates.delivery import (
     delivery_id_of,
 )
 from neural_hive.aggregates.incident import IncidentOpened, Kind, Severity
-from neural_hive.aggregates.subject import SubjectNoted
 from neural_hive.aggregates.subscription import SubscriptionCreated, SubscriptionDisabled
 from neural_hive.aggregates.ticket import TicketCancelled, TicketCreated, TicketFailed
 from neural_hive.aggregates.ticketing import tickets_of
 from neural_hive.aggregates.vocabulary import TaskType
+from neural_hive.aggregates.webhook_subject import SubjectNoted
 from neural_hive.aggregates.workflow import WorkflowCompleted
 from neural_hive.replay.checks.refold import Mailed
 from neural_hive.schemas.codec import BadRecord, encode_message

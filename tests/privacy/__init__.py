@@ -1,0 +1,1 @@
+"""Personal data: encrypted, shown to who has the keys, erased."""
