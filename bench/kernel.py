@@ -13,19 +13,19 @@ from typing import Final
 import msgspec
 import psutil
 
+from bench import kernel_scale
 from bench.figures import Figures, Goal, Series, in_turn, ratio
 from bench.kernel_contenders import (
     BYTEWAX,
     BYTEWAX_RECOVERY,
     HIVE,
-    HIVE_TWICE,
     LOOP,
     QUIX_EXACTLY,
     Contender,
     contenders,
 )
 from bench.topics import Stopped, fill, new_topics, wait_for, written
-from neural_hive.connectors.child import Child, tail
+from neural_hive.connectors.child import tail
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
 
 RECORDS: Final = 200_000
@@ -53,7 +53,8 @@ def measure(rounds: int, tell: Tell, records: int = RECORDS) -> list[Figures]:
                 run = _run(kafka.bootstrap, sources[contender.part], contender, int(records * contender.part))
                 found[contender.name].append(run)
                 tell(f"{contender.name}: {run.rate:,.0f} events/s, {run.cpu_us:.1f} µs of CPU an event")
-    return [_rates(found), _costs(found)]
+        scale = kernel_scale.measure(kafka.bootstrap, rounds, tell, records, KEYS, RECORD_BYTES)
+    return [_rates(found), _costs(found), scale]
 
 
 def _source(bootstrap: str, records: int) -> str:
@@ -65,20 +66,14 @@ def _source(bootstrap: str, records: int) -> str:
 def _run(bootstrap: str, source: str, contender: Contender, records: int) -> Run:
     topics = new_topics(bootstrap, source)
     with tempfile.TemporaryDirectory(prefix="bench-run-") as folder:
-        children: list[Child] = []
+        child = contender.start(topics, Path(folder))
         try:
-            for number in range(contender.processes):
-                own = Path(folder) / str(number)
-                own.mkdir()
-                children.append(contender.start(topics, own))
-            try:
-                wait_for(topics, records)
-            except Stopped as error:
-                raise Stopped(f"{contender.name}: {error}\n{tail(Path(folder) / '0' / 'out.log')}") from error
-            cpu_s = sum(cpu_s_of(child.pid) for child in children)
+            wait_for(topics, records)
+            cpu_s = cpu_s_of(child.pid)
+        except Stopped as error:
+            raise Stopped(f"{contender.name}: {error}\n{tail(Path(folder) / 'out.log')}") from error
         finally:
-            for child in children:
-                child.kill()
+            child.kill()
     found = written(topics)
     if found.count != records:
         raise RuntimeError(f"{contender.name} wrote {found.count:,} events for {records:,} records")
@@ -99,7 +94,6 @@ def _rates(found: dict[str, list[Run]]) -> Figures:
         Goal("twice Bytewax's best", 2.0, ratio(series, HIVE, best)),
         Goal("3.5 × Quix Streams, exactly once", 3.5, ratio(series, HIVE, QUIX_EXACTLY)),
         Goal("75 % of the loop without a framework", 0.75, ratio(series, HIVE, LOOP)),
-        Goal("two processes make 1.7 × one", 1.7, ratio(series, HIVE_TWICE, HIVE)),
     ]
     title = f"Kernel: {RECORD_BYTES}-byte records, {KEYS:,} keys, state, hash chain"
     return Figures("kernel", title, "events/s", series, goals)

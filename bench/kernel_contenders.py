@@ -15,7 +15,6 @@ from neural_hive.schemas.catalogue import FOLDERS_VARIABLE
 from tests.toy.harness import ROOT, SCHEMAS
 
 HIVE: Final = "Neural Hive"
-HIVE_TWICE: Final = "Neural Hive, two processes"
 LOOP: Final = "confluent-kafka loop"
 BYTEWAX: Final = "Bytewax"
 BYTEWAX_RECOVERY: Final = "Bytewax with recovery"
@@ -33,11 +32,10 @@ class NoPeers(RuntimeError):
 
 
 class Contender(msgspec.Struct, frozen=True):
-    """A name, and how its processes are started, in a folder of their own."""
+    """A name, and how its process is started, in a folder of its own."""
 
     name: str
     start: Start
-    processes: int = 1
     part: float = 1.0  # of the records: the slow ones get fewer
 
 
@@ -47,7 +45,6 @@ def contenders() -> list[Contender]:
         raise NoPeers("the peers are not installed: run `make bench`, or `make .venv-bench/.installed`")
     return [
         Contender(HIVE, hive),
-        Contender(HIVE_TWICE, hive, processes=2),
         Contender(LOOP, _script("plain_loop.py")),
         Contender(BYTEWAX, _bytewax),
         Contender(BYTEWAX_RECOVERY, _bytewax_recovering),

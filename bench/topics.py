@@ -71,6 +71,28 @@ def fill(bootstrap: str, topic: str, records: int, keys: int, record_bytes: int,
     producer.flush()
 
 
+def show(topics: Topics, records: int, keys: int, record_bytes: int) -> None:
+    """Publishes records of random bytes that who reads committed records sees all at once."""
+    producer = Producer(
+        {
+            "bootstrap.servers": topics.bootstrap,
+            "transactional.id": f"{topics.source}.show",
+            "transaction.timeout.ms": 120_000,
+            "linger.ms": 20,
+            "compression.type": "lz4",
+            "queue.buffering.max.messages": 1_000_000,
+            "partitioner": "murmur2_random",
+        }
+    )
+    producer.init_transactions()
+    producer.begin_transaction()
+    value = os.urandom(record_bytes)
+    for number in range(records):
+        producer.produce(topics.source, value, f"key-{number % keys}".encode())
+    producer.flush()
+    producer.commit_transaction()
+
+
 @contextmanager
 def trickle(topics: Topics, keys: int, record_bytes: int) -> Iterator[None]:
     """A few records all the time, so that every partition has something to do."""

@@ -16,6 +16,7 @@ from neural_hive.api.pending import Pending
 from neural_hive.api.refused import LoggedRefusals, RefusedCalls
 from neural_hive.api.repeats import Repeats
 from neural_hive.api.ticket_tokens import TicketTokens, held_tokens
+from neural_hive.connectors.personal import Personal
 from neural_hive.sdk.log_places import LogPlaces
 from neural_hive.sdk.outcome import Answers
 from neural_hive.sdk.sender import Sender
@@ -36,7 +37,8 @@ class Services:
         """Opens nothing yet. Raises PrivateFileRefused: a key cannot be used."""
         self.settings = settings
         self.refusals = refusals or LoggedRefusals()
-        self.sender = Sender(settings.kafka_config(), "neural-hive api")
+        self.personal = Personal.of(settings)
+        self.sender = Sender(settings.kafka_config(), "neural-hive api", personal=self.personal)
         self.tables = Tables(settings, user=_reader(settings), connections=TABLES_MAX, retry_s=RETRY_S)
         self.log = LogPlaces(settings.kafka_config())
         self.pending = Pending(Answers(self.log, settings, self.tables), self.log)

@@ -265,6 +265,7 @@ def _change(command: Any, json: bool, data: Path | None, config: Path | None) ->
 
 def _publish(settings: Settings, routing_id: str, message: msgspec.Struct) -> str:
     """Publishes a command, and waits for what becomes of it. Raises CannotDo: it was refused; NoAnswerYet."""
+    from neural_hive.connectors.personal import Personal
     from neural_hive.sdk.log_places import LogPlaces
     from neural_hive.sdk.outcome import Answers
     from neural_hive.sdk.sender import Sender
@@ -273,7 +274,8 @@ def _publish(settings: Settings, routing_id: str, message: msgspec.Struct) -> st
 
     logs_to_stderr()
     kafka = settings.kafka_config()
-    token = Sender(kafka, "neural-hive webhooks").message(COMMANDS, routing_id, message)
+    sender = Sender(kafka, "neural-hive webhooks", personal=Personal.of(settings))
+    token = sender.message(COMMANDS, routing_id, message)
     log, tables = LogPlaces(kafka), Tables(settings)
     try:
         outcome = Answers(log, settings, tables).wait(token, ANSWER_TIMEOUT_S)
