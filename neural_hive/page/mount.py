@@ -61,7 +61,7 @@ def _register(site: Site) -> None:
 
     @ui.page("/workflows", title=f"Workflows – {TITLE}")
     def workflows_page(status: str = "", plan: str = "") -> Response | None:
-        return framed(site, "/workflows", lambda who: workflows.show(site, status, plan))
+        return framed(site, "/workflows", lambda who: workflows.show(site, who, status, plan))
 
     @ui.page("/workflow/{workflow_id}", title=f"Workflow – {TITLE}")
     def workflow_page(workflow_id: str) -> Response | None:
@@ -70,7 +70,7 @@ def _register(site: Site) -> None:
 
     @ui.page("/events", title=f"Events – {TITLE}")
     def events_page(type: str = "", aggregate: str = "") -> Response | None:  # noqa: A002 (the address's word)
-        return framed(site, "/events", lambda who: events.show(site, type, aggregate))
+        return framed(site, "/events", lambda who: events.show(site, who, type, aggregate))
 
     @ui.page("/dead-letters", title=f"Dead letters – {TITLE}")
     def dead_letters_page() -> Response | None:

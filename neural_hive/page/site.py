@@ -1,12 +1,19 @@
 """What all views share: who is asked, who is signed in, and what is looked at once for everybody."""
 
+from typing import TypeVar
+
 import msgspec
 
+from neural_hive.api.auth import Identity
+from neural_hive.api.permissions import Role
 from neural_hive.api.services import Services
+from neural_hive.connectors.personal import Shown
 from neural_hive.page.board import Board
 from neural_hive.page.console import Console
 from neural_hive.page.sessions import Sessions
 from neural_hive.page.verification_run import VerificationRun
+
+T = TypeVar("T")
 
 
 class Site(msgspec.Struct, frozen=True):
@@ -17,6 +24,11 @@ class Site(msgspec.Struct, frozen=True):
     board: Board
     console: Console
     verification: VerificationRun
+
+    def named(self, value: T, identity: Identity) -> T:
+        """What was read, with persons named to who may look back or has to ask them, and shortened for all others."""
+        may_know = Role.AUDITOR in identity.roles or Role.OPERATOR in identity.roles
+        return self.services.personal.shown_in(value, Shown.CLEAR if may_know else Shown.SHORT)
 
     @classmethod
     def of(cls, services: Services) -> "Site":

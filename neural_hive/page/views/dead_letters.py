@@ -75,7 +75,7 @@ async def show(site: Site, identity: Identity) -> None:
     async def opened(event: GenericEventArguments) -> None:
         found = await asked(trouble, letter, site.services.tables, str(event.args))
         if found is not None:
-            _details(found)
+            _details(site.named(found, identity))
 
     table.on("open", opened)
     if may_operate(identity):

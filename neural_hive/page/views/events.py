@@ -6,6 +6,7 @@ import msgspec
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
+from neural_hive.api.auth import Identity
 from neural_hive.page.event_reads import ROWS_MAX, EventRow, Filter, between, ends, event_at, newest
 from neural_hive.page.parts import Trouble, asked, columns, heading, live, time_text
 from neural_hive.page.site import Site
@@ -15,7 +16,7 @@ FOLLOW_S: Final = 1.0
 _COLUMNS: Final = columns("at", "event", "of", "version", "place")
 
 
-async def show(site: Site, event_type: str = "", aggregate_id: str = "") -> None:
+async def show(site: Site, identity: Identity, event_type: str = "", aggregate_id: str = "") -> None:
     """The view."""
     heading("Events", f"The newest {ROWS_MAX} that fit; a click or Enter on one shows all of it.")
     tables, trouble = site.services.tables, Trouble()
@@ -64,7 +65,7 @@ async def show(site: Site, event_type: str = "", aggregate_id: str = "") -> None
             draw()
 
     async def opened(event: GenericEventArguments) -> None:
-        await _details(site, trouble, str(event.args))
+        await _details(site, identity, trouble, str(event.args))
 
     table.on("open", opened)
     for field in fields.values():
@@ -84,10 +85,11 @@ def _row(event: EventRow) -> dict[str, Any]:
     }
 
 
-async def _details(site: Site, trouble: Trouble, place: str) -> None:
+async def _details(site: Site, identity: Identity, trouble: Trouble, place: str) -> None:
     found = await asked(trouble, event_at, site.services.tables, place)
     if found is None:
         return
+    found = site.named(found, identity)
     with ui.dialog() as dialog, ui.card().classes("w-full max-w-4xl"):
         ui.label(f"{found.event_type}, {place}").classes("text-lg")
         with ui.grid(columns="auto 1fr").classes("gap-x-4 gap-y-1"):

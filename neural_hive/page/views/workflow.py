@@ -79,7 +79,7 @@ async def show(site: Site, identity: Identity, workflow_id: str) -> None:
         found = await asked(trouble, _ask, tables, workflow_id, at)
         if found is None or at != shown.at:
             return  # the slider has moved on meanwhile
-        standing, tickets = found
+        standing, tickets = site.named(found[0], identity), found[1]
         _show_head(head, standing)
         drawn = flowchart(tickets)
         if drawn != shown.drawn:

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from nicegui import ui
 
+from neural_hive.api.auth import Identity
 from neural_hive.api.lists import page
 from neural_hive.api.routers.workflows import WORKFLOWS
 from neural_hive.page.parts import (
@@ -36,7 +37,7 @@ STATES: Final = (
 )
 
 
-async def show(site: Site, status: str = "", plan_id: str = "") -> None:
+async def show(site: Site, identity: Identity, status: str = "", plan_id: str = "") -> None:
     """The view; `status` and `plan_id` narrow it."""
     heading("Workflows", "The newest first. A state or a plan narrows the list.")
     trouble = Trouble()
@@ -63,7 +64,7 @@ async def show(site: Site, status: str = "", plan_id: str = "") -> None:
         if found is None:
             return
         following = found.next
-        table.rows = [row(info) for info in found.items]
+        table.rows = [row(info) for info in site.named(found.items, identity)]
         newer.set_enabled(len(cursors) > 1)
         older.set_enabled(bool(following))
         place.text = f"page {len(cursors)}"
