@@ -90,7 +90,9 @@ class JoinedSource:
             return {}
 
     def spans(self, topic: str, partition: int, first: int, end: int) -> list[Span]:
-        """See LogSource.spans. Call `ranges` first."""
+        """See LogSource.spans. What Kafka has is looked up once, by the first `ranges`."""
+        if (topic, partition) not in self._begins:
+            self.ranges(topic)
         begin = self._begins[topic, partition]
         spans = [*self._archive.spans(topic, partition, first, min(begin, end))] if first < begin else []
         return spans + (self._kafka.spans(topic, partition, max(first, begin), end) if begin < end else [])

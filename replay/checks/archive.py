@@ -7,6 +7,7 @@ import msgspec
 
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.projections.catalogue import PROJECTIONS
+from neural_hive.projections.projection import Projection
 from neural_hive.projections.read_models import compare
 from neural_hive.projections.store import Store
 from neural_hive.replay.archive import ArchiveSource
@@ -72,15 +73,20 @@ def _text(value: object) -> str:
 def check_projections(store: Store, findings: Findings) -> None:
     """Makes every read model anew from the archive, and compares it row for row."""
     for projection in PROJECTIONS:
-        result = compare(store, projection)
-        findings.examined[Check.PROJECTION] += max(result.rows_expected, result.rows_found)
-        if result.equal:
-            continue
-        keys = ", ".join(" ".join(key) for key in result.differing_keys)
-        findings.add(
-            Check.PROJECTION,
-            f"table {projection.table}",
-            keys,
-            f"{result.rows_expected} rows, as the archive makes them",
-            f"{result.rows_found} rows",
-        )
+        check_projection(store, projection, findings)
+
+
+def check_projection(store: Store, projection: Projection, findings: Findings) -> None:
+    """Makes one read model anew from the archive, and compares it row for row."""
+    result = compare(store, projection)
+    findings.examined[Check.PROJECTION] += max(result.rows_expected, result.rows_found)
+    if result.equal:
+        return
+    keys = ", ".join(" ".join(key) for key in result.differing_keys)
+    findings.add(
+        Check.PROJECTION,
+        f"table {projection.table}",
+        keys,
+        f"{result.rows_expected} rows, as the archive makes them",
+        f"{result.rows_found} rows",
+    )
