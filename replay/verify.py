@@ -20,7 +20,7 @@ from neural_hive.replay.steps.plan import writer_steps
 from neural_hive.replay.steps.results import Results
 from neural_hive.replay.steps.scope import scope_of
 from neural_hive.replay.steps.target import Target, target_of
-from neural_hive.replay.steps.work import do_step
+from neural_hive.replay.steps.work import do_step, look
 from neural_hive.replay.steps.writer import Writer
 from neural_hive.streams.kernel.reading import MessageReader
 from neural_hive.streams.kernel.system import System
@@ -73,7 +73,7 @@ class Verification:
 
     def _run(self, writer: Writer, results: Results) -> None:
         for step, needs in writer_steps(writer.target, writer.scope.partitions):
-            done = do_step(step, partial(writer.do, step, results.of(needs)), self._source)
+            done = do_step(step, partial(look, writer, step, results.of(needs)), self._source)
             results.keep(done)
             self.findings.take(done.report)
             self.parts += done.report.parts

@@ -37,6 +37,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     record: Record
     lead: Lead
     rest: dict[str, Any]
+    payload_at: int  # where the payload begins in the value
 
     @property
     def place(self) -> str:

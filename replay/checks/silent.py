@@ -17,7 +17,7 @@ class SilentInputs:
     """Eight bytes for each. They are added in the order of their offsets."""
 
     def __init__(self, folder: Path, prefix: str, files: Mapping[str, str] | None = None) -> None:
-        """`prefix`: what the names of its files begin with. `files`: those that another one has `named`."""
+        """`prefix`: what the names of its files begin with. `files`: those that another one has, by partition."""
         self._folder, self._prefix = folder, prefix
         self._files = {_place(place): folder / name for place, name in (files or {}).items()}
 
@@ -27,9 +27,9 @@ class SilentInputs:
         with file.open("ab") as opened:
             offsets.tofile(opened)
 
-    def named(self) -> dict[str, str]:
-        """The files, by partition."""
-        return {f"{topic}:{partition}": file.name for (topic, partition), file in self._files.items()}
+    def file(self, place: Place) -> Path:
+        """Where those of a partition are."""
+        return self._files[place]
 
     def places(self) -> list[Place]:
         """Where there are any."""
@@ -38,7 +38,7 @@ class SilentInputs:
     def records(self, place: Place, source: LogSource) -> Iterator[Record]:
         """Those of a partition, in order, read in one go."""
         topic, partition = place
-        offsets = self._offsets(place)
+        offsets = self.offsets(place)
         wanted = next(offsets, None)
         if wanted is None:
             return
@@ -49,7 +49,8 @@ class SilentInputs:
                 if wanted == record.offset:
                     yield record
 
-    def _offsets(self, place: Place) -> Iterator[int]:
+    def offsets(self, place: Place) -> Iterator[int]:
+        """Those of a partition, in order."""
         with self._files[place].open("rb") as file:
             while raw := file.read(_READ_AT_ONCE * _SIZE_BYTES):
                 yield from array("q", raw)

@@ -15,7 +15,7 @@ import msgspec
 
 from neural_hive.connectors.disk import write_whole
 from neural_hive.connectors.kafka_cluster import Cluster
-from neural_hive.connectors.kafka_log import LostLog, Record, UnreadableLog
+from neural_hive.connectors.kafka_log import LostLog, Record, StalledLog, UnreadableLog
 from neural_hive.replay.archive import ArchiveSource
 from neural_hive.replay.reader import KafkaSource, LogSource, Range
 from neural_hive.replay.seal.leaf import record_leaf
@@ -167,8 +167,11 @@ def _tail(source: LogSource, topic: str, partition: int, bounds: Range) -> tuple
     while end > first:
         begin = max(end - window, first)
         last: Record | None = None
-        for batch in source.batches(topic, partition, begin, end):
-            last = batch[-1] if batch else last
+        with contextlib.suppress(
+            StalledLog
+        ):  # behind it a transaction is open: the step that reads it will say so
+            for batch in source.batches(topic, partition, begin, end):
+                last = batch[-1] if batch else last
         if last is not None:
             return last.offset, _hash(last)
         end, window = begin, window * 8

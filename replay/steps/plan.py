@@ -59,7 +59,8 @@ def writer_steps(target: Target, partitions: int) -> Iterator[Planned]:
     inputs = Step(Kind.INPUTS, name)
     yield from ((step, ()) for step in read)
     yield inputs, tuple(read)
-    yield from ((Step(Kind.STATE, name, number), (inputs,)) for number in range(partitions))
+    for events in read[:partitions]:
+        yield Step(Kind.STATE, name, events.partition), (events, inputs)
 
 
 def can_be_done(needs: Iterable[Step], done: Mapping[Step, Done]) -> bool:

@@ -50,7 +50,10 @@ class Done(msgspec.Struct, frozen=True):
     ended_at: str
     answered: list[Packed] = []  # the places whose records caused something
     causes: str = ""  # the file with the fingerprints of the messages that did
-    silent: dict[str, str] = {}  # partition → the file with its silent inputs
+    is_folded: bool = False  # the state was made anew, and inputs were judged on the way
+    is_fold_whole: bool = False  # to the end
+    without_effect: list[Packed] = []  # places of inputs that do nothing in the state of their place
+    silent: dict[str, str] = {}  # partition → the file with its silent inputs that were not judged yet
 
 
 def now() -> str:

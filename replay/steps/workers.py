@@ -27,6 +27,7 @@ from neural_hive.replay.steps.request import Request
 from neural_hive.replay.steps.results import Results
 from neural_hive.replay.steps.step import Done, Kind, Step
 from neural_hive.replay.steps.workshop import Workshop
+from neural_hive.streams.kernel.versions import OURS
 
 Opening = Callable[[], Request]
 _FIRST: Final = tuple(Kind)  # what others wait for comes first
@@ -39,8 +40,8 @@ class WorkerDied(RuntimeError):
     """A process ended before its step was done: what it looked at is not verified."""
 
 
-class WorkerFailed(RuntimeError):
-    """A step raised what nobody has foreseen; the text is its traceback."""
+class StepRefused(RuntimeError):
+    """A step could not be begun; the text says what to do."""
 
 
 class _Worker:
@@ -99,7 +100,10 @@ class Workers:
             worker.process.close()
 
     def do(self, order: list[Planned], done: dict[Step, Done]) -> None:
-        """Does what is not done yet; `done` gets the results. Raises WorkerDied, WorkerFailed."""
+        """Does what is not done yet; `done` gets the results.
+
+        Raises WorkerDied, StepRefused. RuntimeError: what nobody has foreseen.
+        """
         waiting = sorted((p for p in order if p[0] not in done), key=lambda p: _FIRST.index(p[0].kind))
         count = min(self._count, len(waiting))
         self._workers = [_Worker(self._opening, self._plan, self._results) for _ in range(count)]
@@ -137,8 +141,12 @@ class Workers:
                 assert worker.step is not None
                 done[worker.step] = self._results.result(worker.step)
                 worker.step = None
-            case ("failed", text):
-                raise WorkerFailed(text)
+            case ("refused", text):
+                raise StepRefused(text)
+            case ("failed", text, trace):
+                unforeseen = RuntimeError(text)
+                unforeseen.add_note(trace)
+                raise unforeseen
 
 
 def _ready(waiting: list[Planned], done: dict[Step, Done]) -> Planned | None:
@@ -182,8 +190,11 @@ def _serve(connection: Connection, opening: Opening, plan: Plan, results: Result
             connection.send(("done",))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # nobody waits for it any more
-    except Exception:
-        connection.send(("failed", traceback.format_exc()))
+    except Exception as error:
+        if type(error).__module__.startswith(f"{OURS}."):  # they say what to do
+            connection.send(("refused", str(error)))
+        else:
+            connection.send(("failed", f"{type(error).__name__}: {error}", traceback.format_exc()))
 
 
 def _end_with(parent: int) -> None:

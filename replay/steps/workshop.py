@@ -14,7 +14,7 @@ from neural_hive.replay.steps.plan import WRITERS, Needs, Plan
 from neural_hive.replay.steps.request import Request
 from neural_hive.replay.steps.results import Results
 from neural_hive.replay.steps.step import Done, Kind, Step
-from neural_hive.replay.steps.work import do_step
+from neural_hive.replay.steps.work import do_step, look
 from neural_hive.replay.steps.writer import Found, Writer
 from neural_hive.streams.kernel.reading import MessageReader
 
@@ -48,7 +48,7 @@ class Workshop:
             system = next(system for system in request.systems if system.name == step.of)
             request.decide(system, self._source, findings)
         elif step.kind in WRITERS:
-            return self._writer(step.of).do(step, needed, findings, noted)
+            return look(self._writer(step.of), step, needed, findings, noted)
         elif step.kind is Kind.ARCHIVE:
             assert request.tables is not None
             check_archive(self._kafka, ArchiveSource(request.tables.clickhouse), [step.of], findings)
