@@ -232,10 +232,17 @@ def render(report: Report, console: Console) -> None:
     for left in report.left_out:
         text = f"Not looked at ({left.check}): {left.count:,} from {left.place} on: {left.reason}"
         console.print(_plain(text), style="yellow")
+    if earlier := [step for step in report.looked_at if step.earlier]:
+        text = f"Looked at by an earlier run: {len(earlier)} of {len(report.looked_at)} steps, from {_span(earlier)}"
+        console.print(_plain(text), style="yellow")
     counts = ", ".join(f"{count:,} {name}" for name, count in report.counts.items())
     sources = ", ".join(sorted({part.source for part in report.parts})) or "nothing"
     console.print(f"Read from {sources}: {counts or 'no records'}, in {report.duration_s:.1f} s")
     console.print(verdict(report), style="bold green" if report.exit_code == EXIT_CLEAN else "bold red")
+
+
+def _span(steps: list[LookedAt]) -> str:
+    return f"{min(step.began_at for step in steps)} to {max(step.ended_at for step in steps)}"
 
 
 def _sealed(seal: SealSummary) -> str:

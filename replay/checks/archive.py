@@ -19,8 +19,9 @@ from neural_hive.replay.seal.leaf import record_leaf
 
 
 def check_archive(log: LogSource, archive: ArchiveSource, topics: Iterable[str], findings: Findings) -> None:
-    """Compares all that both have, up to where the archive says it has come: pages of records by their SHA-256, which the
-    engine makes of what it has; and record by record what is not the same.
+    """Compares all that both have, up to where the archive says it has come.
+
+    Pages of records by their SHA-256, which the engine makes of what it has; record by record where these differ.
     """
     positions = archive.positions()
     for topic in topics:

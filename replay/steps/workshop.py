@@ -1,6 +1,7 @@
 """Does the steps of a request, in whichever process."""
 
 from functools import cached_property, partial
+from typing import Final
 
 import msgspec
 
@@ -17,6 +18,8 @@ from neural_hive.replay.steps.step import Done, Kind, Step
 from neural_hive.replay.steps.work import do_step, look
 from neural_hive.replay.steps.writer import Found, Writer
 from neural_hive.streams.kernel.reading import MessageReader
+
+_QUEUE_KBYTES: Final = 8 * 1024  # of each topic that is read at once: a step has up to seven open
 
 
 class Workshop:
@@ -35,7 +38,7 @@ class Workshop:
 
     @cached_property
     def _kafka(self) -> KafkaSource:
-        return KafkaSource(self._request.kafka, self._request.stall_s)
+        return KafkaSource(self._request.kafka, self._request.stall_s, _QUEUE_KBYTES)
 
     @cached_property
     def _source(self) -> LogSource:

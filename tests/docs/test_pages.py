@@ -24,7 +24,7 @@ def test_operating(toured: Reader) -> None:
 
 
 def test_audit(toured: Reader) -> None:
-    assert toured.follow(DOCS / "audit.md") >= 17
+    assert toured.follow(DOCS / "audit.md") >= 34
 
 
 def test_sql(toured: Reader) -> None:

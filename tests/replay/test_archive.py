@@ -148,7 +148,7 @@ def test_the_place_is_named_whatever_is_compared_at_once(
 
 
 def test_the_engine_takes_records_as_the_seal_does(archived: Archived) -> None:
-    """Their canonical form has one definition, and the engine's is held to it: null and empty, bytes that are no text."""
+    """Null and empty, and bytes that are no text: the engine's canonical form is held to the one that is sealed."""
     topic = archived.log.tickets
     archived.change(
         "UPDATE headers = [('', NULL), ('\\0é', unhex('00ff00')), ('a', '')], key = '', value = NULL WHERE sequence = 2"
