@@ -3,7 +3,6 @@
 Both need the state as it was at some place of the log, so both are looked at in one pass over a partition.
 """
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -126,17 +125,17 @@ class Folding:
         judge: Judge,
         read: Read,
         findings: Findings,
+        folder: Path,
         is_answered: Callable[[Record], bool] = lambda record: False,
     ) -> None:
-        """See StatePass. `kept` are closed with it."""
+        """See StatePass. `kept` are closed with it; the state is made anew in the folder."""
         self.is_whole = True
         self._where, self._findings, self._kept = (
             f"{system.name} partition {partition}",
             findings,
             tuple(kept),
         )
-        self._folder = tempfile.TemporaryDirectory(prefix="neural-hive-verify-")
-        self._refold = Refold(system, partition, partitions_of, Path(self._folder.name), read)
+        self._refold = Refold(system, partition, partitions_of, folder, read)
         self._pass = StatePass(self._refold, self._kept, inputs, judge, findings, is_answered)
 
     def take(self, event: Event) -> None:
@@ -165,7 +164,6 @@ class Folding:
         self._refold.close()
         for each in self._kept:
             each.store.close()
-        self._folder.cleanup()
 
 
 def check_partition(
@@ -177,10 +175,12 @@ def check_partition(
     root: Path | None,
     findings: Findings,
     read: Read,
+    folder: Path,
 ) -> None:
     """Folds a partition and looks at its states and at its silent inputs (by topic); nothing is read if there are none.
 
-    `events` is called after the states are open: the log comes first, so it reaches at least as far as they do.
+    The state is made anew in `folder`. `events` is called after the states are open: the log comes first, so it reaches
+    at least as far as they do.
     """
     kept = list(kept_states(root, system, partition, findings)) if root is not None else []
     if not kept and not silent:
@@ -193,7 +193,8 @@ def check_partition(
             place = f"{record.topic}:{record.partition}:{record.offset}"
             note_lost(place, message_id_of(record, read), findings)
 
-    with closing(Folding(system, partition, partitions_of, kept, silent, judge, read, findings)) as folding:
+    made = Folding(system, partition, partitions_of, kept, silent, judge, read, findings, folder)
+    with closing(made) as folding:
         for event in events():
             folding.take(event)
         folding.finish()

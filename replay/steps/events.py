@@ -5,7 +5,6 @@ reading.
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.replay.checks.answers import Answers, Marks
@@ -15,6 +14,7 @@ from neural_hive.replay.checks.state import Folding, kept_states
 from neural_hive.replay.fingerprints import keyed
 from neural_hive.replay.reader import NotedSource, Range
 from neural_hive.replay.report import Findings
+from neural_hive.replay.steps.step import scratch
 from neural_hive.replay.steps.writer import Found, Writer, records
 
 
@@ -24,8 +24,8 @@ def check_events(writer: Writer, name: str, partition: int, findings: Findings, 
     causes.unlink(missing_ok=True)  # of a try that was broken off
     answers, without_effect = Answers(causes, keyed(writer.key)), Marks()
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="neural-hive-verify-")))
-        folding = _folding(writer, partition, answers, without_effect, findings)
+        folder = stack.enter_context(scratch(writer.folder))
+        folding = _folding(writer, partition, answers, without_effect, findings, folder)
         if folding is not None:
             stack.enter_context(closing(folding))
         # Looked up behind the states: the log comes first, so it reaches at least as far as they do.
@@ -67,7 +67,12 @@ def _bounds(writer: Writer, partition: int, is_now: bool) -> dict[str, Range]:
 
 
 def _folding(
-    writer: Writer, partition: int, answers: Answers, without_effect: Marks, findings: Findings
+    writer: Writer,
+    partition: int,
+    answers: Answers,
+    without_effect: Marks,
+    findings: Findings,
+    folder: Path,
 ) -> Folding | None:
     """None: there is no state to compare."""
     if writer.system is None or writer.states is None or not writer.target.whole:
@@ -92,6 +97,7 @@ def _folding(
         judge,
         writer.read,
         findings,
+        folder / "folded",
         is_answered,
     )
 

@@ -6,6 +6,7 @@ and to the code: results of another one of these are not mixed with new ones, th
 
 import contextlib
 import fcntl
+import shutil
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
@@ -21,11 +22,12 @@ from neural_hive.replay.reader import KafkaSource, LogSource, Range
 from neural_hive.replay.seal.leaf import record_leaf
 from neural_hive.replay.steps.plan import Plan
 from neural_hive.replay.steps.request import Request
+from neural_hive.replay.steps.step import SCRATCH
 from neural_hive.streams.kernel.versions import code_hash, logic_version
 
 _FORM: Final = 1
 _PLAN, _LOCK = "plan", "lock"
-_OURS: Final = (_PLAN, f"{_PLAN}.new", _LOCK, "*.done", "*.done.new", "*.causes", "*.silent-*")
+_OURS: Final = (_PLAN, f"{_PLAN}.new", _LOCK, "*.done", "*.done.new", "*.causes", "*.silent-*", f"{SCRATCH}*")
 _HASH_BYTES: Final = 32
 _WINDOW: Final = 64  # offsets: behind the last event stand the markers of transactions
 _VERIFIER: Final = "neural_hive.replay.everything"
@@ -67,6 +69,7 @@ class Journal:
     def plan(self) -> Plan | None:
         """What an earlier run has begun here; None: none has."""
         file = self._folder / _PLAN
+        self._remove((f"{SCRATCH}*",))  # of processes that were killed
         if not file.is_file():
             self._remove(("*.done", "*.causes", "*.silent-*"))  # of a run that had not begun
             return None
@@ -153,7 +156,10 @@ class Journal:
     def _remove(self, patterns: Iterable[str]) -> None:
         for pattern in patterns:
             for file in self._folder.glob(pattern):
-                file.unlink()
+                if file.is_dir():
+                    shutil.rmtree(file)
+                else:
+                    file.unlink()
 
 
 def _is_ours(file: Path) -> bool:

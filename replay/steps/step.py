@@ -1,12 +1,19 @@
 """What a verification is made of: steps, each of which can be done in any process, and what each one leaves behind."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
 
 import msgspec
 
 from neural_hive.replay.checks.answers import Packed
 from neural_hive.replay.report import Report
+
+SCRATCH: Final = "scratch-"
 
 
 class Kind(StrEnum):
@@ -54,6 +61,13 @@ class Done(msgspec.Struct, frozen=True):
     is_fold_whole: bool = False  # to the end
     without_effect: list[Packed] = []  # places of inputs that do nothing in the state of their place
     silent: dict[str, str] = {}  # partition → the file with its silent inputs that were not judged yet
+
+
+@contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """A folder within another one for what a step does not fit into memory; a killed process leaves it behind."""
+    with TemporaryDirectory(prefix=SCRATCH, dir=folder) as name:
+        yield Path(name)
 
 
 def now() -> str:

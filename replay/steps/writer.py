@@ -18,6 +18,7 @@ from neural_hive.replay.checks.state import check_partition
 from neural_hive.replay.reader import LogSource, NotedSource, Range
 from neural_hive.replay.report import Check, Findings
 from neural_hive.replay.steps.scope import Scope
+from neural_hive.replay.steps.step import scratch
 from neural_hive.replay.steps.target import Target
 from neural_hive.schemas.catalogue import UnknownSchema
 from neural_hive.schemas.codec import BadRecord
@@ -79,18 +80,18 @@ class Writer(msgspec.Struct, frozen=True):
             return {}
         if self.states is None:
             findings.skip(Check.STATE, "no processor's data folder is on this machine")
-        partitions = self.scope.partitions
-        topics = (*self.target.input_topics, *self.target.event_topics)
-        check_partition(
-            self.system,
-            partition,
-            dict.fromkeys(topics, partitions),
-            partial(self._events_now, partition),
-            records,
-            self.states,
-            findings,
-            self.read,
-        )
+        with scratch(self.folder) as folder:
+            check_partition(
+                self.system,
+                partition,
+                self.partitions_of,
+                partial(self._events_now, partition),
+                records,
+                self.states,
+                findings,
+                self.read,
+                folder,
+            )
         return {}
 
     def _events_now(self, partition: int) -> Iterator[Event]:
