@@ -43,7 +43,12 @@ class EnvelopeReader:
         self._parts: dict[bytes, _Parts] = {}
 
     def read(self, value: bytes) -> tuple[Lead, dict[str, Any]]:
-        """The lead, and the other envelope fields by name.
+        """The lead, and the other envelope fields by name. Raises as `located` does."""
+        lead, rest, _ = self.located(value)
+        return lead, rest
+
+    def located(self, value: bytes) -> tuple[Lead, dict[str, Any], int]:
+        """The same, and where the payload begins.
 
         Raises BadRecord: not an event of this system. UnknownSchema: a newer build wrote it.
         """
@@ -53,7 +58,7 @@ class EnvelopeReader:
             lead = parts.latest = _lead_of(value, parts)
         stream = io.BytesIO(value)
         stream.seek(len(lead.raw))
-        return lead, _read(stream, parts.rest)
+        return lead, _read(stream, parts.rest), stream.tell()
 
     def _parts_of(self, value: bytes) -> _Parts:
         number = schema_id(value)

@@ -1,153 +1,170 @@
-"""Verifies whole systems: their logs, what was archived of them, the read models, and the processors' state."""
+"""Verifies whole systems: their logs, what was archived of them, the read models, and the processors' state.
 
+In one process or in many, from the beginning or from where an earlier run was broken off: the report is the same.
+"""
+
+import os
+import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Final
 
 import msgspec
 
-from neural_hive.connectors.clickhouse import ClickHouse, ClickHouseError
-from neural_hive.connectors.kafka_log import LostLog, StalledLog, UnreadableLog
-from neural_hive.projections.store import Store, StoreRefused, StoreUnavailable
-from neural_hive.replay.archive import ArchiveSource
-from neural_hive.replay.checks.archive import check_archive, check_projections
-from neural_hive.replay.checks.committed import NotVerified, Offsets, committed_offsets
-from neural_hive.replay.checks.seal import Sealing, check_seal
-from neural_hive.replay.reader import JoinedSource, KafkaSource, LogSource, Told, ToldSource
-from neural_hive.replay.report import Check, Findings, Part, Report
-from neural_hive.replay.verify import Target, Verification, target_of
-from neural_hive.streams.kernel.reading import Fetch, MessageReader
-from neural_hive.streams.kernel.system import System
+from neural_hive.replay.fingerprints import KEY_BYTES
+from neural_hive.replay.reader import KafkaSource
+from neural_hive.replay.report import Check, Findings, LookedAt, Part, Report
+from neural_hive.replay.steps.journal import Journal
+from neural_hive.replay.steps.plan import WRITERS, Plan, Planned, can_be_done, steps
+from neural_hive.replay.steps.request import Decide, Request, Tables
+from neural_hive.replay.steps.results import Results
+from neural_hive.replay.steps.scope import scope_of
+from neural_hive.replay.steps.step import Done, Step
+from neural_hive.replay.steps.work import UNDONE
+from neural_hive.replay.steps.workers import WorkerDied, Workers
+from neural_hive.replay.steps.workshop import Workshop
 
-_UNDONE = (StalledLog, LostLog, UnreadableLog, NotVerified, ClickHouseError, StoreUnavailable, StoreRefused)
-
-
-class Tables(msgspec.Struct, frozen=True):
-    """The ClickHouse database: as a reader, and as what recomputes read models (it makes shadow tables)."""
-
-    clickhouse: ClickHouse
-    store: Store
+SMALL_RECORDS: Final = 20_000  # fewer events are verified sooner than processes are started
 
 
-Decide = Callable[[System, LogSource, Findings], None]
+class How(msgspec.Struct, frozen=True):
+    """How the work is done. None of it changes what is found."""
+
+    processes: int | None = 1  # None: as many as there are cores and partitions, for a log that is worth it
+    opening: Callable[[], Request] | None = None  # makes the request in another process; it must be picklable
+    journal: Path | None = None  # a folder: what is done is kept there, and a broken-off run goes on from it
 
 
-class Request(msgspec.Struct, frozen=True):
-    """What to verify, and with what."""
+class _Run(msgspec.Struct):
+    """What there is of a run: problems of the plan, results by step, and which of them an earlier run has left."""
 
-    systems: tuple[System, ...]
-    kafka: Mapping[str, Any]
-    tables: Tables | None  # None: archive and read models are left out
-    states: Path | None  # the processors' data folder; None: state is left out
-    from_archive: bool = False  # read the log from the archive alone
-    topics: tuple[str, ...] = ()  # only these event topics; () = all
-    stall_s: float = 30.0
-    fetch_schema: Fetch | None = None  # finds schemas that other producers registered
-    sealing: Sealing | None = None  # None: the seal is left out
-    told: Told | None = None  # hears of all that is read of the log
-    decide: Decide | None = None  # runs a system's decisions again; None: that is not asked for
+    order: list[Planned]
+    problems: list[str]
+    done: dict[Step, Done] = {}
+    earlier: frozenset[Step] = frozenset()
 
 
-def verify_everything(request: Request) -> Report:
-    """One report over all systems. What could not be done is in the report, with what was found until then."""
-    started_at = time.monotonic()
-    findings, parts, problems = Findings(), list[Part](), list[str]()
-    try:
-        kafka = KafkaSource(request.kafka, request.stall_s)
-        source = _source(request, kafka)
-        for system in request.systems:
-            problems += _system(system, source, kafka, request, findings, parts)
-        if request.decide is not None and not findings.examined[Check.DECISION]:
-            findings.skip(Check.DECISION, "none could be run again")
-        _tables(request, kafka, findings)
-        _seal(request, source, kafka, findings)
-    except _UNDONE as error:
-        problems.append(str(error))
-    return findings.report(parts, time.monotonic() - started_at, "; ".join(problems))
+def verify_everything(request: Request, how: How | None = None) -> Report:
+    """One report over all systems. What could not be done is in the report, with what was found until then.
+
+    Raises JournalRefused: the journal is of another log, of other code, or damaged.
+    """
+    started_at, how = time.monotonic(), how or How()
+    if how.journal is None:
+        with TemporaryDirectory(prefix="neural-hive-verify-") as name:
+            run = _run(request, how, Results(Path(name), lasting=False), None)
+            return _report(request, run, time.monotonic() - started_at)
+    with closing(Journal(how.journal, request)) as journal:
+        run = _run(request, how, Results(how.journal, lasting=True), journal)
+        report = _report(request, run, time.monotonic() - started_at)
+        if not report.problem:
+            journal.remove()
+        return report
 
 
-def _source(request: Request, kafka: KafkaSource) -> LogSource:
-    source: LogSource = kafka
-    if request.tables is not None:
-        archive = ArchiveSource(request.tables.clickhouse)
-        source = archive if request.from_archive else JoinedSource(archive, kafka)
-    return source if request.told is None else ToldSource(source, request.told)
+def _run(request: Request, how: How, results: Results, journal: Journal | None) -> _Run:
+    problems: list[str] = []
+    plan = journal.plan() if journal is not None else None
+    if plan is None:
+        plan, problems = _plan(request)
+        if journal is not None and not problems:
+            journal.begin(plan)
+    order = steps(plan, request.targets())
+    run = _Run(order, problems)
+    for step, _ in order:
+        if results.has(step) and journal is not None:
+            done = results.result(step)
+            if done.report.problem:
+                results.drop(step)
+            else:
+                run.done[step] = done
+    run.earlier = frozenset(run.done)
+    _work(request, how, plan, results, run)
+    return run
 
 
-def _system(
-    system: System,
-    source: LogSource,
-    kafka: KafkaSource,
-    request: Request,
-    findings: Findings,
-    parts: list[Part],
-) -> list[str]:
-    target = _narrowed(target_of(system), request.topics)
-    if not target.event_topics:
-        return []
-
-    verification = Verification(
-        target,
-        source,
-        None if request.from_archive else lambda: _committed(target, kafka),
-        system,
-        request.states,
-        findings,
-        MessageReader(request.fetch_schema),
+def _plan(request: Request) -> tuple[Plan, list[str]]:
+    """What is to be done, and why some of it cannot be."""
+    problems: list[str] = []
+    scopes = []
+    kafka = KafkaSource(request.kafka, request.stall_s)
+    source = request.source(kafka)
+    for name, target in request.targets().items():
+        try:
+            scopes.append(scope_of(target, source, request.committed(target, kafka)))
+        except UNDONE as error:
+            problems.append(f"{name}: {error}")
+    archived = request.tables is not None and not request.from_archive
+    plan = Plan(
+        scopes,
+        secrets.token_bytes(KEY_BYTES),
+        list(request.archived_topics()) if archived else [],
+        request.tables is not None,
+        request.sealing is not None,
+        request.decide is not None,
     )
-    verification.run()
-    parts += verification.parts
-    if request.decide is not None and not verification.problem:
-        request.decide(system, source, findings)
-    return [f"{system.name}: {verification.problem}"] if verification.problem else []
+    return plan, problems
 
 
-def _committed(target: Target, kafka: KafkaSource) -> Offsets:
-    """How far each input was read, by whoever reads it."""
-    own = len(kafka.ranges(target.event_topics[0]))
-    groups: dict[str, dict[str, int]] = {}
-    for topic in target.input_topics:
-        count = len(kafka.ranges(topic))
-        groups.setdefault(target.reader(topic, routed=count != own), {})[topic] = count
-    found = [committed_offsets(kafka.config, group, topics) for group, topics in groups.items()]
-    return {place: offset for offsets in found for place, offset in offsets.items()}
+def _work(request: Request, how: How, plan: Plan, results: Results, run: _Run) -> None:
+    processes = _processes(how, plan)
+    if processes > 1 and how.opening is not None:
+        try:
+            with Workers(how.opening, plan, results, processes, request.told) as workers:
+                workers.do(run.order, run.done)
+        except WorkerDied as error:
+            run.problems.append(str(error))
+        return
+    workshop = Workshop(request, plan, results)
+    for step, needs in run.order:
+        if step not in run.done and can_be_done(needs, run.done):
+            run.done[step] = workshop.do(step, needs)
 
 
-def _narrowed(target: Target, topics: tuple[str, ...]) -> Target:
-    if not topics:
-        return target
-    events = tuple(topic for topic in target.event_topics if topic in topics)
-    return msgspec.structs.replace(target, event_topics=events, whole=events == target.event_topics)
+def _processes(how: How, plan: Plan) -> int:
+    if how.processes is not None:
+        return how.processes
+    partitions = sum(scope.partitions for scope in plan.scopes)
+    return min(cores(), max(partitions, 1)) if plan.records >= SMALL_RECORDS else 1
 
 
-def _tables(request: Request, kafka: KafkaSource, findings: Findings) -> None:
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _report(request: Request, run: _Run, duration_s: float) -> Report:
+    findings, parts, problems = Findings(), list[Part](), list(run.problems)
+    _note_left_out(request, findings)
+    looked_at = []
+    for step, _ in run.order:
+        done = run.done.get(step)
+        if done is None:
+            continue
+        findings.take(done.report)
+        parts += done.report.parts
+        looked_at.append(LookedAt(step.name, done.began_at, done.ended_at, step in run.earlier))
+        if done.report.problem:
+            of = f"{step.of}: " if step.kind in WRITERS else ""
+            problems.append(of + done.report.problem)
+    if request.decide is not None and not findings.examined[Check.DECISION]:
+        findings.skip(Check.DECISION, "none could be run again")
+    report = findings.report(parts, duration_s, "; ".join(dict.fromkeys(problems)))
+    return msgspec.structs.replace(report, looked_at=tuple(looked_at))
+
+
+def _note_left_out(request: Request, findings: Findings) -> None:
     if request.tables is None:
         for check in (Check.ARCHIVE, Check.PROJECTION):
             findings.skip(check, "left out")
-        return
-    if request.from_archive:
+    elif request.from_archive:
         findings.skip(Check.ARCHIVE, "the log was read from the archive itself")
-    else:
-        check_archive(kafka, ArchiveSource(request.tables.clickhouse), _topics(request), findings)
-    check_projections(request.tables.store, findings)
-
-
-def _seal(request: Request, source: LogSource, kafka: KafkaSource, findings: Findings) -> None:
     if request.sealing is None:
         for check in (Check.SEAL, Check.WITNESS):
             findings.skip(check, "left out")
-        return
-    sealing = request.sealing
-    if request.topics:
-        chosen = tuple(topic for topic in sealing.topics if topic in request.topics)
-        sealing = msgspec.structs.replace(sealing, topics=chosen)
-    findings.seal = check_seal(source, kafka, sealing, findings)
 
 
-def _topics(request: Request) -> Iterable[str]:
-    targets = [_narrowed(target_of(system), request.topics) for system in request.systems]
-    named = {
-        t for target in targets for t in (*target.event_topics, *target.input_topics, target.dead_letters)
-    }
-    return sorted(named)
+__all__ = ["Decide", "How", "Request", "Tables", "cores", "verify_everything"]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
-from neural_hive.connectors.kafka_log import CommittedLog, Offsets, Record, UnreadableLog
+from neural_hive.connectors.kafka_log import QUEUE_KBYTES, CommittedLog, Offsets, Record, UnreadableLog
 from neural_hive.replay.report import Part
 
 Range = tuple[int, int]  # first offset, and the one that follows the last
@@ -40,9 +40,12 @@ class KafkaSource:
 
     name = "kafka"
 
-    def __init__(self, config: Mapping[str, Any], stall_s: float = 30.0) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], stall_s: float = 30.0, queue_kbytes: int = QUEUE_KBYTES
+    ) -> None:
+        """`queue_kbytes`: what each reading may hold ready in memory."""
         self.config = config
-        self._stall_s = stall_s
+        self._stall_s, self._queue_kbytes = stall_s, queue_kbytes
         self._offsets = Offsets(config)
 
     def ranges(self, topic: str) -> dict[int, Range]:
@@ -55,7 +58,8 @@ class KafkaSource:
 
     def batches(self, topic: str, partition: int, first: int, end: int) -> Iterator[list[Record]]:
         """See LogSource.batches. Raises StalledLog, LostLog, UnreadableLog."""
-        return CommittedLog(self.config, topic, partition, first, end, self._stall_s).batches()
+        log = CommittedLog(self.config, topic, partition, first, end, self._stall_s, self._queue_kbytes)
+        return log.batches()
 
 
 class JoinedSource:
@@ -90,7 +94,9 @@ class JoinedSource:
             return {}
 
     def spans(self, topic: str, partition: int, first: int, end: int) -> list[Span]:
-        """See LogSource.spans. Call `ranges` first."""
+        """See LogSource.spans. What Kafka has is looked up once, by the first `ranges`."""
+        if (topic, partition) not in self._begins:
+            self.ranges(topic)
         begin = self._begins[topic, partition]
         spans = [*self._archive.spans(topic, partition, first, min(begin, end))] if first < begin else []
         return spans + (self._kafka.spans(topic, partition, max(first, begin), end) if begin < end else [])

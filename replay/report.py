@@ -95,6 +95,15 @@ class SealSummary(msgspec.Struct, frozen=True):
     witnessed: dict[str, int]  # name of a witness → the last checkpoint that it has cosigned
 
 
+class LookedAt(msgspec.Struct, frozen=True):
+    """One step of a verification, and when it was done (ISO 8601, UTC)."""
+
+    what: str
+    began_at: str
+    ended_at: str
+    earlier: bool = False  # by a run that was broken off, and that this one has gone on from
+
+
 class Report(msgspec.Struct, frozen=True):
     """The whole verification."""
 
@@ -108,6 +117,7 @@ class Report(msgspec.Struct, frozen=True):
     accepted: tuple[Accepted, ...] = ()
     seal: SealSummary | None = None  # None: nothing is sealed, or it was left out
     left_out: tuple[LeftOut, ...] = ()
+    looked_at: tuple[LookedAt, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -173,6 +183,10 @@ class Findings:
         for outcome in report.outcomes:
             self.examined[outcome.check] += outcome.examined
             self.found[outcome.check] += outcome.findings
+            if outcome.skipped:
+                self.skip(outcome.check, outcome.skipped)
+        self.accepted += report.accepted
+        self.seal = report.seal or self.seal
         self.kept += report.findings[: max(FINDINGS_KEPT - len(self.kept), 0)]
         self.counts.update(report.counts)
         for left in report.left_out:
@@ -218,10 +232,17 @@ def render(report: Report, console: Console) -> None:
     for left in report.left_out:
         text = f"Not looked at ({left.check}): {left.count:,} from {left.place} on: {left.reason}"
         console.print(_plain(text), style="yellow")
+    if earlier := [step for step in report.looked_at if step.earlier]:
+        text = f"Looked at by an earlier run: {len(earlier)} of {len(report.looked_at)} steps, from {_span(earlier)}"
+        console.print(_plain(text), style="yellow")
     counts = ", ".join(f"{count:,} {name}" for name, count in report.counts.items())
     sources = ", ".join(sorted({part.source for part in report.parts})) or "nothing"
     console.print(f"Read from {sources}: {counts or 'no records'}, in {report.duration_s:.1f} s")
     console.print(verdict(report), style="bold green" if report.exit_code == EXIT_CLEAN else "bold red")
+
+
+def _span(steps: list[LookedAt]) -> str:
+    return f"{min(step.began_at for step in steps)} to {max(step.ended_at for step in steps)}"
 
 
 def _sealed(seal: SealSummary) -> str:

@@ -119,6 +119,14 @@ def _lines(verified: Verified, signer: PublicKey) -> Iterator[str]:
             f"not yet, the oldest for {seal.unsealed_s:g} s. The file of seals: {seal.file}."
         )
     yield from _table(
+        "When it was looked at",
+        ("what", "from", "to", "by"),
+        [
+            (each.what, each.began_at, each.ended_at, "an earlier run" if each.earlier else "this run")
+            for each in report.looked_at
+        ],
+    )
+    yield from _table(
         "Where it was read",
         ("source", "topic", "partition", "from offset", "to", "records"),
         [

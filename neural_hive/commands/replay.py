@@ -1,7 +1,9 @@
 """`neural-hive replay`: what the log says, and the proof that it says what was written."""
 
 from enum import StrEnum
-from typing import Annotated
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -24,7 +26,10 @@ from neural_hive.commands.replay_source import (
     tables_of,
 )
 from neural_hive.quiet import logs_to_stderr
-from neural_hive.settings import BadSettings, load_settings
+from neural_hive.settings import BadSettings, Settings, load_settings
+
+if TYPE_CHECKING:
+    from neural_hive.replay.everything import Request
 
 
 class Part(StrEnum):
@@ -33,6 +38,16 @@ class Part(StrEnum):
     ARCHIVE = "archive"
     STATE = "state"
     SEAL = "seal"
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What a person has asked to be verified. Another process makes the same request from it."""
+
+    source: Source
+    topics: tuple[str, ...]
+    left_out: frozenset[Part]
+    decisions: bool
+    code: str | None
 
 
 def register(app: typer.Typer) -> None:
@@ -55,6 +70,22 @@ def verify(
     without: Annotated[list[Part] | None, typer.Option(help="Leave out a part")] = None,
     decisions: replay_rerun.Decisions = False,
     code: replay_rerun.Revision = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            help="How many processes share the work [default: one for each core, for a log that is worth it]",
+            min=1,
+            max=256,
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Keep in this folder what is done; broken off, the same command goes on from there",
+            file_okay=False,
+        ),
+    ] = None,
     report_file: replay_report.ReportFile = None,
     as_json: AsJson = False,
     reveal: Reveal = False,
@@ -66,30 +97,15 @@ def verify(
 
     Exit code 0: all holds. 1: something was found. 2: it could not be verified to the end.
     """
-    from neural_hive.replay.everything import Request, verify_everything
+    from neural_hive.replay.everything import How, verify_everything
     from neural_hive.replay.report import render
 
-    logs_to_stderr()
     settings = load_settings(config, data=data)
-    left_out = set(without or ())
-    states = settings.data / "processors"
-    systems = systems_of(settings)
-    known = {a.topic for system in systems for a in system.aggregates}
-    if unknown := sorted(set(topic or ()) - known):
-        raise BadSettings(f"no event topic {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
-    request = Request(
-        systems=systems,
-        kafka=kafka_of(settings),
-        tables=None if Part.ARCHIVE in left_out and source is Source.KAFKA else tables_of(settings),
-        states=states if Part.STATE not in left_out and states.is_dir() else None,
-        from_archive=source is Source.ARCHIVE,
-        topics=tuple(topic or ()),
-        fetch_schema=schemas_of_others(settings),
-        sealing=None if Part.SEAL in left_out else replay_seal.sealing(settings),
-        decide=replay_rerun.decide(settings, decisions, code, topic, schemas_of_others(settings)),
-    )
+    asked = Asked(source, tuple(topic or ()), frozenset(without or ()), decisions, code)
+    request = _request(settings, asked)
+    how = How(processes, partial(_request, settings, asked), resume)
     with reading(disable=as_json) as told:
-        report = verify_everything(msgspec.structs.replace(request, told=told))
+        report = verify_everything(msgspec.structs.replace(request, told=told), how)
     if report_file is not None:
         signer = replay_report.write(report, settings, source.value, report_file)
         Console(stderr=True).print(
@@ -100,3 +116,28 @@ def verify(
     else:
         render(shown(settings, report, reveal), Console())
     raise typer.Exit(report.exit_code)
+
+
+def _request(settings: Settings, asked: Asked) -> "Request":
+    """What to verify, with this process's connections. Raises BadSettings."""
+    from neural_hive.replay.everything import Request
+
+    logs_to_stderr()
+    states = settings.data / "processors"
+    systems = systems_of(settings)
+    known = {a.topic for system in systems for a in system.aggregates}
+    if unknown := sorted(set(asked.topics) - known):
+        raise BadSettings(f"no event topic {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
+    fetch = schemas_of_others(settings)
+    no_tables = Part.ARCHIVE in asked.left_out and asked.source is Source.KAFKA
+    return Request(
+        systems=systems,
+        kafka=kafka_of(settings),
+        tables=None if no_tables else tables_of(settings),
+        states=states if Part.STATE not in asked.left_out and states.is_dir() else None,
+        from_archive=asked.source is Source.ARCHIVE,
+        topics=asked.topics,
+        fetch_schema=fetch,
+        sealing=None if Part.SEAL in asked.left_out else replay_seal.sealing(settings),
+        decide=replay_rerun.decide(settings, asked.decisions, asked.code, asked.topics, fetch),
+    )

@@ -10,7 +10,7 @@ from neural_hive.aggregates.aggregate import Aggregate
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.replay.history import Happening, NewerEvent, happening_of
 from neural_hive.replay.moment import Place
-from neural_hive.replay.verify import DEAD_LETTERS
+from neural_hive.replay.steps.target import DEAD_LETTERS
 from neural_hive.schemas.catalogue import UnknownSchema
 from neural_hive.schemas.codec import BadRecord, Decoded
 from neural_hive.schemas.envelope import Header

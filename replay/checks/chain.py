@@ -1,11 +1,13 @@
 """What one writer partition wrote: its sequence, and for each aggregate versions, hash chain, time and ids.
 
-Memory: version, hash, time and key of each aggregate of one partition, and eight bytes an event (uniqueness).
+Memory does not grow with the log: the last event of each aggregate, and eight bytes an event (uniqueness), go to disk
+where they are many.
 """
 
 from collections.abc import Iterable
 from functools import cache
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -14,20 +16,19 @@ from neural_hive.aggregates.identity import derived_id
 from neural_hive.aggregates.partition import PARTITION, PartitionLogAccepted
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.replay.checks.answers import Answers
+from neural_hive.replay.checks.latest import Last, LatestEvents
 from neural_hive.replay.envelopes import Lead
 from neural_hive.replay.fingerprints import Fingerprints
 from neural_hive.replay.report import Check, Findings
 from neural_hive.schemas.catalogue import UnknownSchema, registered
 from neural_hive.schemas.codec import BadRecord, decode
-from neural_hive.schemas.envelope import HASH_BYTES, NO_HASH
+from neural_hive.schemas.envelope import HASH_BYTES
 from neural_hive.schemas.topics import partition_of
 
 KERNEL_AGGREGATE: Final = "partition"  # written by a partition about itself: its key is no routing id
 _RECENT: Final = 1 << 14
 _GAPS_KEPT: Final = 10_000
-
-Last = tuple[int, bytes, int, bytes]  # version, hash, occurred_at, key
-_FIRST: Final[Last] = (0, NO_HASH, 0, b"")
+_KEYS_KEPT: Final = 50_000
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -36,6 +37,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     record: Record
     lead: Lead
     rest: dict[str, Any]
+    payload_at: int  # where the payload begins in the value
 
     @property
     def place(self) -> str:
@@ -56,14 +58,21 @@ class PartitionCheck:
     """Takes the events of one writer partition, all its topics merged by sequence."""
 
     def __init__(
-        self, producer: str, partition: int, partitions: int, answers: Answers, findings: Findings
+        self,
+        producer: str,
+        partition: int,
+        partitions: int,
+        answers: Answers,
+        findings: Findings,
+        folder: Path,
     ) -> None:
+        """`folder`: for what does not fit into memory."""
         self.producer, self.partition, self.partitions = producer, partition, partitions
         self.whole = True  # all topics of the writer are read: its sequence has no gap
-        self.ids = Fingerprints()
+        self.ids = Fingerprints(folder / f"ids-{partition}")
         self.events = 0
         self._answers, self._findings = answers, findings
-        self._aggregates: dict[str, dict[str, Last]] = {}
+        self._latest = LatestEvents(folder / f"latest-{partition}")
         self._next = 1
         self._gaps: dict[int, bool] = {}
         self._recent: list[tuple[int, bytes, str, int]] = [(0, b"", "", 0)] * _RECENT
@@ -87,11 +96,8 @@ class PartitionCheck:
         if (lead.raw, record.topic) not in self._leads:
             self._check_lead(event)
         self._check_identity(event)
-        aggregate_id: str = rest["aggregate_id"]
-        states = self._aggregates.get(lead.aggregate_type)
-        if states is None:
-            states = self._aggregates[lead.aggregate_type] = {}
-        version, previous, occurred_at, key = last = states.get(aggregate_id, _FIRST)
+        of = (lead.aggregate_type, rest["aggregate_id"])
+        version, previous, occurred_at, key = last = self._latest.get(of)
         known_key = self._keys.get(record.key or b"")
         if known_key is None:
             known_key = self._check_place(event)
@@ -99,10 +105,10 @@ class PartitionCheck:
             rest["version"] != version + 1
             or rest["prev_hash"] != previous
             or rest["occurred_at"] < occurred_at
-            or (version and known_key is not key)
+            or (version and known_key != key)
         ):
             self._broken(event, last, known_key)
-        states[aggregate_id] = (rest["version"], digest, rest["occurred_at"], known_key)
+        self._latest.put(of, (rest["version"], digest, rest["occurred_at"], known_key))
         self._check_headers(event)
         if lead.aggregate_type == PARTITION and lead.event_type == PartitionLogAccepted.__name__:
             self._accept(event)
@@ -123,7 +129,8 @@ class PartitionCheck:
         if sequence > self._next:
             missing = f"{self._next}" + (f" to {sequence - 1}" if sequence - 1 > self._next else "")
             add(Check.SEQUENCE, place, aggregate, f"sequence {self._next}", f"{sequence}; {missing} missing")
-            for number in range(self._next, min(sequence, self._next + _GAPS_KEPT)):
+            room = _GAPS_KEPT - len(self._gaps)
+            for number in range(self._next, min(sequence, self._next + room)):
                 self._gaps[number] = True
             self._next = sequence + 1
             return True
@@ -190,7 +197,7 @@ class PartitionCheck:
         topic, partition = event.rest["source_topic"], event.rest["source_partition"]
         if not topic:
             return
-        self._answers.mark(topic, partition, event.rest["source_offset"])
+        self._answers.places.mark(topic, partition, event.rest["source_offset"])
         if partition != self.partition:
             self._findings.add(
                 Check.PLACE,
@@ -213,6 +220,8 @@ class PartitionCheck:
                     f"partition {self.partition}",
                 )
             else:
+                if len(self._keys) >= _KEYS_KEPT:
+                    self._keys.clear()
                 self._keys[key] = key
         return key
 
@@ -258,8 +267,12 @@ class PartitionCheck:
         ):
             self._findings.examined[check] += self.events
         self._findings.counts["events"] += self.events
-        self._findings.counts["aggregates"] += sum(map(len, self._aggregates.values()))
+        self._findings.counts["aggregates"] += self._latest.count
         return self.ids.repeated()
+
+    def close(self) -> None:
+        """Lets go what it has on disk."""
+        self._latest.close()
 
 
 def locate_repeated(events: Iterable[Event], repeated: set[int], findings: Findings) -> None:

@@ -26,14 +26,14 @@ class EventStream:
             yield event
 
     def _topic(self, topic: str, partition: int, first: int, end: int) -> Iterator[tuple[int, Event]]:
-        read, findings = self._reader.read, self._findings
+        read, findings = self._reader.located, self._findings
         for batch in self._source.batches(topic, partition, first, end):
             findings.examined[Check.DECODE] += len(batch)
             for record in batch:
                 try:
-                    lead, rest = read(record.value or b"")
+                    lead, rest, payload_at = read(record.value or b"")
                 except (BadRecord, UnknownSchema) as error:
                     place = f"{topic}:{partition}:{record.offset}"
                     findings.add(Check.DECODE, place, "", "an event of this system", error)
                     continue
-                yield rest["sequence"], Event(record, lead, rest)
+                yield rest["sequence"], Event(record, lead, rest, payload_at)

@@ -1,28 +1,24 @@
 """Every input is answered: by an event, a dead letter, a forwarded copy, or an earlier record of its message."""
 
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
 
 from neural_hive.connectors.kafka_log import Record
-from neural_hive.replay.checks.answers import Answers
+from neural_hive.replay.checks.answers import AllAnswers, Marks
 from neural_hive.replay.checks.committed import Offsets
+from neural_hive.replay.checks.silent import SilentInputs
 from neural_hive.replay.report import Check, Findings
 from neural_hive.schemas.catalogue import UnknownSchema
 from neural_hive.schemas.codec import BadRecord, Decoded
 from neural_hive.schemas.envelope import Header
 from neural_hive.streams.kernel.unit import ORIGIN_HEADER
 
-_OPEN_MAX = 1_000_000
-SILENT_MAX: Final = (
-    50_000_000  # inputs that are decided again, to see whether they have no effect: 8 bytes each
-)
+_OPEN_MAX: Final = 50_000  # inputs that no place answers and that wait to be looked for by their message
 
 Read = Callable[[bytes], Decoded]  # raises BadRecord, UnknownSchema, RegistryAway
-Silent = Mapping[tuple[str, int], "array[int]"]  # quoted: generic from Python 3.12 on
-"""Topic and partition → offsets, ascending, of inputs whose message caused nothing anywhere."""
 
 
 class Input(msgspec.Struct, frozen=True):
@@ -41,14 +37,19 @@ class Input(msgspec.Struct, frozen=True):
 class InputCheck:
     """Looks at the input topics after all events and dead letters were read."""
 
-    def __init__(self, answers: Answers, findings: Findings, read: Read, committed: Offsets) -> None:
-        """`committed`: the offset of each partition's reader, -1 if it has none."""
-        self._answers, self._findings = answers, findings
+    def __init__(
+        self, answers: AllAnswers, findings: Findings, read: Read, committed: Offsets, silent: SilentInputs
+    ) -> None:
+        """`committed`: the offset of each partition's reader, -1 if it has none.
+
+        `silent` is given the inputs whose message caused nothing anywhere: lost, unless they had no effect. It is whole
+        after `finish`.
+        """
+        self._answers, self._findings, self._silent = answers, findings, silent
         self._read, self._committed = read, committed
-        self._forwarded = Answers()
+        self._forwarded = Marks()
         self._open: dict[str, list[Input]] = {}
-        self._silent: dict[tuple[str, int], array[int]] = {}
-        self._silent_count = 0
+        self._open_count = 0
 
     def take(self, records: Iterator[Record], until: int) -> None:
         """Notes which of the records before an offset nothing names as its cause, and whose copies all of them are.
@@ -64,7 +65,7 @@ class InputCheck:
             where = record.topic, record.partition, record.offset
             if self._forwarded.has(*where):
                 self._findings.counts["forwarded"] += 1
-            elif not self._answers.has(*where):
+            elif not self._answers.places.has(*where):
                 self._unnamed(record)
         self._findings.examined[Check.ANSWERED] += count
         self._findings.counts["inputs"] += count
@@ -85,30 +86,26 @@ class InputCheck:
             self._findings.add(Check.ANSWERED, place, "", "a dead letter", f"none; the record: {error}")
             return
         assert isinstance(head, Header)
-        if len(self._open) >= _OPEN_MAX:
-            self._sort_out()
+        if self._open_count >= _OPEN_MAX:
+            self.finish()
+        self._open_count += 1
         entry = Input(record.topic, record.partition, record.offset, head.message_id)
         self._open.setdefault(head.message_id, []).append(entry)
 
-    def _sort_out(self) -> None:
+    def finish(self) -> None:
         """Tells repeats, whose message caused something elsewhere, from silent inputs."""
-        silent = set(self._answers.causes.missing(self._open))
+        silent = set(self._answers.unanswered(self._open))
+        offsets: dict[tuple[str, int], array[int]] = {}
         for message_id, inputs in self._open.items():
             if message_id not in silent:
                 self._findings.counts["repeats"] += len(inputs)
-            elif self._silent_count < SILENT_MAX:
-                self._silent_count += len(inputs)
-                for each in inputs:
-                    self._silent.setdefault((each.topic, each.partition), array("q")).append(each.offset)
-            else:
-                for each in inputs:
-                    note_lost(each.place, each.message_id, self._findings)
+                continue
+            for each in inputs:
+                offsets.setdefault((each.topic, each.partition), array("q")).append(each.offset)
+        for place, found in offsets.items():
+            self._silent.add(place, array("q", sorted(found)))
         self._open.clear()
-
-    def silent(self) -> Silent:
-        """The inputs whose message caused nothing anywhere: lost, unless they had no effect."""
-        self._sort_out()
-        return {place: array("q", sorted(offsets)) for place, offsets in self._silent.items()}
+        self._open_count = 0
 
 
 def _place(origin: bytes) -> tuple[str, int, int] | None:

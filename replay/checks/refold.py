@@ -13,8 +13,9 @@ import msgspec
 from neural_hive.aggregates.aggregate import event_of
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.replay.checks.chain import Event
+from neural_hive.replay.payloads import payload_of
 from neural_hive.replay.report import Check, Findings
-from neural_hive.schemas.codec import Decoded, EventEncoder, decode
+from neural_hive.schemas.codec import Decoded, EventEncoder
 from neural_hive.streams.kernel.broadcast import Snapshot
 from neural_hive.streams.kernel.fold import Fold, Route
 from neural_hive.streams.kernel.inbox import open_mail
@@ -54,7 +55,7 @@ def mailed(record: Record) -> Mailed:
 
 def apply(fold: Fold, event: Event, digest: bytes) -> None:
     """Folds one event, with its SHA-256. Raises BadRecord, LookupError: this build cannot."""
-    rest = event.rest
+    rest, value = event.rest, event.record.value or b""
     aggregate = fold.aggregates[event.lead.aggregate_type]
     key = row_key(aggregate.name, rest["aggregate_id"])
     fold.apply(
@@ -62,7 +63,7 @@ def apply(fold: Fold, event: Event, digest: bytes) -> None:
         rest["aggregate_id"],
         key,
         fold.row(aggregate, key),
-        event_of(aggregate, event.lead.event_type, decode(event.record.value or b"", "event").payload),
+        event_of(aggregate, event.lead.event_type, payload_of(value, event.lead.schema.id, event.payload_at)),
         rest["version"],
         rest["occurred_at"],
         digest,

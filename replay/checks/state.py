@@ -3,8 +3,8 @@
 Both need the state as it was at some place of the log, so both are looked at in one pass over a partition.
 """
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -60,6 +60,9 @@ def _opened(folder: Path, tries: int = 3) -> tuple[Store, Position | None]:
         return _opened(folder, tries - 1)
 
 
+Judge = Callable[[Record, bool], None]  # of an input, and whether it has no effect
+
+
 class StatePass:
     """One pass over a partition's events."""
 
@@ -67,14 +70,16 @@ class StatePass:
         self,
         refold: Refold,
         kept: Iterable[Kept],
-        silent: Mapping[str, Iterator[Record]],
+        inputs: Mapping[str, Iterator[Record]],
+        judge: Judge,
         findings: Findings,
-        read: Read,
+        is_answered: Callable[[Record], bool] = lambda record: False,
     ) -> None:
-        self._refold, self._findings, self._read = refold, findings, read
+        """`inputs`, by topic, are judged in the state of their place, those that are answered by then left out."""
+        self._refold, self._findings, self._judge, self._is_answered = refold, findings, judge, is_answered
         self._kept = sorted(kept, key=lambda k: -k.position.sequence)  # the next one is the last
-        self._silent = dict(silent)
-        self._next = {topic: next(records, None) for topic, records in silent.items()}
+        self._inputs = dict(inputs)
+        self._next = {topic: next(records, None) for topic, records in inputs.items()}
 
     def take(self, event: Event) -> None:
         """Looks at what stands before this event, then folds it."""
@@ -89,7 +94,7 @@ class StatePass:
         """Looks at what stands behind the last event."""
         while self._kept:
             self._compare(self._kept.pop())
-        for topic in self._silent:
+        for topic in self._inputs:
             self._judge_before(topic, _NO_END)
 
     def _compare(self, kept: Kept) -> None:
@@ -100,14 +105,65 @@ class StatePass:
             self._findings.add(Check.STATE, kept.place, "", expected, f"sequence {kept.position.sequence}")
 
     def _judge_before(self, topic: str, offset: int) -> None:
-        """Looks at the silent inputs of a topic up to an offset."""
+        """Looks at the inputs of a topic up to an offset."""
         while (record := self._next[topic]) is not None and record.offset < offset:
-            if self._refold.has_no_effect(record):
-                self._findings.counts["without_effect"] += 1
-            else:
-                place = f"{record.topic}:{record.partition}:{record.offset}"
-                note_lost(place, message_id_of(record, self._read), self._findings)
-            self._next[topic] = next(self._silent[topic], None)
+            if not self._is_answered(record):
+                self._judge(record, self._refold.has_no_effect(record))
+            self._next[topic] = next(self._inputs[topic], None)
+
+
+class Folding:
+    """A pass that ends where this build cannot fold what comes next: that is a finding. Close it when done."""
+
+    def __init__(
+        self,
+        system: System,
+        partition: int,
+        partitions_of: Mapping[str, int],
+        kept: Iterable[Kept],
+        inputs: Mapping[str, Iterator[Record]],
+        judge: Judge,
+        read: Read,
+        findings: Findings,
+        folder: Path,
+        is_answered: Callable[[Record], bool] = lambda record: False,
+    ) -> None:
+        """See StatePass. `kept` are closed with it; the state is made anew in the folder."""
+        self.is_whole = True
+        self._where, self._findings, self._kept = (
+            f"{system.name} partition {partition}",
+            findings,
+            tuple(kept),
+        )
+        self._refold = Refold(system, partition, partitions_of, folder, read)
+        self._pass = StatePass(self._refold, self._kept, inputs, judge, findings, is_answered)
+
+    def take(self, event: Event) -> None:
+        """See StatePass."""
+        if self.is_whole:
+            try:
+                self._pass.take(event)
+            except (BadRecord, LookupError, DamagedState) as error:
+                self._end(error)
+
+    def finish(self) -> None:
+        """See StatePass."""
+        if self.is_whole:
+            try:
+                self._pass.finish()
+            except (BadRecord, LookupError, DamagedState) as error:
+                self._end(error)
+
+    def _end(self, error: Exception) -> None:
+        self.is_whole = False
+        expected = _WHOLE if isinstance(error, DamagedState) else "events that fold"
+        self._findings.add(Check.STATE, self._where, "", expected, error)
+
+    def close(self) -> None:
+        """Releases all databases."""
+        self._refold.close()
+        for each in self._kept:
+            each.store.close()
 
 
 def check_partition(
@@ -119,26 +175,26 @@ def check_partition(
     root: Path | None,
     findings: Findings,
     read: Read,
+    folder: Path,
 ) -> None:
     """Folds a partition and looks at its states and at its silent inputs (by topic); nothing is read if there are none.
 
-    `events` is called after the states are open: the log comes first, so it reaches at least as far as they do.
+    The state is made anew in `folder`. `events` is called after the states are open: the log comes first, so it reaches
+    at least as far as they do.
     """
     kept = list(kept_states(root, system, partition, findings)) if root is not None else []
     if not kept and not silent:
         return
-    with tempfile.TemporaryDirectory(prefix="neural-hive-verify-") as folder:
-        refold = Refold(system, partition, partitions_of, Path(folder), read)
-        try:
-            found = StatePass(refold, kept, silent, findings, read)
-            for event in events():
-                found.take(event)
-            found.finish()
-        except (BadRecord, LookupError) as error:
-            findings.add(Check.STATE, f"{system.name} partition {partition}", "", "events that fold", error)
-        except DamagedState as error:
-            findings.add(Check.STATE, f"{system.name} partition {partition}", "", _WHOLE, error)
-        finally:
-            refold.close()
-            for each in kept:
-                each.store.close()
+
+    def judge(record: Record, without_effect: bool) -> None:
+        if without_effect:
+            findings.counts["without_effect"] += 1
+        else:
+            place = f"{record.topic}:{record.partition}:{record.offset}"
+            note_lost(place, message_id_of(record, read), findings)
+
+    made = Folding(system, partition, partitions_of, kept, silent, judge, read, findings, folder)
+    with closing(made) as folding:
+        for event in events():
+            folding.take(event)
+        folding.finish()

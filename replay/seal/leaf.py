@@ -48,7 +48,7 @@ class Kept(msgspec.Struct, frozen=True):
 def record_leaf(record: Record) -> bytes:
     """The canonical form of a record: place, append time, key, value, and headers in their order."""
     parts = [
-        _place_of(record.topic, record.partition),
+        record_prefix(record.topic, record.partition),
         number(record.offset),
         number(record.timestamp_ms),
         optional(record.key),
@@ -61,7 +61,8 @@ def record_leaf(record: Record) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _place_of(topic: str, partition: int) -> bytes:
+def record_prefix(topic: str, partition: int) -> bytes:
+    """What the canonical form of all records of a partition begins with."""
     return _RECORD + blob(topic.encode()) + number(partition)
 
 

@@ -31,7 +31,7 @@ def test_terminal(toured: Reader) -> None:
 
 
 def test_audit(toured: Reader) -> None:
-    assert toured.follow(DOCS / "audit.md") >= 17
+    assert toured.follow(DOCS / "audit.md") >= 34
 
 
 def test_sql(toured: Reader) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
 from neural_hive.replay.checks.committed import committed_offsets
@@ -10,7 +12,7 @@ from neural_hive.replay.checks.inputs import Read
 from neural_hive.replay.reader import KafkaSource
 from neural_hive.replay.report import Report
 from neural_hive.replay.verify import Verification
-from tests.conftest import TopicFactory
+from tests.conftest import TopicFactory, wait_known
 from tests.replay.written_log import Log
 
 LogFactory = Callable[..., Log]
@@ -32,6 +34,19 @@ def new_log(kafka: EmbeddedKafka, topic_factory: TopicFactory) -> Iterator[LogFa
     yield create
     for log in logs:
         log.close()
+
+
+@pytest.fixture
+def dead_letters(kafka: EmbeddedKafka) -> None:
+    """The topic that every system's dead letters go to."""
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    topic = NewTopic("dead.letters", 3, -1, config={"message.timestamp.type": "LogAppendTime"})
+    try:
+        admin.create_topics([topic])[topic.topic].result(30)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise
+    wait_known(admin, {topic.topic: 3})
 
 
 def verified(log: Log, read: Read | None = None) -> Report:

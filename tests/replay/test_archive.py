@@ -1,6 +1,7 @@
 """The archive as a source, and against the log: the same records, or the place where they differ."""
 
 from collections.abc import Iterator
+from hashlib import sha256
 
 import pytest
 
@@ -12,7 +13,10 @@ from neural_hive.replay.history import NoSuchAggregate, history
 from neural_hive.replay.moment import Moment
 from neural_hive.replay.reader import JoinedSource, KafkaSource
 from neural_hive.replay.report import Check, Finding, Findings
+from neural_hive.replay.seal.leaf import record_leaf
 from neural_hive.replay.verify import Verification
+from neural_hive.schemas.codec import decode
+from neural_hive.schemas.envelope import Envelope
 from neural_hive.schemas.topics import Kind
 from tests.fixtures_clickhouse import ClickHouseServer
 from tests.projections.conftest import database
@@ -97,7 +101,10 @@ def test_an_archived_log_verifies_without_kafka(archived: Archived) -> None:
     [
         ("UPDATE value = concat(value, 'x') WHERE sequence = 1", "value"),
         ("UPDATE headers = [('traceparent', 'x')] WHERE sequence = 1", "headers"),
+        ("UPDATE headers = [(headers[2].1, headers[2].2), headers[1]] WHERE sequence = 1", "headers"),
+        ("UPDATE timestamp = timestamp + toIntervalMillisecond(1) WHERE sequence = 1", "timestamp_ms"),
         ("UPDATE key = 'another' WHERE sequence = 1", "key"),
+        ("UPDATE key = NULL WHERE sequence = 1", "key"),
         ("DELETE WHERE sequence = 1", "none in the archive"),
     ],
 )
@@ -109,6 +116,48 @@ def test_what_differs_is_named(archived: Archived, change: str, says: str) -> No
     found = archived.findings()
     assert [f.place for f in found] == [":".join(map(str, row)) for row in wanted]
     assert all(f.check == Check.ARCHIVE and says in f.found for f in found)
+
+
+def test_a_record_that_is_twice_in_the_archive_is_named(archived: Archived) -> None:
+    archived.clickhouse.command("INSERT INTO events SELECT * FROM events WHERE sequence = 1")
+    places = {
+        ":".join(map(str, row))
+        for row in archived.clickhouse.rows("SELECT topic, partition, offset FROM events WHERE sequence = 1")
+    }
+    found = archived.findings()
+    assert {f.place for f in found} == places
+    assert {(f.check, f.expected) for f in found} == {(Check.ARCHIVE, "no record in the log")}
+
+
+@pytest.mark.parametrize("page", [1, 2, 5])
+def test_the_place_is_named_whatever_is_compared_at_once(
+    archived: Archived, page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neural_hive.replay.checks.archive.PAGE_RECORDS", page)
+    assert archived.findings() == []
+    archived.change("DELETE WHERE sequence = 7")
+    wanted = [
+        f"{topic}:{partition}:{record.offset}"
+        for topic in archived.log.target.event_topics
+        for partition, bounds in archived.kafka.ranges(topic).items()
+        for batch in archived.kafka.batches(topic, partition, *bounds)
+        for record in batch
+        if isinstance(head := decode(record.value or b"", "event").head, Envelope) and head.sequence == 7
+    ]
+    assert sorted(f.place for f in archived.findings()) == sorted(wanted)
+
+
+def test_the_engine_takes_records_as_the_seal_does(archived: Archived) -> None:
+    """Null and empty, and bytes that are no text: the engine's canonical form is held to the one that is sealed."""
+    topic = archived.log.tickets
+    archived.change(
+        "UPDATE headers = [('', NULL), ('\\0é', unhex('00ff00')), ('a', '')], key = '', value = NULL WHERE sequence = 2"
+    )
+    archived.change("UPDATE key = unhex('0000'), headers = [], value = unhex('fe00') WHERE sequence = 4")
+    for partition, (first, end) in archived.kafka.ranges(topic).items():
+        there = [r for batch in archived.archive.batches(topic, partition, first, end) for r in batch]
+        expected = sha256(b"".join(map(record_leaf, there))).digest()
+        assert archived.archive.digest(topic, partition, first, end) == (len(there), expected)
 
 
 def test_a_changed_read_model_is_named(archived: Archived) -> None:

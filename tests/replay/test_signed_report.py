@@ -1,12 +1,14 @@
 """Reports in files: what was signed is what is read, and nothing else is taken for it."""
 
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from rich.console import Console
 
-from neural_hive.replay.report import Check, Findings, Part, Report, SealSummary
+from neural_hive.replay.report import Check, Findings, LookedAt, Part, Report, SealSummary, render
 from neural_hive.replay.seal.note import LOG, PrivateKey, signed_note
 from neural_hive.replay.signed_report import FORMAT, ReportRefused, Verified, checked, markdown, signed
 
@@ -22,7 +24,12 @@ def _report(damaged: bool = True) -> Report:
     if damaged:
         found.add(Check.CHAIN, "execution.tickets:0:5", "ticket a|b", "hash <1>", "hash\n2")
     found.seal = SealSummary(3, 7, 1_700_000_000_000_000, 1, 2.5, "agrees", {"w": 3})
-    return found.report([Part("kafka", "execution.tickets", 0, 0, 8, 7)], 1.25)
+    report = found.report([Part("kafka", "execution.tickets", 0, 0, 8, 7)], 1.25)
+    looked_at = (
+        LookedAt("events of orchestrator 0", "2026-01-02T03:00:00+00:00", "2026-01-02T03:00:09+00:00", True),
+        LookedAt("inputs of orchestrator", "2026-01-02T03:04:01+00:00", "2026-01-02T03:04:02+00:00"),
+    )
+    return msgspec.structs.replace(report, looked_at=looked_at)
 
 
 def _verified(damaged: bool = True) -> Verified:
@@ -89,5 +96,18 @@ def test_the_page_says_it_all_and_no_cell_breaks_a_table(tmp_path: Path) -> None
     assert "| state equals fold of the log | 0 | skipped: left out |" in page
     assert "| execution.tickets:0:5 | ticket a\\|b | hash &lt;1> | hash 2 |" in page
     assert "| kafka | execution.tickets | 0 | 0 | 8 | 7 |" in page
+    assert (
+        "| events of orchestrator 0 | 2026-01-02T03:00:00+00:00 | 2026-01-02T03:00:09+00:00 | an earlier run |"
+        in page
+    )
+    assert "| 2026-01-02T03:04:02+00:00 | this run |" in page
     assert "of another build" in page and KEY.public.text in page and "3 checkpoints" in page
     assert "## Accepted" not in page
+
+
+def test_a_person_is_told_what_an_earlier_run_has_looked_at() -> None:
+    console = Console(file=StringIO(), width=200)
+    render(_report(), console)
+    assert isinstance(console.file, StringIO)
+    told = "Looked at by an earlier run: 1 of 2 steps, from 2026-01-02T03:00:00+00:00 to 2026-01-02T03:00:09+00:00"
+    assert told in console.file.getvalue()
