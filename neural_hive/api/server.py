@@ -45,7 +45,10 @@ class _Server(uvicorn.Server):
 
 
 def run(settings: Settings, stopping: threading.Event, ready: Callable[[bool], None]) -> None:
-    """Serves until SIGTERM or SIGINT, which also set `stopping`. Raises ApiPortTaken, KeysRefused, PrivateFileRefused."""
+    """Serves until SIGTERM or SIGINT, which also set `stopping`.
+
+    Raises ApiPortTaken, KeysRefused, PrivateFileRefused.
+    """
     if made := ensure_first_key(settings.api_folder):
         log.warning("first_api_key_made", file=str(made), roles="all")
     services = Services(settings)
