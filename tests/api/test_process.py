@@ -8,25 +8,25 @@ import urllib.request
 
 import pytest
 
-from neural_hive.api.api_keys import KeyRing, admin_file
+from neural_hive.api.api_keys import KeyRing, add_key
+from neural_hive.api.permissions import Role
 from neural_hive.connectors.ports import free_port
 from tests.sdk.conftest import CLI, Hive
 
 pytestmark = pytest.mark.slow
 
 
-def test_it_makes_a_key_serves_and_ends(hive: Hive) -> None:
+def test_it_serves_and_ends_in_order(hive: Hive) -> None:
+    key = add_key(hive.settings.api_folder, "ann", [Role.AUDITOR])
     port = free_port()
     hive.settings = hive.settings.model_copy(update={"api_port": port})
     process = hive.start(*CLI, "api", name="api")
     try:
-        key = admin_file(hive.settings.api_folder).read_text().strip()
-        assert KeyRing(hive.settings.api_folder).find(key)
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/api/v1/me", headers={"Authorization": f"Bearer {key}"}
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
-            assert json.load(answer)["name"] == "admin"
+            assert json.load(answer)["name"] == "ann"
         assert key not in hive.log()
         other = subprocess.run(
             [sys.executable, *CLI, "api"], env=hive.environment, capture_output=True, text=True, timeout=120

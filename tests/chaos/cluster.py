@@ -55,9 +55,8 @@ class Cluster:
 
     def __init__(self, data: Path, shape: Shape = MANY) -> None:
         self._shape = shape
-        ports = dict(
-            zip(("kafka_port", "schema_registry_port", "clickhouse_http_port"), free_ports(3), strict=True)
-        )
+        names = ("kafka_port", "schema_registry_port", "clickhouse_http_port", "api_port")
+        ports = dict(zip(names, free_ports(4), strict=True))
         wanted: dict[str, Any] = {**ports, "worker_task_types": ("EXECUTE",), "agent_id": REAL_WORKER}
         plan = plan_system(load_settings(running=False, data=data, **wanted), shape.brokers)
         self.settings: Settings = plan.settings

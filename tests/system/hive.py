@@ -22,7 +22,7 @@ from neural_hive.settings import load_settings
 from neural_hive.state import RUNNING, State, is_running, running_state
 
 TIMEOUT_S = 200.0
-PORT_SETTINGS = ("KAFKA_PORT", "SCHEMA_REGISTRY_PORT", "CLICKHOUSE_HTTP_PORT")
+PORT_SETTINGS = ("KAFKA_PORT", "SCHEMA_REGISTRY_PORT", "CLICKHOUSE_HTTP_PORT", "API_PORT")
 T = TypeVar("T")
 
 
@@ -33,7 +33,7 @@ class Hive:
         self.data = data
         self._brokers = brokers
         ports = {
-            f"NEURAL_HIVE_{name}": str(port) for name, port in zip(PORT_SETTINGS, free_ports(3), strict=True)
+            f"NEURAL_HIVE_{name}": str(port) for name, port in zip(PORT_SETTINGS, free_ports(4), strict=True)
         }
         given = {f"NEURAL_HIVE_{name.upper()}": value for name, value in settings.items()}
         ours = {name: value for name, value in os.environ.items() if not name.startswith("NEURAL_HIVE_")}
@@ -61,6 +61,7 @@ class Hive:
         self._ports |= {
             int(endpoints["schema_registry_url"].rpartition(":")[2]),
             int(endpoints["clickhouse_port"]),
+            int(endpoints["api_port"]),
         }
         self.remember()
         return state
