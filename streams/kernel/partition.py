@@ -16,6 +16,7 @@ from neural_hive.aggregates.aggregate import Rejected
 from neural_hive.aggregates.identity import derived_id
 from neural_hive.aggregates.partition import AcceptLog
 from neural_hive.connectors.kafka_log import LostLog
+from neural_hive.connectors.tracing import tracer
 from neural_hive.projections.whole_log import ArchiveAway, OpenArchive, WholeLog
 from neural_hive.schemas.catalogue import writable
 from neural_hive.schemas.codec import Decoded, EventEncoder, HeldBack
@@ -36,6 +37,7 @@ from neural_hive.streams.kernel.state import Store, Timer, TopicPosition
 from neural_hive.streams.kernel.state_folders import remove_older
 from neural_hive.streams.kernel.system import Committed, System
 from neural_hive.streams.kernel.timer_cause import cause_of
+from neural_hive.streams.kernel.tracing import BatchTrace
 from neural_hive.streams.kernel.transport import Batch, batches_of
 from neural_hive.streams.kernel.unit import Cause, Work, cause_digest
 
@@ -327,6 +329,7 @@ class Partition:
             self.system.name,
             self.position.sequence,
             bool(self.system.observers),
+            BatchTrace(found, self.system.name, self.number) if (found := tracer()) else None,
         )
 
     def _handle(self, work: Work, record: Any) -> None:
@@ -387,6 +390,8 @@ class Partition:
         self.messages.events.inc(work.events)
         self.messages.repeats.inc(work.repeats)
         self.messages.dead_letters.inc(work.letters)
+        if work.trace is not None:
+            work.trace.committed(work.outputs)
         if self.system.observers:
             self._tell(Committed(self.number, tuple(work.observed), tuple(work.measured)))
 
