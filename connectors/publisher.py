@@ -9,7 +9,9 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from neural_hive.aggregates.identity import derived_id
+from neural_hive.connectors.published_spans import Delivered, traced
 from neural_hive.connectors.sparse_log import Sparse
+from neural_hive.connectors.tracing import tracer
 from neural_hive.schemas.codec import encode_message
 from neural_hive.schemas.envelope import Header
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, partition_of
@@ -17,7 +19,6 @@ from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, partition_of
 KAFKA_LOG: Final = logging.getLogger("neural_hive.kafka")  # where the client says what it thinks
 KAFKA_LOG.addHandler(logging.NullHandler())  # a command without a log stays quiet
 KAFKA_LOG.addFilter(Sparse())
-Delivered = Callable[[str], None]  # called with "" or the reason why it was not delivered
 _FRAME_ROOM_BYTES: Final = 64 * 1024  # what Kafka adds around the largest message
 
 
@@ -43,8 +44,11 @@ class Publisher:
     `give_up_ms` is how long an undelivered message is tried; 0 means for ever.
     """
 
-    def __init__(self, kafka: Mapping[str, Any], name: str, give_up_ms: int = 0) -> None:
-        self._name = name
+    def __init__(
+        self, kafka: Mapping[str, Any], name: str, give_up_ms: int = 0, is_traced: bool = True
+    ) -> None:
+        """`is_traced`: whether its messages are spans of a trace, where there is a tracer."""
+        self._name, self._is_traced = name, is_traced
         self._producer = Producer(
             {
                 **kafka,
@@ -101,6 +105,10 @@ class Publisher:
             raise TooLarge(
                 f"{header.message_type} has {len(value):,} bytes; {topic} takes {MESSAGE_BYTES_MAX:,}"
             )
+        found = tracer() if self._is_traced else None
+        told = (
+            traced(found, topic, header, delivered) if found and found.keeps(header.trace_id) else delivered
+        )
         self._producer.produce(
             topic,
             value=value,
@@ -109,7 +117,7 @@ class Publisher:
                 ("traceparent", f"00-{header.trace_id}-{header.span_id}-01".encode()),
                 ("message_type", header.message_type.encode()),
             ],
-            on_delivery=lambda error, message: _tell(error, message, delivered, placed),
+            on_delivery=lambda error, message: _tell(error, message, told, placed),
         )
 
     def partition(self, topic: str, routing_id: str, timeout_s: float) -> int:
