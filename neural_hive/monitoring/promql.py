@@ -6,7 +6,7 @@ from typing import Final
 _STRING: Final = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|`[^`]*`")
 _BRACES: Final = re.compile(r"\{[^{}]*\}|\[[^\[\]]*\]")  # matchers of labels, ranges
 _LABELS: Final = re.compile(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^()]*\)")
-_NAME: Final = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*(?!\s*\()(?![A-Za-z0-9_:])")
+_NAME: Final = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
 _NUMBER: Final = re.compile(r"(?<![A-Za-z0-9_:])[0-9][0-9A-Za-z_.]*")
 _FUNCTION: Final = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*(?=\s*\()")
 _WORDS: Final = frozenset(
