@@ -3,6 +3,7 @@
 python -m bench.tracing [ROUNDS]. One partition in memory, no broker: nothing hides the cost.
 """
 
+import gc
 import os
 import statistics
 import sys
@@ -14,6 +15,7 @@ from neural_hive.connectors.tracing import Span, Tracer, installed
 from neural_hive.schemas.codec import encode_message
 from neural_hive.schemas.envelope import Header
 from neural_hive.streams.kernel.transport import Batch, Fetched
+from neural_hive.streams.runner import GC_THRESHOLDS
 
 RECORDS: Final = 10_000
 BATCH: Final = 1_000
@@ -44,6 +46,8 @@ def run(ratio: float | None) -> float:
     ]
     found = None if ratio is None else Tracer(Nowhere(), ratio, 10 * RECORDS)
     with installed(found):
+        gc.collect()
+        gc.set_threshold(*GC_THRESHOLDS)  # as processors have them
         began = time.process_time()
         for batch in batches:
             kernel.partition.step([batch])

@@ -8,7 +8,7 @@ room, or is not taken, is dropped and counted. Without an `otlp_endpoint` there 
 """
 
 import contextlib
-import os
+import random
 import re
 import threading
 import time
@@ -28,9 +28,10 @@ CLOSE_S: Final = 3.0  # what the end may take
 LINKS_MAX: Final = 5_000  # of one span
 _LINKS_OF_A_SPAN: Final = 4  # so many links take about as much memory as a span
 _TELL_EVERY_S: Final = 60.0
-_RANDOM_MASK: Final = (1 << 56) - 1  # the last 56 bits of a trace id decide whether it is kept
-_TRACE_DIGITS: Final = 32
+_RANDOM_DIGITS: Final = 14  # the last 56 bits of a trace id decide whether it is kept
 _HEADER: Final = "traceparent"
+_TRACE_ID: Final = re.compile(r"(?!0{32})[0-9a-f]{32}")
+_SPAN_ID: Final = re.compile(r"(?!0{16})[0-9a-f]{16}")
 _TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = 0, 1, 2, 3, 4  # kinds, as OpenTelemetry numbers them
@@ -81,7 +82,10 @@ class Tracer:
     def __init__(self, exporter: Exporter, ratio: float = 1.0, queue_max: int = QUEUE_MAX) -> None:
         """`ratio`: the share of traces that is kept."""
         self._exporter, self._queue_max = exporter, queue_max
-        self._threshold = round((1.0 - ratio) * (_RANDOM_MASK + 1))
+        # As a text: digits sort as their numbers do, and most traces of a small share are told apart by that alone.
+        self._threshold = (
+            f"{round((1.0 - ratio) * (1 << 4 * _RANDOM_DIGITS)):0{_RANDOM_DIGITS}x}" if ratio else "g"
+        )
         self._waiting: deque[Span] = deque()
         self._weight = 0  # of what waits: links take room too
         self._lock = threading.Lock()
@@ -93,10 +97,7 @@ class Tracer:
 
     def keeps(self, trace_id: str) -> bool:
         """Whether the spans of a trace are kept."""
-        try:
-            return len(trace_id) == _TRACE_DIGITS and int(trace_id, 16) & _RANDOM_MASK >= self._threshold
-        except ValueError:
-            return False  # no trace id
+        return trace_id[-_RANDOM_DIGITS:] >= self._threshold and _TRACE_ID.fullmatch(trace_id) is not None
 
     def put(self, spans: Sequence[Span]) -> None:
         """Takes spans of kept traces; never waits, and never fails."""
@@ -184,14 +185,19 @@ def root_of(trace_id: str) -> str:
     return found if found.strip("0") else ""
 
 
+def is_span_id(text: str) -> bool:
+    """Whether a text is one: what others send may be anything."""
+    return _SPAN_ID.fullmatch(text) is not None
+
+
 def new_span_id() -> str:
     """A span id that stands in no log."""
-    return os.urandom(8).hex()
+    return f"{random.getrandbits(64) or 1:016x}"
 
 
 def new_trace_id() -> str:
     """A trace of its own: of a batch, which belongs to no message's."""
-    return os.urandom(16).hex()
+    return f"{random.getrandbits(128) or 1:032x}"
 
 
 def parsed(headers: Sequence[tuple[str, bytes | None]]) -> tuple[str, str]:

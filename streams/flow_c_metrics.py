@@ -149,8 +149,13 @@ class FlowCMetrics:
             self._validations(result)
         for outcome in ("granted", "not_granted"):
             self._calls(outcome)
+        for status in _COMPENSATION_ENDS.values():
+            self._compensations(status)
+        for what in set(_REFUSALS.values()):
+            self._refused(what)
         for task_type in TaskType:
             self._created(task_type)
+            self._retries(task_type)
             for status in _ENDS.values():
                 self._tickets(task_type, status)
 

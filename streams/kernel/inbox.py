@@ -24,7 +24,6 @@ KEY_BYTES_MAX = 64 * 1024  # of a dead letter, and what its headers may take: it
 HEADERS_MAX = 1_000
 FORWARDED_HEADERS_BYTES_MAX = 32 * 1024  # a topic's limit leaves 64 KB around the largest value
 _TRACE_DIGITS = 32
-_SPAN_DIGITS = 16
 _LAST_US = 253_402_300_799_000_000  # of the year 9999
 _HEX_DIGITS = frozenset("0123456789abcdef")
 _cached_partition_of = lru_cache(maxsize=100_000)(partition_of)
@@ -96,7 +95,7 @@ def _cause(record: Any, header: Header) -> Cause:
         record.partition,
         record.offset,
         header.occurred_at,
-        header.span_id if trace_id == header.trace_id and _is_span(header.span_id) else "",
+        header.span_id if trace_id is header.trace_id else "",
     )
 
 
@@ -253,10 +252,6 @@ def _kept(record: Any) -> tuple[bytes | None, list[dict[str, Any]], str]:
     if len(record.value or b"") > MESSAGE_BYTES_MAX:
         cuts.append(f"of {len(record.value):,} bytes {MESSAGE_BYTES_MAX:,}")
     return key, headers, f" (kept here: {', '.join(cuts)})" if cuts else ""
-
-
-def _is_span(span_id: str) -> bool:
-    return len(span_id) == _SPAN_DIGITS and _HEX_DIGITS.issuperset(span_id) and span_id.strip("0") != ""
 
 
 def _is_trace(trace_id: str) -> bool:

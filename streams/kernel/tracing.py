@@ -11,6 +11,7 @@ from neural_hive.connectors.tracing import (
     Span,
     Tracer,
     batch_span,
+    is_span_id,
     new_span_id,
     parsed,
 )
@@ -37,24 +38,23 @@ class BatchTrace:
     def begin(self, cause: Cause, outputs: int) -> None:
         """A message is about to be handled, with so many outputs before its own."""
         self._count += 1
-        now = time.time_ns()
-        self._end(outputs, now)
+        self._end(outputs)
         if self._tracer.keeps(cause.route.trace_id):
-            self._kept.append((cause, outputs, now))
+            self._kept.append((cause, outputs, time.time_ns()))
 
-    def _end(self, outputs: int, now: int) -> None:
+    def _end(self, outputs: int) -> None:
         if len(self._ends) < len(self._kept):
-            self._ends.append((outputs, now))
+            self._ends.append((outputs, time.time_ns()))
 
     def committed(self, outputs: list[Output]) -> None:
         """All that was written is in the log."""
-        self._end(len(outputs), time.time_ns())
+        self._end(len(outputs))
         if not self._kept:
             return
         now, spans = time.time_ns(), list[Span]()
         for (cause, first, started_at), (end, done_at) in zip(self._kept, self._ends, strict=True):
             spans += self._of_message(cause, outputs[first:end], started_at, done_at, now)
-        messages = [(cause.route.trace_id, cause.span_id) for cause, _, _ in self._kept if cause.span_id]
+        messages = [(c.route.trace_id, c.span_id) for c, _, _ in self._kept if is_span_id(c.span_id)]
         told = self._attributes | {"messaging.batch.message_count": self._count}
         name = f"process batch of {self._attributes['messaging.consumer.group.name']}"
         spans.append(batch_span(name, self._started_at, told, messages))
@@ -65,9 +65,7 @@ class BatchTrace:
     ) -> list[Span]:
         trace_id, span_id = cause.route.trace_id, new_span_id()
         below = [span for output in outputs if (span := _of_output(output, cause, span_id, done_at, now))]
-        unmade = [
-            output for output in outputs if not output.headers
-        ]  # a dead letter belongs to nobody's trace
+        letters = [output for output in outputs if not output.headers]  # they belong to nobody's trace
         name = f"process {cause.topic}" if cause.topic else "fire timer"
         told = self._attributes | {
             "messaging.destination.name": cause.topic,
@@ -75,13 +73,13 @@ class BatchTrace:
             "messaging.message.id": cause.message_id,
             "neural_hive.routing_id": cause.route.routing_id,
         }
-        error = f"dead letter on {unmade[0].topic}" if unmade else ""
+        error = f"dead letter on {letters[0].topic}" if letters else ""
         whole = Span(
             name,
             CONSUMER if cause.topic else INTERNAL,
             trace_id,
             span_id,
-            cause.span_id,
+            cause.span_id if is_span_id(cause.span_id) else "",
             started_at,
             done_at,
             told,

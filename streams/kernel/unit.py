@@ -51,7 +51,9 @@ class Cause(msgspec.Struct, frozen=True):
     partition: int
     offset: int
     sent_at: int = 0  # µs, as the record's sender says; 0 for a timer
-    span_id: str = ""  # of the message; of a timer, of its trace's beginning; empty: it has none
+    span_id: str = (
+        ""  # of the message, as its sender says; of a timer, of its trace's beginning; empty: it has none
+    )
 
 
 class Traces(Protocol):

