@@ -10,7 +10,9 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from neural_hive.aggregates.identity import derived_id
 from neural_hive.connectors.personal import Personal
+from neural_hive.connectors.published_spans import Delivered, traced
 from neural_hive.connectors.sparse_log import Sparse
+from neural_hive.connectors.tracing import tracer
 from neural_hive.schemas.codec import encode_message
 from neural_hive.schemas.envelope import Header
 from neural_hive.schemas.personal import check_encrypted
@@ -19,7 +21,6 @@ from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, partition_of
 KAFKA_LOG: Final = logging.getLogger("neural_hive.kafka")  # where the client says what it thinks
 KAFKA_LOG.addHandler(logging.NullHandler())  # a command without a log stays quiet
 KAFKA_LOG.addFilter(Sparse())
-Delivered = Callable[[str], None]  # called with "" or the reason why it was not delivered
 _FRAME_ROOM_BYTES: Final = 64 * 1024  # what Kafka adds around the largest message
 
 
@@ -47,9 +48,15 @@ class Publisher:
     """
 
     def __init__(
-        self, kafka: Mapping[str, Any], name: str, give_up_ms: int = 0, personal: Personal | None = None
+        self,
+        kafka: Mapping[str, Any],
+        name: str,
+        give_up_ms: int = 0,
+        personal: Personal | None = None,
+        is_traced: bool = True,
     ) -> None:
-        self._name, self._personal = name, personal
+        """`is_traced`: whether its messages are spans of a trace, where there is a tracer."""
+        self._name, self._personal, self._is_traced = name, personal, is_traced
         self._producer = Producer(
             {
                 **kafka,
@@ -110,6 +117,10 @@ class Publisher:
             raise TooLarge(
                 f"{header.message_type} has {len(value):,} bytes; {topic} takes {MESSAGE_BYTES_MAX:,}"
             )
+        found = tracer() if self._is_traced else None
+        told = (
+            traced(found, topic, header, delivered) if found and found.keeps(header.trace_id) else delivered
+        )
         self._producer.produce(
             topic,
             value=value,
@@ -118,7 +129,7 @@ class Publisher:
                 ("traceparent", f"00-{header.trace_id}-{header.span_id}-01".encode()),
                 ("message_type", header.message_type.encode()),
             ],
-            on_delivery=lambda error, message: _tell(error, message, delivered, placed),
+            on_delivery=lambda error, message: _tell(error, message, told, placed),
         )
 
     def partition(self, topic: str, routing_id: str, timeout_s: float) -> int:

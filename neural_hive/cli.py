@@ -51,6 +51,7 @@ COMMANDS: Final = {
     "keys": ("seal", "Show the public keys of sealer and witness."),
     "clickhouse": ("processes", "Serve the embedded ClickHouse engine over ClickHouse's HTTP protocol."),
     "schema-registry": ("processes", "Serve the schema registry's REST API."),
+    "monitoring": ("monitoring", "Write Grafana dashboards and Prometheus rules as files."),
     "topics": ("processes", "Create the topics that are missing, and check the others."),
 }
 

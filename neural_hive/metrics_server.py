@@ -8,12 +8,13 @@ from socketserver import ThreadingMixIn
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import make_wsgi_app
+from prometheus_client import Gauge, make_wsgi_app
 
 from neural_hive.connectors.ports import HOST
 
 REQUEST_TIMEOUT_S: Final = 10.0  # a client that says nothing for so long is left
 
+_READY: Final = Gauge("neural_hive_ready", "1 while the process does its work, as /ready says")
 _PATHS: Final = "/metrics, /health, /ready"
 _STATUS: Final = {200: "200 OK", 404: "404 Not Found", 503: "503 Service Unavailable"}
 
@@ -52,6 +53,7 @@ class MetricsServer:
         """
         self._name, self._is_ready, self._stopped = name, is_ready, stopped
         self._metrics = make_wsgi_app()
+        _READY.set_function(is_ready)
         try:
             self._server = make_server(HOST, port, self._answer, _Server, _Handler)
         except OSError as error:

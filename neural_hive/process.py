@@ -1,9 +1,7 @@
 """What every process of the system has in common: its log, its ready file, its metrics, its way to be stopped."""
 
-import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -14,9 +12,11 @@ import psutil
 import structlog
 
 from neural_hive.explain import explained
+from neural_hive.logs import configure_logging
 from neural_hive.metrics_server import MetricsServer
 from neural_hive.settings import Settings
 from neural_hive.state import made, run_folder
+from neural_hive.tracing import traced
 
 
 def ready_file(data: Path, name: str, pid: int) -> Path:
@@ -93,9 +93,10 @@ def process(settings: Settings, name: str, is_ready: Callable[[], bool] | None =
     `is_ready` is what `/ready` asks; by default whether the ready file is there. Raises MetricsPortTaken,
     DataUnusable.
     """
-    configure_logging(name, settings.log_level)
+    configure_logging(name, settings.log_level, settings.log_format, settings.secrets())
     readiness = Readiness(settings.data, name)
-    with _metrics(settings, name, is_ready or readiness.file.exists, readiness.stopped):
+    serving = serving_metrics(settings, name, is_ready or readiness.file.exists, readiness.stopped)
+    with serving, traced(settings, name):
         try:
             yield readiness
         except Exception as error:
@@ -112,17 +113,21 @@ def process(settings: Settings, name: str, is_ready: Callable[[], bool] | None =
 
 
 @contextmanager
-def _metrics(
-    settings: Settings, name: str, is_ready: Callable[[], bool], stopped: Callable[[], Mapping[str, str]]
-) -> Iterator[None]:
+def serving_metrics(
+    settings: Settings,
+    name: str,
+    is_ready: Callable[[], bool],
+    stopped: Callable[[], Mapping[str, str]] = dict,
+) -> Iterator[str]:
+    """Serves the metrics of this process, if the settings want it; gives their URL. Raises MetricsPortTaken."""
     if not settings.metrics:
-        yield
+        yield ""
         return
     server = MetricsServer(name, settings.metrics_port, is_ready, stopped)
     told = metrics_file(settings.data, name, os.getpid())
     try:
         told.write_text(server.url)
-        yield
+        yield server.url
     finally:
         told.unlink(missing_ok=True)
         server.close()
@@ -134,42 +139,3 @@ def stop_event() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     return stopping
-
-
-def configure_logging(name: str, level: str) -> None:
-    """One JSON object a line on stderr, or readable lines on a terminal; libraries' logs from warnings up."""
-    shared: list[structlog.types.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        _stamp(name),
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    if sys.stderr.isatty():
-        last: list[structlog.types.Processor] = [structlog.dev.ConsoleRenderer()]
-    else:
-        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    number = logging.getLevelNamesMapping()[level.upper()]
-    structlog.configure(
-        processors=[*shared, *last],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
-        )
-    )
-    logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
-
-
-def _stamp(name: str) -> structlog.types.Processor:
-    # Not a bound context variable: other threads would not have it.
-    pid = os.getpid()
-
-    def stamp(_logger: object, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
-        return {"process": name, "pid": pid, **event}
-
-    return stamp

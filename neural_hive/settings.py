@@ -30,6 +30,7 @@ class Settings(BaseSettings):
 
     data: Path = Path(".neural-hive")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "text"] = "auto"  # auto: text on a terminal
 
     kafka_bootstrap: str = Field("127.0.0.1:19092", min_length=1)
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -144,6 +145,8 @@ class Settings(BaseSettings):
     telemetry: bool = True
     telemetry_buffer: int = Field(10_000, ge=1, le=1_000_000)
     telemetry_age_s: float = Field(3600, gt=0)
+    otlp_endpoint: str = Field("", pattern=r"^(https?://\S+)?$")  # none: no traces
+    trace_ratio: float = Field(1.0, ge=0, le=1)
     metrics: bool = True
     metrics_port: int = Field(0, ge=0, le=65535)  # 0: any free one, for each process
 
@@ -185,6 +188,11 @@ class Settings(BaseSettings):
     def kafka_config(self) -> dict[str, Any]:
         """librdkafka's settings of the connection: bootstrap.servers and security."""
         return {"bootstrap.servers": self.kafka_bootstrap, **self.kafka_security()}
+
+    def secrets(self) -> list[str]:
+        """The texts that must appear nowhere."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
 
     def password_of(self, user: str) -> str:
         """The ClickHouse password of a user: the setting, or the one that the embedded engine keeps; else empty."""

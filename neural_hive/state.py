@@ -51,6 +51,7 @@ class State(msgspec.Struct, frozen=True):
     endpoints: dict[str, str]
     notes: list[str]
     processes: list[ProcessState]
+    metrics_url: str = ""  # of the supervisor; empty: it serves none
 
 
 def run_folder(data: Path) -> Path:

@@ -191,8 +191,10 @@ class Supervisor:
         endpoints: Mapping[str, str],
         notes: Sequence[str] = (),
         tell: Callable[[str], None] = lambda line: None,
+        metrics_url: str = "",
     ) -> None:
-        self._data = data
+        """`metrics_url`: where who runs it serves what `describe` says."""
+        self._data, self._metrics_url = data, metrics_url
         self._stages = [(stage, [Kept(service) for service in stage.services]) for stage in stages]
         self._kept = [kept for _, members in self._stages for kept in members]
         self._endpoints = dict(endpoints)
@@ -204,6 +206,10 @@ class Supervisor:
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._written: state.State | None = None
         self.stopping = threading.Event()
+
+    def describe(self) -> list[state.ProcessState]:
+        """Its processes as they are now."""
+        return [kept.describe() for kept in self._kept]
 
     def stop_on_signals(self) -> None:
         """Makes SIGTERM, SIGINT and SIGHUP stop the system in order."""
@@ -311,7 +317,8 @@ class Supervisor:
             str(self._data),
             self._endpoints,
             self._notes,
-            [kept.describe() for kept in self._kept],
+            self.describe(),
+            self._metrics_url,
         )
         if current == self._written:
             return

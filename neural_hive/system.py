@@ -17,6 +17,7 @@ from neural_hive.settings import PREFIX, Settings
 from neural_hive.supervisor import Service, Stage
 
 BROKER_BACKOFF_MAX_S: Final = 5.0  # everything else waits for it
+SUPERVISOR: Final = "supervisor"
 _OTHERS: Final = (
     "projector",
     "worker",
@@ -26,6 +27,7 @@ _OTHERS: Final = (
     "witness",
     "api",
     "webhook-sender",
+    SUPERVISOR,
 )  # beside the processor
 WEBHOOKS: Final = "webhooks"  # the system whose deliveries the sender posts
 METRICS_PORT: Final = f"{PREFIX}METRICS_PORT"
@@ -43,6 +45,7 @@ class Plan(msgspec.Struct, frozen=True):
     endpoints: dict[str, str]
     notes: list[str]
     kafka: EmbeddedKafka | None
+    metrics_port: int = 0  # of the supervisor; 0: any free one
 
 
 def command_line(*arguments: str) -> list[str]:
@@ -88,7 +91,7 @@ def plan_system(settings: Settings, brokers: int = 1) -> Plan:
         Stage(registry, lambda: register_schemas(chosen)),
         Stage(last),
     ]
-    return Plan(stages, chosen, _endpoints(chosen), notes, kafka)
+    return Plan(stages, chosen, _endpoints(chosen), notes, kafka, metrics.get(SUPERVISOR, 0))
 
 
 def register_schemas(settings: Settings) -> None:
@@ -164,11 +167,16 @@ def _choose(settings: Settings, brokers: int, notes: list[str]) -> tuple[Setting
     return settings.model_copy(update=changes), kafka
 
 
+def process_names(systems: Sequence[str] = ("", "")) -> tuple[str, ...]:
+    """The names of our processes in the order of their metrics' ports; by default with several systems in one."""
+    return (*([processor_name(systems)] if systems else []), *_OTHERS)
+
+
 def _metrics_ports(settings: Settings, notes: list[str]) -> dict[str, int]:
     """Where each process serves its metrics, if a port is given: that one and the next ones, in this order."""
     if not settings.metrics_port:
         return {}
-    names = (*([processor_name(settings.systems)] if settings.systems else []), *_OTHERS)
+    names = process_names(settings.systems)
     ports: dict[str, int] = {}
     for wanted, name in enumerate(names, settings.metrics_port):
         ports[name] = free_port(wanted, frozenset(ports.values()))

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, TypeVar
 import structlog
 
 from neural_hive.connectors.kafka_log import CommittedLog, begin_offsets, end_offsets
-from neural_hive.projections import metrics
+from neural_hive.projections import metrics, traces
 from neural_hive.projections.archive import Archive
 from neural_hive.projections.catalogue import PROJECTIONS
 from neural_hive.projections.http_store import HttpStore, ServerSettings
@@ -333,7 +333,9 @@ class Projector:
             started_at = time.monotonic()
             try:
                 sink.write(batch, again)
-                metrics.written(batch, time.monotonic() - started_at)
+                took_s = time.monotonic() - started_at
+                metrics.written(batch, took_s)
+                traces.written(batch, took_s)
                 return
             except UndecodableEvent as error:
                 self._stops[error.place] = f"offset {error.offset}: {error.reason}"

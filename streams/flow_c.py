@@ -53,7 +53,11 @@ def followed(systems: Sequence[System], settings: FlowCSettings) -> Iterator[Non
         yield
         return
     kafka = settings.kafka_config()
-    buffer = Buffer(lambda: Publisher(kafka, PRODUCER), settings.telemetry_buffer, settings.telemetry_age_s)
+    buffer = Buffer(
+        lambda: Publisher(kafka, PRODUCER, is_traced=False),
+        settings.telemetry_buffer,
+        settings.telemetry_age_s,
+    )
     telemetry = Telemetry(buffer)
     follow(orchestrator, telemetry)
     try:

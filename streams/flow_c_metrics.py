@@ -25,6 +25,7 @@ from neural_hive.aggregates.ticket import (
     TicketTimedOut,
     TicketUnallocated,
 )
+from neural_hive.aggregates.vocabulary import TaskType
 from neural_hive.aggregates.workflow import (
     WORKFLOW,
     PlanRejected,
@@ -137,7 +138,26 @@ class FlowCMetrics:
             seconds("flow_c_compute", "How long each step computed", _COMPUTING, "step").labels
         )
         self._latency = seconds("service_registry_latency", "From asking for a slot to the answer", _STEP)
+        self._begin_at_zero()
         _gauges(active, registry)
+
+    def _begin_at_zero(self) -> None:
+        """What appears with its first count cannot be seen to have grown: what alerts look at is there from now on."""
+        for reason in ("tasks", "deadline"):
+            self._failures(reason)
+        for result in ("accepted", "rejected"):
+            self._validations(result)
+        for outcome in ("granted", "not_granted"):
+            self._calls(outcome)
+        for status in _COMPENSATION_ENDS.values():
+            self._compensations(status)
+        for what in set(_REFUSALS.values()):
+            self._refused(what)
+        for task_type in TaskType:
+            self._created(task_type)
+            self._retries(task_type)
+            for status in _ENDS.values():
+                self._tickets(task_type, status)
 
     def count(self, committed: Committed, found: Iterable[Step | Attempt]) -> None:
         """One transaction, and what has ended with it. May be called by many threads."""

@@ -19,7 +19,7 @@ from confluent_kafka import KafkaException
 from prometheus_client import Counter, Gauge
 
 from neural_hive.aggregates.identity import derived_id
-from neural_hive.connectors.publisher import Delivered
+from neural_hive.connectors.published_spans import Delivered
 from neural_hive.schemas.envelope import Header
 
 BUFFER_MAX: Final = 10_000
@@ -31,6 +31,10 @@ _PAUSE_S: Final = 0.1
 _TELL_EVERY_S: Final = 60.0
 
 _SIZE: Final = Gauge("neural_hive_flow_c_telemetry_buffer_size", "Measurements that wait for Kafka now")
+_LIMIT: Final = Gauge(
+    "neural_hive_flow_c_telemetry_buffer_limit",
+    "How many measurements may wait; further ones push out the oldest",
+)
 _PUBLISHED: Final = Counter(
     "neural_hive_flow_c_telemetry_published", "Measurements that Kafka has taken", ["topic"]
 )
@@ -39,6 +43,8 @@ _DROPPED: Final = Counter(
     "Measurements that were given up: too_old, full (the buffer), refused (by Kafka or the schema), shutdown",
     ["reason"],
 )
+for _reason in ("too_old", "full", "refused", "shutdown"):
+    _DROPPED.labels(_reason)  # or the first one could not be seen to be one more
 _published: Final = cache(_PUBLISHED.labels)
 log = structlog.get_logger()
 
@@ -80,7 +86,7 @@ class Buffer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connect, self._publisher = connect, connect()
-        self._size_max, self._age_max_s, self._clock = size_max, age_max_s, clock
+        self.size_max, self._age_max_s, self._clock = size_max, age_max_s, clock
         self._lock = threading.Lock()
         self._waiting: deque[_Kept] = deque()
         self._in_flight: dict[int, _Kept] = {}  # in order
@@ -95,7 +101,7 @@ class Buffer:
         now, dropped = self._clock(), 0
         with self._lock:
             self._waiting.extend(_Kept(measurement, now) for measurement in measurements)
-            while len(self) > self._size_max and self._waiting:
+            while len(self) > self.size_max and self._waiting:
                 self._waiting.popleft()
                 dropped += 1
         self._drop("full", dropped)
@@ -103,7 +109,7 @@ class Buffer:
     def step(self, wait_s: float) -> None:
         """Publishes what there is room for, and waits so long for deliveries."""
         self._drop_old()
-        while len(self._in_flight) < min(_IN_FLIGHT_MAX, self._size_max):
+        while len(self._in_flight) < min(_IN_FLIGHT_MAX, self.size_max):
             with self._lock:
                 if not self._waiting:
                     break
@@ -178,6 +184,7 @@ class Telemetry:
         self._buffer = buffer
         self._arrived, self._stopping = threading.Event(), threading.Event()
         _SIZE.set_function(lambda: len(buffer))
+        _LIMIT.set(buffer.size_max)
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
         self._thread.start()
 

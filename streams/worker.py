@@ -28,6 +28,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from neural_hive.connectors.artifacts import ArtifactStore
 from neural_hive.connectors.process_executor import Cancellation, Order, ProcessExecutor, Report
 from neural_hive.connectors.publisher import KAFKA_LOG, Publisher
+from neural_hive.connectors.tracing import doing
 from neural_hive.schemas.codec import BadRecord
 from neural_hive.streams import worker_metrics
 from neural_hive.streams.worker_begun import Begun, told_again
@@ -281,10 +282,16 @@ class Worker:
             if not undelivered:
                 self._over.put(work.key)
 
+        told_of = {"neural_hive.ticket_id": work.key[0], "neural_hive.attempt": work.key[1]}
+        cause = work.cause
         try:
-            report = self._report_of(work)
-            if not work.cancellation.asked:
-                self._reports.result(work, report, delivered)
+            with doing(f"execute {work.dispatch.task_type}", cause.trace_id, cause.span_id, told_of) as told:
+                report = self._report_of(work)
+                told["neural_hive.outcome"] = report.ended
+                if report.ended != "COMPLETED":
+                    told["error"] = report.ended
+                if not work.cancellation.asked:
+                    self._reports.result(work, report, delivered)
         except BaseException as error:
             self._failure = error
 

@@ -8,7 +8,8 @@ import structlog
 
 from neural_hive.aggregates.identity import derived_id
 from neural_hive.connectors.process_executor import Report
-from neural_hive.connectors.publisher import Delivered, Placed, Publisher, TooLarge
+from neural_hive.connectors.published_spans import Delivered
+from neural_hive.connectors.publisher import Placed, Publisher, TooLarge
 from neural_hive.schemas.codec import BadRecord
 from neural_hive.streams.worker_ledger import Work
 

@@ -68,12 +68,14 @@ def send(
     from neural_hive.schemas.codec import BadRecord
     from neural_hive.sdk.sender import Sender
     from neural_hive.streams.kernel.reading import RegistryAway
+    from neural_hive.tracing import traced
 
     settings = reachable(data, config, json)
     try:
-        if wait:
-            raise typer.Exit(_follow(settings, decision, timeout_s, json))
-        Sender(settings.kafka_config(), personal=Personal.of(settings)).plan(decision)
+        with traced(settings, "publish"):
+            if wait:
+                raise typer.Exit(_follow(settings, decision, timeout_s, json))
+            Sender(settings.kafka_config(), personal=Personal.of(settings)).plan(decision)
     except (TooLarge, BadRecord) as error:
         refuse([str(error)], ExitCode.BAD_PLAN, json)
     except (Unreachable, RegistryAway) as error:

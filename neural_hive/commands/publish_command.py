@@ -150,12 +150,13 @@ def _publish(message: Command, options: _Common) -> None:
     from neural_hive.schemas.codec import BadRecord
     from neural_hive.sdk.client import HiveClient
     from neural_hive.sdk.outcome import NoAnswerYet
+    from neural_hive.tracing import traced
 
     logs_to_stderr()
     json = options.json
     settings = reachable(options.data, options.config, json)
     try:
-        with HiveClient(settings) as hive:
+        with traced(settings, "publish"), HiveClient(settings) as hive:
             token = hive.publish_command(message)
             outcome = None if options.timeout_s is None else hive.wait(token, options.timeout_s)
     except (TooLarge, BadRecord) as error:

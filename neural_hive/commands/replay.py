@@ -1,5 +1,6 @@
 """`neural-hive replay`: what the log says, and the proof that it says what was written."""
 
+import time
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -99,6 +100,7 @@ def verify(
     """
     from neural_hive.replay.everything import How, verify_everything
     from neural_hive.replay.report import render
+    from neural_hive.supervisor_metrics import Verified, keep_verified
 
     settings = load_settings(config, data=data)
     asked = Asked(source, tuple(topic or ()), frozenset(without or ()), decisions, code)
@@ -106,6 +108,11 @@ def verify(
     how = How(processes, partial(_request, settings, asked), resume)
     with reading(disable=as_json) as told:
         report = verify_everything(msgspec.structs.replace(request, told=told), how)
+    if not (left_out or topic):
+        keep_verified(
+            settings.data,
+            Verified(time.time(), report.exit_code, report.findings_count, report.duration_s),
+        )
     if report_file is not None:
         signer = replay_report.write(report, settings, source.value, report_file)
         Console(stderr=True).print(

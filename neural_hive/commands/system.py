@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +17,9 @@ from rich.table import Table
 
 from neural_hive.connectors.child import tail
 from neural_hive.connectors.disk import is_short, room
-from neural_hive.process import metrics_url, stopped_partitions
+from neural_hive.process import metrics_url, serving_metrics, stopped_partitions
 from neural_hive.settings import Settings, load_settings
-from neural_hive.state import RUNNING, State, held, is_running, made, running_state
+from neural_hive.state import RUNNING, State, held, is_running, made, run_folder, running_state
 
 START_TIMEOUT_S = 600.0  # the first start downloads
 STOP_TIMEOUT_S = 180.0
@@ -47,15 +48,28 @@ def up(
     config: Config = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return when the system is ready")] = False,
     brokers: Annotated[int, typer.Option(help="Kafka brokers: 1 or 3")] = 1,
+    as_process: Annotated[bool, typer.Option("--as-process", hidden=True)] = False,
 ) -> None:
     """Start the system here: Kafka, schema registry, ClickHouse, processors, projector, one worker."""
     if brokers not in (1, 3):
         raise typer.BadParameter("must be 1 or 3", param_hint="--brokers")
-    folder = load_settings(config, running=False, data=data).data
+    settings = load_settings(config, running=False, data=data)
+    folder = settings.data
     if detach:
         _up_detached(folder, config, brokers)
     else:
-        run_system(folder, config, brokers, Console().print)
+        run_system(folder, config, brokers, _logged(settings) if as_process else Console().print)
+
+
+def _logged(settings: Settings) -> Callable[[str], None]:
+    """Tells in the supervisor's log."""
+    import structlog
+
+    from neural_hive.logs import configure_logging
+
+    configure_logging("supervisor", settings.log_level, settings.log_format, settings.secrets())
+    log = structlog.get_logger()
+    return lambda line: log.info(line)
 
 
 def run_system(data: Path, config: Path | None, brokers: int, tell: Callable[[str], None]) -> None:
@@ -82,19 +96,34 @@ def run_system(data: Path, config: Path | None, brokers: int, tell: Callable[[st
 
 def _run_once(settings: Settings, brokers: int, began: float, tell: Callable[[str], None]) -> None:
     """Chooses ports and runs the system on them. Raises PortTaken: somebody was faster."""
+    from prometheus_client import REGISTRY
+
     from neural_hive.supervisor import Supervisor
-    from neural_hive.system import plan_system
+    from neural_hive.supervisor_metrics import SupervisorMetrics
+    from neural_hive.system import SUPERVISOR, plan_system
 
     plan = plan_system(settings, brokers)
     for note in plan.notes:
         tell(note)
-    supervisor = Supervisor(settings.data, plan.stages, plan.endpoints, plan.notes, tell)
-    supervisor.stop_on_signals()
-    try:
-        supervisor.run(lambda: tell(f"running after {time.monotonic() - began:.1f} s. Ctrl-C stops it"))
-    finally:
-        if plan.kafka:
-            plan.kafka.keep_class_cache()
+    made(run_folder(settings.data))
+    own = plan.settings.model_copy(update={"metrics_port": plan.metrics_port})
+    running = threading.Event()
+    with serving_metrics(own, SUPERVISOR, running.is_set) as url:
+        supervisor = Supervisor(settings.data, plan.stages, plan.endpoints, plan.notes, tell, url)
+        supervisor.stop_on_signals()
+        told = SupervisorMetrics(settings.data, supervisor.describe)
+        REGISTRY.register(told)
+
+        def begun() -> None:
+            running.set()
+            tell(f"running after {time.monotonic() - began:.1f} s. Ctrl-C stops it")
+
+        try:
+            supervisor.run(begun)
+        finally:
+            REGISTRY.unregister(told)  # another attempt may follow, on other ports
+            if plan.kafka:
+                plan.kafka.keep_class_cache()
 
 
 def _up_detached(data: Path, config: Path | None, brokers: int) -> None:
@@ -103,7 +132,7 @@ def _up_detached(data: Path, config: Path | None, brokers: int) -> None:
     console = Console()
     log = log_file(data, "supervisor")
     made(log.parent)
-    options = ["--data", str(data), "--brokers", str(brokers)]
+    options = ["--as-process", "--data", str(data), "--brokers", str(brokers)]
     options += ["--config", str(config.absolute())] if config else []
     with held(data):  # tells now, and not in a log, if another system runs here
         pass
@@ -219,6 +248,8 @@ def _show(state: State, console: Console) -> None:
     for process in state.processes:
         if process.metrics_url:
             console.print(f"metrics of {process.name:<16} {process.metrics_url}", highlight=False)
+    if state.metrics_url:
+        console.print(f"metrics of {'supervisor':<16} {state.metrics_url}", highlight=False)
     for process in state.processes:
         for name, why in process.stopped_partitions.items():
             console.print(f"stopped: partition {name}, the others go on. {why}", style="red", markup=False)

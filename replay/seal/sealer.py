@@ -85,7 +85,7 @@ def run(
     """Seals until `stopping` is set; once the log is no extension of what was sealed, it only waits for that."""
     config = settings.kafka_config()
     source = JoinedSource(_Late(open_archive), KafkaSource({**config, "log_level": 2}))
-    publisher = Publisher(config, "neural-hive.sealer")
+    publisher = Publisher(config, "neural-hive.sealer", is_traced=False)
     while not stopping.is_set():
         try:
             Sealer(settings, key, files, source, publisher, stopping, ready).run()

@@ -134,7 +134,7 @@ def run(
     ready: Callable[[bool], None] = lambda ready: None,
 ) -> None:
     """Cosigns until `stopping` is set. `seals`: a file or URL with seals; None: they come from the topic."""
-    publisher = Publisher(config, "neural-hive.witness")
+    publisher = Publisher(config, "neural-hive.witness", is_traced=False)
     while not stopping.is_set():
         try:
             witness = Witness(key, log_key, folder)

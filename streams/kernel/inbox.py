@@ -102,6 +102,7 @@ def _cause(record: Any, header: Header) -> Cause:
         record.partition,
         record.offset,
         header.occurred_at,
+        header.span_id if trace_id is header.trace_id else "",
     )
 
 

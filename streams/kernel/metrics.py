@@ -16,12 +16,31 @@ _TRANSACTION = Histogram(
     _LABELS,
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
+_BATCH = Histogram(
+    "neural_hive_batch_seconds",
+    "Time of one batch: its records' handlers, the transaction and the write of the state",
+    _LABELS,
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+_BATCH_RECORDS = Histogram(
+    "neural_hive_batch_records",
+    "Input records of one batch; 0: timers only",
+    _LABELS,
+    buckets=(0, 1, 10, 100, 1_000, 5_000, 20_000),
+)
+_RECOVERIES = Counter(
+    "neural_hive_recoveries", "Times a partition was opened and its state made whole", _LABELS
+)
+_FAILED_TIMERS = Counter("neural_hive_timers_failed", "Timers whose handler failed, each try", _LABELS)
 _RECOVERY = Gauge("neural_hive_recovery_seconds", "Time of the last recovery from the log", _LABELS)
 _QUEUED = Gauge("neural_hive_queued_records", "Records fetched and not yet processed", _LABELS)
 _STOPPED = Gauge(
     "neural_hive_partition_stopped",
     "1 while the partition's log is broken or stalled, and it is closed",
     _LABELS,
+)
+_STATE = Gauge(
+    "neural_hive_state_bytes", "Size of a partition's state on the disk, looked at now and then", _LABELS
 )
 
 
@@ -33,9 +52,14 @@ class PartitionMetrics(msgspec.Struct, frozen=True):
     repeats: Counter
     dead_letters: Counter
     transaction_seconds: Histogram
+    batch_seconds: Histogram
+    batch_records: Histogram
+    recoveries: Counter
+    failed_timers: Counter
     recovery_seconds: Gauge
     queued: Gauge
     stopped: Gauge
+    state_bytes: Gauge
 
 
 @cache
@@ -48,7 +72,12 @@ def of(system: str, partition: int) -> PartitionMetrics:
         _REPEATS.labels(*labels),
         _DEAD.labels(*labels),
         _TRANSACTION.labels(*labels),
+        _BATCH.labels(*labels),
+        _BATCH_RECORDS.labels(*labels),
+        _RECOVERIES.labels(*labels),
+        _FAILED_TIMERS.labels(*labels),
         _RECOVERY.labels(*labels),
         _QUEUED.labels(*labels),
         _STOPPED.labels(*labels),
+        _STATE.labels(*labels),
     )

@@ -16,6 +16,7 @@ from neural_hive.aggregates.aggregate import Rejected
 from neural_hive.aggregates.identity import derived_id
 from neural_hive.aggregates.partition import AcceptLog
 from neural_hive.connectors.kafka_log import LostLog, Record, StalledLog
+from neural_hive.connectors.tracing import tracer
 from neural_hive.projections.whole_log import ArchiveAway, OpenArchive, WholeLog
 from neural_hive.schemas.catalogue import writable
 from neural_hive.schemas.codec import Decoded, EventEncoder, HeldBack
@@ -36,6 +37,7 @@ from neural_hive.streams.kernel.state import Store, Timer, TopicPosition
 from neural_hive.streams.kernel.state_folders import remove_older
 from neural_hive.streams.kernel.system import Committed, System
 from neural_hive.streams.kernel.timer_cause import cause_of
+from neural_hive.streams.kernel.tracing import BatchTrace
 from neural_hive.streams.kernel.transport import Batch, batches_of
 from neural_hive.streams.kernel.unit import Cause, RecordAway, Work, cause_digest
 
@@ -94,6 +96,7 @@ class Partition:
         self._store: Store | None = None
         self._ends: tuple[int, dict[str, int]] | None = None  # when asked (µs), end of each input then
         self._failed_timers = FailedTimers()
+        self._begun_at = 0.0  # when the batch was begun that is in hand
         self._passed_at: float | None = None  # since when the position is ahead of the committed offset
         self._time = BrokerTime(place.clock, self._ask_time)
 
@@ -144,6 +147,7 @@ class Partition:
             self._call(follower, self.number, StateView(self.fold))
         took_s = self.place.clock.elapsed_s() - started
         self.messages.recovery_seconds.set(took_s)
+        self.messages.recoveries.inc()
         log.info("partition open", partition=self.name, folded=recovered.folded, took_s=round(took_s, 3))
         if removed := remove_older(self.place.folder, self.place.state_version):
             log.info("older states removed", partition=self.name, state_versions=removed)
@@ -318,6 +322,7 @@ class Partition:
                 raise BrokenLog(f"{where}: records expired before they were processed: {error}") from error
 
     def _new_work(self) -> Work:
+        self._begun_at = self.place.clock.elapsed_s()
         return Work(
             self.fold,
             self.number,
@@ -328,6 +333,7 @@ class Partition:
             self.position.sequence,
             bool(self.system.observers),
             self._look_up,
+            BatchTrace(found, self.system.name, self.number) if (found := tracer()) else None,
         )
 
     def _look_up(self, topic: str, partition: int, offset: int) -> Record | None:
@@ -379,6 +385,7 @@ class Partition:
             partition=self.name,
             place=f"{record.topic}:{record.partition}:{record.offset}",
             why=f"{type(error).__name__}: {error}",
+            **({"trace_id": mail.cause.route.trace_id} if mail else {}),
             exc_info=None if expected else error,
         )
         work.refuse_with(dead_letter(record, error, self.name, self.place.partitions_of, mail))
@@ -394,11 +401,16 @@ class Partition:
         self.next.update(offsets)
         self.commits += 1
         self._passed_at = None
-        self.messages.transaction_seconds.observe(self.place.clock.elapsed_s() - started)
+        ended = self.place.clock.elapsed_s()
+        self.messages.transaction_seconds.observe(ended - started)
+        self.messages.batch_seconds.observe(ended - self._begun_at)
+        self.messages.batch_records.observe(work.records)
         self.messages.records.inc(work.records)
         self.messages.events.inc(work.events)
         self.messages.repeats.inc(work.repeats)
         self.messages.dead_letters.inc(work.letters)
+        if work.trace is not None:
+            work.trace.committed(work.outputs)
         if self.system.observers:
             self._tell(Committed(self.number, tuple(work.observed), tuple(work.measured)))
 
@@ -486,7 +498,15 @@ class Partition:
             return False
         except Exception as error:
             work.refuse()
-            log.error("a timer's handler failed", partition=self.name, timer=repr(timer), exc_info=error)
+            self.messages.failed_timers.inc()
+            trace_id = cause.route.trace_id
+            log.error(
+                "a timer's handler failed",
+                partition=self.name,
+                timer=repr(timer),
+                trace_id=trace_id,
+                exc_info=error,
+            )
             if timer not in self._failed_timers:
                 work.refuse_with(timer_letter(timer, cause, error, self.name, self.place.partitions_of))
             return False

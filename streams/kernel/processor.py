@@ -29,6 +29,7 @@ from neural_hive.streams.kernel.partition import Fenced, Partition, Place
 from neural_hive.streams.kernel.rocks import DiskFull
 from neural_hive.streams.kernel.stable_ends import StableEnds
 from neural_hive.streams.kernel.stacks import write_lines, write_tasks, write_threads
+from neural_hive.streams.kernel.state_folders import state_bytes
 from neural_hive.streams.kernel.stopped import CONTAINED, StoppedPartitions
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.transport import Batch, BatchTransport
@@ -252,7 +253,7 @@ class Processor:
         watchers: list[Watchdog | StableEnds] = [
             self._watchdog("work", stuck_s, self._work_marks),
             self._watchdog("inputs", stuck_s * BEHIND_PART, self._input_marks),
-            StableEnds(name, self._config, self._event_places),
+            StableEnds(name, self._config, self._event_places, self._input_positions, self._weigh_states),
         ]
         for watcher in watchers:
             watcher.start()
@@ -298,6 +299,18 @@ class Processor:
         return [
             (topic, number) for topic in self.system.event_topics for number in [*self.slots, *self.stopped]
         ]
+
+    def _input_positions(self) -> dict[tuple[str, int], int]:
+        """A stopped partition's too: its lag grows, and should be seen to."""
+        partitions = [*(slot.partition for slot in list(self.slots.values())), *self.stopped.partitions()]
+        return {(topic, p.number): at for p in partitions for topic, at in list(p.next.items())}
+
+    def _weigh_states(self) -> None:
+        for slot in list(self.slots.values()):
+            partition = slot.partition
+            partition.messages.state_bytes.set(
+                state_bytes(partition.place.folder / partition.place.state_version)
+            )
 
     def _stuck(self, for_s: float, what: str) -> None:
         """Ends the process, with the stacks that say why. The log has all that counts, so nothing is lost."""

@@ -6,6 +6,7 @@ was set aside on a person's word is evidence (see acceptance.py), and is never r
 
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +43,16 @@ def remove_older(folder: Path, current: str) -> list[str]:
         except OSError as error:
             log.warning("an older state cannot be removed", folder=str(old), why=str(error))
     return removed
+
+
+def state_bytes(folder: Path) -> int:
+    """How much the files of one state take. RocksDB removes some while one looks."""
+    total = 0
+    with suppress(FileNotFoundError):
+        for file in folder.iterdir():
+            with suppress(FileNotFoundError):
+                total += file.stat().st_size
+    return total
 
 
 def _used_at(version: Path) -> float:

@@ -96,6 +96,10 @@ class StoppedPartitions:
         """Why each is stopped."""
         return {number: stopped.why for number, stopped in list(self._found.items())}
 
+    def partitions(self) -> list[Partition]:
+        """Those that are stopped."""
+        return [stopped.partition for stopped in list(self._found.values())]
+
     def add(self, partition: Partition, error: Exception) -> None:
         """Closes a partition that may not go on, and looks after it."""
         number = partition.number

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b, sha256
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -64,6 +64,21 @@ class Cause(msgspec.Struct, frozen=True):
     partition: int
     offset: int
     sent_at: int = 0  # µs, as the record's sender says; 0 for a timer
+    span_id: str = (
+        ""  # of the message, as its sender says; of a timer, of its trace's beginning; empty: it has none
+    )
+
+
+class Traces(Protocol):
+    """Who notes what belongs to which trace."""
+
+    def begin(self, cause: Cause, outputs: int) -> None:
+        """A cause is about to be handled, with so many outputs before its own."""
+        ...
+
+    def committed(self, outputs: list[Output]) -> None:
+        """All outputs are in the log."""
+        ...
 
 
 def cause_digest(message_id: str) -> bytes:
@@ -85,8 +100,9 @@ class Work:
         sequence: int,
         observing: bool = False,
         look_up: LookUp = looks_nowhere,
+        trace: Traces | None = None,
     ) -> None:
-        self.fold = fold
+        self.fold, self.trace = fold, trace
         self.partition = partition
         self.sequence = sequence
         self.outputs: list[Output] = []
@@ -110,6 +126,8 @@ class Work:
         """Starts one record: what was done before it stands."""
         self.fold.keep()
         self._mark = (len(self.outputs), self.sequence, self.events)
+        if self.trace is not None:
+            self.trace.begin(cause, len(self.outputs))
         self._observed_before = (len(self.observed), len(self.measured))
         self._digest = cause.digest
         self._source = event_source(cause.topic, cause.partition) + avro_long(cause.offset)
