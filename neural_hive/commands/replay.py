@@ -108,7 +108,7 @@ def verify(
     how = How(processes, partial(_request, settings, asked), resume)
     with reading(disable=as_json) as told:
         report = verify_everything(msgspec.structs.replace(request, told=told), how)
-    if not (left_out or topic):
+    if not (asked.left_out or asked.topics):
         keep_verified(
             settings.data,
             Verified(time.time(), report.exit_code, report.findings_count, report.duration_s),
