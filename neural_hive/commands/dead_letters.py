@@ -211,7 +211,8 @@ def redrive(
 ) -> None:
     """Write records into the topics that they had come to, as they were, once what was wrong is mended.
 
-    What had been done already is not done twice: a message is known by its id. Exit code 1: some were refused.
+    What had been done already is not done twice, as long as its aggregate remembers the message (the last 16 that
+    changed it). Exit code 1: some were refused.
     """
     if not reason.strip():
         raise typer.BadParameter("say why they shall be tried again", param_hint="--reason")

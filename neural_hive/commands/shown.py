@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 LIMIT: Final = 50
 PIPED_WIDTH: Final = 1_000  # who reads from a pipe wants whole lines
 NARROW_CHARS: Final = 100
-COLUMN_CHARS: Final = 24  # of a column that is not the first or the last: so much is shown at least
+COLUMN_CHARS: Final = 24  # of a column that is neither the first nor the last, at most
+GAP_CHARS: Final = 2
+WORDS_CHARS_MIN: Final = 10
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _AGO: Final = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
 
@@ -119,7 +121,8 @@ def print_page(found: "Rows", columns: Mapping[str, Text], empty: str, narrow: S
         print_text(out, empty)
         return
     names = [name for name in columns if out.width >= NARROW_CHARS or name in narrow]
-    print_text(out, _table(names, [[columns[name](item[name]) for name in names] for item in found.items]))
+    rows = [[columns[name](item[name]) for name in names] for item in found.items]
+    print_text(out, _table(names, rows, out.width))
     if found.next:
         print_text(out, f"there are more: --page {found.next}")
 
@@ -134,18 +137,27 @@ def print_text(out: "Console", what: Any) -> None:
         raise typer.Exit from None
 
 
-def _table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Any:
+def _table(names: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -> Any:
     from rich.table import Table
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for number, name in enumerate(names):
-        # What things are called by must be whole, to be copied; the last one is words, and gets what is left.
-        longest = max((row[number].cell_len for row in rows), default=0) if number < len(names) - 1 else 0
-        at_least = longest if number == 0 else min(longest, COLUMN_CHARS)
-        table.add_column(name.replace("_", " "), no_wrap=True, overflow="ellipsis", min_width=at_least)
+    table = Table(box=None, header_style="bold", padding=(0, GAP_CHARS, 0, 0))
+    for name, chars in zip(names, _widths(names, rows, width), strict=True):
+        table.add_column(name.replace("_", " "), no_wrap=True, overflow="ellipsis", width=chars)
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _widths(names: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -> list[int]:
+    """What things are called by stands first and must be whole, to be copied; what stands last is words, and gets what
+    is left.
+    """
+    found = [max(len(name), *(row[n].cell_len for row in rows)) for n, name in enumerate(names)]
+    room = width - GAP_CHARS * len(names)
+    if sum(found) > room:
+        found[1:-1] = [min(chars, COLUMN_CHARS) for chars in found[1:-1]]
+        found[-1] = max(min(found[-1], room - sum(found[:-1])), WORDS_CHARS_MIN)
+    return found
 
 
 def plain(value: Any) -> Any:

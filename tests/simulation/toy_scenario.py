@@ -27,6 +27,7 @@ class Toy(Scenario):
         super().__init__(world)
         self.systems = (build(),)
         self._asked = set[str]()  # the messages that want a record to be written again
+        self._named = set[tuple[int, int]]()  # the letters that they name
 
     def acts(self) -> list[tuple[Act, int]]:
         """See Scenario.acts."""
@@ -85,14 +86,21 @@ class Toy(Scenario):
                     self._send(COMMANDS, "StartCountdown", key, delay_ms=delay_ms)
                     self._send(topic, "AddToCounter", key, amount=1)
                 case "put back":
-                    number = chance.randrange(2)
-                    there = len(self.world.broker.logs.get((DEAD_LETTERS, number), ()))
-                    letter = {"letter_partition": number, "letter_offset": chance.randint(0, there)}
-                    self._asked.add(self._send(COMMANDS, "PutBack", self._key(), **letter, to_partition=-1))
+                    self._put_back()
                 case "bad":
                     self.world.broker.append((topic, chance.randrange(2)), b"k", chance.randbytes(9))
                 case _:
                     self._send(topic, "AddToCounter", self._key(), amount=chance.choice((-1, 666)))
+
+    def _put_back(self) -> None:
+        """Each letter once: aggregates know a message again only for so long."""
+        number = self.world.chance.randrange(2)
+        there = len(self.world.broker.logs.get((DEAD_LETTERS, number), ()))
+        letter = number, self.world.chance.randint(0, there)
+        if letter not in self._named:
+            self._named.add(letter)
+            named = dict(zip(("letter_partition", "letter_offset"), letter, strict=True))
+            self._asked.add(self._send(COMMANDS, "PutBack", self._key(), **named, to_partition=-1))
 
     def _key(self) -> str:
         return f"counter-{self.world.chance.randrange(KEYS)}"
