@@ -5,10 +5,12 @@ from typing import Final, Protocol
 import msgspec
 
 from neural_hive.api.api_keys import PREFIX, KeyRing, KeysRefused
+from neural_hive.api.lanes import Lane
 from neural_hive.api.permissions import Permission, Role
 from neural_hive.api.private_files import PrivateFileRefused
 
 BEARER_CHARS_MAX: Final = 8_192
+ASKING_MAX: Final = 8  # threads that may wait for an identity provider
 
 
 class Unauthenticated(Exception):
@@ -50,6 +52,8 @@ class Identity(msgspec.Struct, frozen=True):
 class Verifier(Protocol):
     """Knows one kind of token."""
 
+    asks_elsewhere: bool  # it may wait for another server's answer
+
     def knows(self, bearer: str) -> bool:
         """Whether a text looks like one of its tokens; nothing of it is believed yet."""
         ...
@@ -61,6 +65,8 @@ class Verifier(Protocol):
 
 class KeyVerifier:
     """API keys."""
+
+    asks_elsewhere = False
 
     def __init__(self, keys: KeyRing) -> None:
         self._keys = keys
@@ -83,21 +89,24 @@ class Authenticator:
 
     def __init__(self, *verifiers: Verifier) -> None:
         self._verifiers = verifiers
+        self._lane = Lane(ASKING_MAX)
 
-    def identity(self, authorization: str) -> Identity:
+    async def identity(self, authorization: str) -> Identity:
         """Who an Authorization header speaks for. Raises Unauthenticated, Unverifiable."""
         scheme, _, bearer = authorization.strip().partition(" ")
         if not authorization:
             raise Unauthenticated("who are you? Send `Authorization: Bearer` with an API key or a token")
         if scheme.lower() != "bearer":
             raise Unauthenticated("only `Authorization: Bearer` is understood")
-        return self.bearer(bearer.strip())
+        return await self.bearer(bearer.strip())
 
-    def bearer(self, bearer: str) -> Identity:
+    async def bearer(self, bearer: str) -> Identity:
         """Who a key or token speaks for. Raises Unauthenticated, Unverifiable."""
         if not bearer or len(bearer) > BEARER_CHARS_MAX or not bearer.isascii():
             raise Unauthenticated("this is no key, and no token")
         for verifier in self._verifiers:
             if verifier.knows(bearer):
+                if verifier.asks_elsewhere:
+                    return await self._lane.run(verifier.identity, bearer)
                 return verifier.identity(bearer)
         raise Unauthenticated("this is no key of this system, and tokens of its kind are not taken here")

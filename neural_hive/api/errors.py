@@ -113,8 +113,3 @@ _FORESEEN: Final[dict[type[Exception], Callable[[Exception], Problem]]] = {
     BadToken: lambda error: unprocessable(str(error)),
     BadCursor: lambda error: unprocessable(str(error)),
 }
-
-
-def register_error(kind: type[Exception], make: Callable[[Exception], Problem]) -> None:
-    """Says which problem an error of some part is: to be called where the part's routes are declared."""
-    _FORESEEN[kind] = make

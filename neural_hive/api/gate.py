@@ -49,7 +49,7 @@ class Gate:
             return
         state = scope.setdefault("state", {})
         state["route"] = route.path
-        identity, problem = self._judged(scope, route, str(params.get("ticket_id", "")))
+        identity, problem = await self._judged(scope, route, str(params.get("ticket_id", "")))
         if problem is None:
             state["identity"] = identity
             state["body_bytes_max"] = _permission(scope, route).body_bytes_max
@@ -63,12 +63,12 @@ class Gate:
         self._refusals.tell(call)
         await problem.response(request_id)(scope, receive, send)
 
-    def _judged(self, scope: Scope, route: Route, ticket_id: str) -> tuple[Identity, Problem | None]:
+    async def _judged(self, scope: Scope, route: Route, ticket_id: str) -> tuple[Identity, Problem | None]:
         permission = _permission(scope, route)
         if permission.is_open:
             return NOBODY, None
         try:
-            identity = self._authenticator.identity(_header(scope, b"authorization"))
+            identity = await self._authenticator.identity(_header(scope, b"authorization"))
         except Unauthenticated as error:
             stranger = f"address:{_address(scope)}"
             return NOBODY, _too_often(self._strangers, stranger) or Problem(

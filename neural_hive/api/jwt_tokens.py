@@ -21,6 +21,8 @@ _PLAIN_TYPES: Final = ("", "jwt", "at+jwt", "application/at+jwt")
 class JwtVerifier:
     """Knows the tokens of one issuer for one audience."""
 
+    asks_elsewhere = True
+
     def __init__(
         self,
         source: JwksSource,

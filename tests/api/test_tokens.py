@@ -1,8 +1,10 @@
 """Tokens, and those who forge them."""
 
+import asyncio
 import base64
 import hmac
 import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,8 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey, RSAKey
 
-from neural_hive.api.auth import Grant, Unauthenticated, Unverifiable
+from neural_hive.api.api_keys import KeyRing, add_key
+from neural_hive.api.auth import Authenticator, Grant, KeyVerifier, Unauthenticated, Unverifiable
 from neural_hive.api.jwks import AGAIN_S, FRESH_S, KEPT_S, JwksSource, is_safe
 from neural_hive.api.jwt_tokens import JwtVerifier
 from neural_hive.api.permissions import Role
@@ -275,3 +278,31 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "ticket.key").write_text("{}")
     with pytest.raises(PrivateFileRefused, match="Restore it"):
         held_tokens(tmp_path)
+
+
+def test_a_slow_provider_keeps_nobody_else_waiting(tmp_path: Path) -> None:
+    """While its keys are asked for, whoever has an API key is answered."""
+    asked, answer = threading.Event(), threading.Event()
+
+    def provider(request: httpx.Request) -> httpx.Response:
+        asked.set()
+        answer.wait(30)
+        return httpx.Response(200, content=public(KEY))
+
+    source = JwksSource(
+        "http://127.0.0.1/keys", ISSUER, client=httpx.Client(transport=httpx.MockTransport(provider))
+    )
+    slow = JwtVerifier(source, ISSUER, AUDIENCE, ("RS256",), "roles", 30, lambda: NOW)
+    key = add_key(tmp_path, "ann", [Role.AUDITOR])
+    both = Authenticator(KeyVerifier(KeyRing(tmp_path)), slow)
+
+    async def ask() -> tuple[str, str]:
+        waiting = asyncio.create_task(both.bearer(token(GOOD)))
+        while not asked.is_set():
+            await asyncio.sleep(0.01)
+        quick = await both.bearer(key)
+        assert not waiting.done()
+        answer.set()
+        return quick.name, (await waiting).key
+
+    assert asyncio.run(ask()) == ("ann", "jwt:ann")
