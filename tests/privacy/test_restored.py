@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from neural_hive.settings import keys_beside
-from tests.privacy.test_system import NAME, PLAN, WHO, in_files, in_tables, in_topics, said
+from tests.privacy.test_system import NAME, PLAN, WHO, in_files, in_tables, in_topics, rows, said
 from tests.system.hive import Hive, eventually
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
@@ -38,15 +38,15 @@ def test_a_restored_backup_knows_no_name(hives: tuple[Hive, Hive], tmp_path: Pat
 
     said(second, "restore", backup)
     second.up()
-    assert eventually(lambda: second.rows(WHO))[0]["requested_by"].startswith(f"enc:v1:{subject_id}:")
+    assert eventually(lambda: rows(second, WHO))[0]["requested_by"].startswith(f"enc:v1:{subject_id}:")
     assert "erased" in said(second, "query", WHO, "--reveal")
     assert "All that was looked at holds" in said(second, "replay", "verify", "--decisions")
     assert in_topics(second, NAME) == in_tables(second, NAME) == []
     assert in_files(tmp_path, key) == []
     # The log is from before the erasure, and is told of it again.
-    assert second.rows("SELECT subject_id FROM erasures") == []
+    assert rows(second, "SELECT subject_id FROM erasures") == []
     said(second, "erase", subject_id, "--reason", "asked for it, before this log was restored")
-    assert eventually(lambda: second.rows("SELECT subject_id FROM erasures")) == [{"subject_id": subject_id}]
+    assert eventually(lambda: rows(second, "SELECT subject_id FROM erasures")) == [{"subject_id": subject_id}]
     assert "All that was looked at holds" in said(second, "replay", "verify")
     second.down()
     assert first.left_behind() == second.left_behind() == []

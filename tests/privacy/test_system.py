@@ -3,11 +3,15 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
 from rocksdict import AccessType, Options, Rdict
+from typer.testing import CliRunner
 
+from neural_hive.cli import build
+from neural_hive.explain import explained
 from neural_hive.replay.reader import KafkaSource
 from neural_hive.schemas.codec import encode_message
 from neural_hive.schemas.envelope import Header
@@ -36,10 +40,16 @@ def hive(tmp_path: Path) -> Iterator[Hive]:
 
 
 def said(hive: Hive, *arguments: str, exit_code: int = 0) -> str:
-    done = hive.run(*arguments)
-    assert done.returncode == exit_code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout + done.stderr
+    """What a command says. In this process: there are many of them, and each start would take a second."""
+    line = [*arguments, "--data", str(hive.data)]
+    done = CliRunner().invoke(build(line), line, env=hive.environment)
+    told = done.output + (explained(done.exception) or "" if done.exception else "")
+    assert done.exit_code == exit_code, f"{line}: {told} {done.exception!r}"
+    return told
+
+
+def rows(hive: Hive, sql: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in said(hive, "query", sql, "--format", "JSONEachRow").splitlines()]
 
 
 @pytest.mark.slow
@@ -80,7 +90,7 @@ def worked(hive: Hive, folder: Path) -> str:
     plan.write_text(PLAN)
     said(hive, "publish", "plan", str(plan), "--wait", exit_code=1)
     sql = "SELECT workflow_id, ticket_id FROM tickets WHERE task_id = 'fails' AND status = 'FAILED'"
-    [found] = eventually(lambda: hive.rows(sql))
+    [found] = eventually(lambda: rows(hive, sql))
     asked = ("--reason", "the disk is empty now", "--by", NAME, "--wait")
     said(hive, "publish", "command", "retry", found["workflow_id"], found["ticket_id"], *asked, exit_code=1)
     said(hive, "publish", "command", "resume", found["workflow_id"], *asked, exit_code=1)
@@ -88,7 +98,7 @@ def worked(hive: Hive, folder: Path) -> str:
 
 
 def shown_to_who_has_the_keys(hive: Hive, workflow_id: str) -> None:
-    [row] = hive.rows(WHO)
+    [row] = rows(hive, WHO)
     assert row["requested_by"].startswith("enc:v1:")
     subject_id = said(hive, "subject", NAME.upper()).strip()
     assert row["requested_by"].split(":")[2] == subject_id
@@ -120,7 +130,7 @@ def publish_in_the_clear(hive: Hive, workflow_id: str) -> None:
     producer.produce("orchestration.commands", value, workflow_id, partition_of(workflow_id.encode(), count))
     assert producer.flush(30) == 0
     letters = "SELECT error_type, source_topic, value FROM dead_letters"
-    [letter] = eventually(lambda: hive.rows(letters))
+    [letter] = eventually(lambda: rows(hive, letters))
     assert letter == {
         "error_type": "PlainPersonalData",
         "source_topic": "orchestration.commands",
@@ -141,7 +151,7 @@ def erased(hive: Hive) -> None:
     assert f"erased before: subject {subject_id}, event {first['event']}" in again
     assert f"erased before: subject {subject_id}" in said(hive, "erase", "--from-log")
     said(hive, "subject", NAME, exit_code=1)
-    found = eventually(lambda: hive.rows("SELECT subject_id, reason FROM erasures"))
+    found = eventually(lambda: rows(hive, "SELECT subject_id, reason FROM erasures"))
     assert found == [{"subject_id": subject_id, "reason": "asked for it"}]
 
 
@@ -160,17 +170,18 @@ def in_topics(hive: Hive, name: str) -> list[str]:
 
 def in_tables(hive: Hive, name: str) -> list[str]:
     """The tables whose rows hold a name, in whichever column."""
-    tables = hive.rows(
-        "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine != 'View'"
+    tables = rows(
+        hive, "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine != 'View'"
     )
     assert len(tables) > 10
-    found = []
-    for table in tables:
-        sql = f"SELECT count() AS n FROM `{table['name']}` WHERE position(toString(tuple(*)), '{name}') > 0"
-        [row] = hive.rows(sql)
-        if int(row["n"]):
-            found.append(table["name"])
-    return found
+    wanted = " UNION ALL ".join(
+        f"SELECT '{table['name']}' AS name, count() AS n FROM `{table['name']}` "
+        f"WHERE position(toString(tuple(*)), '{name}') > 0"
+        for table in tables
+    )
+    found = rows(hive, wanted)
+    assert len(found) == len(tables)
+    return [row["name"] for row in found if int(row["n"])]
 
 
 def in_states(data: Path, name: str) -> list[str]:

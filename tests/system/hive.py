@@ -48,6 +48,11 @@ class Hive:
             line, capture_output=True, text=True, timeout=timeout_s, check=False, env=self._environment
         )
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that its commands have."""
+        return self._environment
+
     def up(self) -> State:
         """Starts it, and gives its state when all runs."""
         done = self.run("up", "--detach", "--brokers", str(self._brokers))
