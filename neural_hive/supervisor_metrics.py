@@ -47,14 +47,14 @@ class SupervisorMetrics(Collector):
         self._data, self._processes = data, processes
 
     def collect(self) -> Iterable[Metric]:
-        """See Collector.collect."""
+        """See Collector.collect. A process is a `name`: the label `process` is who tells it."""
         running = GaugeMetricFamily(
             "neural_hive_process_running",
             "1 while a process of the system runs and does its work",
-            labels=["process"],
+            labels=["name"],
         )
         restarts = CounterMetricFamily(
-            "neural_hive_process_restarts", "Times a process was started again", labels=["process"]
+            "neural_hive_process_restarts", "Times a process was started again", labels=["name"]
         )
         for process in self._processes():
             running.add_metric([process.name], process.status == RUNNING)

@@ -24,8 +24,8 @@ KERNEL: Final = Dashboard(
                 panel(
                     "Ready", ("neural_hive_ready", "{{process}}"), shape="stat", limit=Limit(1, is_max=False)
                 ),
-                panel("Running, says the supervisor", ("neural_hive_process_running", "{{process}}")),
-                panel("Restarts", ("increase(neural_hive_process_restarts_total[1h])", "{{process}}")),
+                panel("Running, says the supervisor", ("neural_hive_process_running", "{{name}}")),
+                panel("Restarts", ("increase(neural_hive_process_restarts_total[1h])", "{{name}}")),
             ),
         ),
         Row(

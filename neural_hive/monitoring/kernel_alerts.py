@@ -6,6 +6,8 @@ from neural_hive.monitoring.kernel import KERNEL
 from neural_hive.monitoring.model import Alert, AlertGroup
 
 _PAGE: Final = KERNEL.uid
+_DOWN: Final = 'up{job="neural-hive"} == 0'
+_RUNS: Final = "neural_hive_process_running"
 _PLACE: Final = "{{ $labels.system }}.{{ $labels.partition }}"
 
 KERNEL_ALERTS: Final = AlertGroup(
@@ -13,7 +15,9 @@ KERNEL_ALERTS: Final = AlertGroup(
     (
         Alert(
             "HiveProcessDown",
-            'up{job="neural-hive"} == 0',
+            # Not all that may run does; without a supervisor nobody says what does.
+            f'{_DOWN} and on (process) label_replace({_RUNS}, "process", "$1", "name", "(.+)") '
+            f"or {_DOWN} unless on () {_RUNS}",
             "1m",
             "critical",
             "{{ $labels.process }} does not answer",
@@ -34,7 +38,7 @@ KERNEL_ALERTS: Final = AlertGroup(
             "increase(neural_hive_process_restarts_total[15m]) > 3",
             "0m",
             "warning",
-            "{{ $labels.process }} is started again and again",
+            "{{ $labels.name }} is started again and again",
             "The supervisor has started it {{ $value | humanize }} times within 15 minutes.",
             _PAGE,
         ),

@@ -98,7 +98,8 @@ def _header(site: Site, identity: Identity, path: str) -> None:
                 ui.label(name)
                 ui.space()
                 ui.label(f"g {key}").classes("text-xs opacity-50")
-    _keys()
+    if path != "/sql":  # the editor is no field that the browser tells apart: what is typed there goes nowhere
+        _keys()
 
 
 def _keys() -> None:

@@ -77,6 +77,8 @@ _LAG: Final = f"neural_hive_input_lag_records{_INPUT}"
 _TAKEN: Final = f"neural_hive_records_total{_PLACE}"
 _OPENED: Final = f"neural_hive_recoveries_total{_PLACE}"
 _THERE: Final = f"neural_hive_partition_stopped{_PLACE}"
+_UP: Final = 'up{{job="neural-hive",process="{}"}}'
+_RUNS: Final = 'neural_hive_process_running{{process="supervisor",name="{}"}}'
 _SEALED: Final = "neural_hive_seal_last_seconds"
 _UNSEALED: Final = "neural_hive_seal_unsealed_records"
 
@@ -110,11 +112,14 @@ CASES: Final = (
         {f'{_CALLS}{{outcome="not_granted"}}': "0+8x60", f'{_CALLS}{{outcome="granted"}}': "0+2x60"},
         {f'{_CALLS}{{outcome="not_granted"}}': "0+2x60", f'{_CALLS}{{outcome="granted"}}': "0+8x60"},
     ),
-    one('up{job="neural-hive",process="projector"}', "1x10 0x50", "1x60", "HiveProcessDown"),
-    one('neural_hive_ready{process="projector"}', "0x60", "0x29 1x31", "HiveProcessNotReady"),
-    one(
-        'neural_hive_process_restarts_total{process="worker"}', "0+1x60", "3x20 4x40", "HiveProcessRestarting"
+    Case(
+        "HiveProcessDown",
+        {_UP.format("projector"): "1x10 0x50", _RUNS.format("projector"): "1x60"},
+        {_UP.format("projector"): "1x60", _UP.format("witness"): "0x60", _RUNS.format("projector"): "1x60"},
     ),
+    one(_UP.format("projector"), "1x10 0x50", "1x60", "HiveProcessDown"),
+    one('neural_hive_ready{process="projector"}', "0x60", "0x29 1x31", "HiveProcessNotReady"),
+    one('neural_hive_process_restarts_total{name="worker"}', "0+1x60", "3x20 4x40", "HiveProcessRestarting"),
     one(f"neural_hive_partition_stopped{_PLACE}", "0x10 1x50", "0x60", "HivePartitionStopped"),
     one(_LAG, "2000+10x60", "5000-10x60", "HiveInputLagGrowing"),
     one(_LAG, "2000+10x60", "0+10x60", "HiveInputLagGrowing"),
