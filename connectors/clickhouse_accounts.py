@@ -14,6 +14,7 @@ _INGEST: Final = {"async_insert": "0", "max_execution_time": "600"}
 _READERS: Final = {
     "allow_ddl": "0",
     "max_ast_elements": "50000",
+    "max_block_size": "65409",
     "max_hyperscan_regexp_length": "10000",
     "max_hyperscan_regexp_total_length": "100000",
     "max_recursive_cte_evaluation_depth": "1000",
@@ -60,6 +61,11 @@ class Accounts:
         }
         unlocked = Account(self._lanes["users"], None, True, _DEFAULT)
         self.logins = Logins(own, unlocked, users, self._account)
+
+    def running(self) -> dict[str, int]:
+        """How many statements run and wait, of the SQL users together: their names are nobody's business."""
+        found = {name: lane.inside for name, lane in self._lanes.items()}
+        return found | {"sql-users": sum(lane.inside for lane in self.logins.lanes_of_users())}
 
     def close(self) -> None:
         """Ends the threads when what runs has ended."""

@@ -137,7 +137,7 @@ async def _serve(
         accounts.logins.look()
     except BadUsers as error:
         raise EmbeddedError(str(error)) from None
-    http = ClickHouseHttp(engine, accounts.logins, data / "incoming", REQUEST_BYTES_MAX, definitions)
+    http = ClickHouseHttp(engine, accounts, data / "incoming", REQUEST_BYTES_MAX, definitions)
     for part in engine.detached_parts():
         log.error(
             "broken part set aside: rebuild the table",

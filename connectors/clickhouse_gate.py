@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from neural_hive.connectors.clickhouse_connection import EngineError
 from neural_hive.connectors.clickhouse_gate_engine import check_engine_tree
 from neural_hive.connectors.clickhouse_gate_tree import Tree, Unreadable
 from neural_hive.connectors.clickhouse_gate_words import Words, check_letters, name_of
@@ -19,6 +20,8 @@ from neural_hive.connectors.reader_rules import Rules, check_format, denied, wor
 
 STATEMENT_BYTES_MAX: Final = 64 << 10
 _KNOWN_MAX: Final = 1024
+_SHOWING: Final = "EXPLAIN AST "
+_POSITION: Final = re.compile(r"(failed at position )(\d+)")
 _SELECTING: Final = ("SELECT", "WITH", "FROM")
 _EXPLAINED: Final = re.compile(
     r"EXPLAIN( AST| SYNTAX| QUERY TREE| PLAN| PIPELINE| ESTIMATE)?( I = \d+( , I = \d+)*)? "
@@ -42,9 +45,11 @@ _SHOWN: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A statement that may be given to the engine, to be parsed: `asks` is its SELECT, None if it only shows."""
+    """A statement that may be given to the engine, to be parsed: `asks` is its SELECT, which begins at letter
+    `at`; None if it only shows."""
 
     asks: str | None
+    at: int
     settings: dict[str, str]
     own: Collection[str]
     unreadable: str | None = None
@@ -73,17 +78,17 @@ class ReaderGate:
             check_format(chosen)
         asks = self._asks(sql)
         if asks is None:
-            return Admitted(None, {}, ())
+            return Admitted(None, 0, {}, ())
         settings = words.settings()
         try:
             tree = Tree(_without_ends(asks))
         except Unreadable as error:
             words.check(words.aliases())
-            return Admitted(asks, settings, words.aliases(), str(error))
+            return Admitted(asks, len(sql) - len(asks), settings, words.aliases(), str(error))
         own = words.aliases() | tree.names()
         words.check(own)
         tree.check(self._rules, own)
-        return Admitted(asks, settings, own)
+        return Admitted(asks, len(sql) - len(asks), settings, own)
 
     def confirm(self, admitted: Admitted, explain: Callable[[str], Sequence[str]]) -> None:
         """The third look. `explain` runs a statement in the reader's connection and gives its rows.
@@ -92,7 +97,12 @@ class ReaderGate:
         """
         if admitted.asks is None or admitted.asks in self._confirmed:
             return
-        lines = explain(f"EXPLAIN AST {admitted.asks}")
+        try:
+            lines = explain(f"{_SHOWING}{admitted.asks}")
+        except EngineError as error:
+            shift = len(_SHOWING) - admitted.at
+            moved = _POSITION.sub(lambda found: f"{found[1]}{int(found[2]) - shift}", str(error))
+            raise EngineError(error.code, moved) from None
         check_engine_tree(lines, self._rules, admitted.own)
         if admitted.unreadable:
             raise denied(

@@ -25,6 +25,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from neural_hive.connectors.clickhouse_accounts import Accounts
 from neural_hive.connectors.clickhouse_answer import (
     HELD_BYTES_MIN,
     Answers,
@@ -40,7 +41,6 @@ from neural_hive.connectors.clickhouse_encoding import choose
 from neural_hive.connectors.clickhouse_engine import Engine
 from neural_hive.connectors.clickhouse_gate import Admitted, ReaderGate
 from neural_hive.connectors.clickhouse_lanes import Lane
-from neural_hive.connectors.clickhouse_logins import Logins
 from neural_hive.connectors.clickhouse_request import (
     Asked,
     RequestBody,
@@ -89,13 +89,13 @@ class ClickHouseHttp:
     def __init__(
         self,
         engine: Engine,
-        logins: Logins,
+        accounts: Accounts,
         incoming: Path,
         request_bytes_max: int,
         definitions: Definitions,
     ) -> None:
         self._engine, self._definitions = engine, definitions
-        self._logins = logins
+        self._accounts = accounts
         self._incoming = incoming
         self._request_bytes_max = request_bytes_max
         rules = Rules(
@@ -124,10 +124,14 @@ class ClickHouseHttp:
         """Parts found broken are rows that are missing: who owns the tables must build them again."""
         found = await asyncio.to_thread(self._engine.detached_parts)
         parts = [msgspec.to_builtins(part) for part in found]
-        lanes = {account.lane.name: account.lane.inside for account in self._logins.accounts.values()}
         state = "rebuild" if parts else "ok"
         return JSONResponse(
-            {"status": state, "version": self._engine.version, "detached_parts": parts, "running": lanes}
+            {
+                "status": state,
+                "version": self._engine.version,
+                "detached_parts": parts,
+                "running": self._accounts.running(),
+            }
         )
 
     async def _query(self, request: Request) -> Response:
@@ -166,7 +170,7 @@ class ClickHouseHttp:
         fields = dict(parse_qsl(request.url.query, keep_blank_values=True, errors="surrogateescape"))
         given = credentials(request, fields)
         peer = request.client.host if request.client else ""
-        account = await self._logins.account(given, peer, request.headers.get("host", ""))
+        account = await self._accounts.logins.account(given, peer, request.headers.get("host", ""))
         form = "multipart/form-data" in request.headers.get("content-type", "")
         if form:
             fields |= await form_fields(body, request.headers["content-type"])

@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 import structlog
 
 from neural_hive.connectors.clickhouse_connection import EngineError
+from neural_hive.connectors.clickhouse_lanes import Lane
 from neural_hive.connectors.clickhouse_request import Account, Credentials
 from neural_hive.connectors.sql_users import BadUsers, SqlUser, hash_password, is_password, read_users
 
@@ -67,11 +68,9 @@ class Logins:
         """Ends the thread that compares passwords."""
         self._threads.shutdown(wait=True)
 
-    @property
-    def accounts(self) -> dict[str, Account]:
-        """All of them, by name."""
-        unlocked = {"default": self._unlocked} if self._unlocked and not self._has_file else {}
-        return {**self._own, **unlocked, **{name: account for name, (_, account) in self._accounts.items()}}
+    def lanes_of_users(self) -> list[Lane]:
+        """The lanes of those in the file."""
+        return [account.lane for _, account in self._accounts.values()]
 
     def look(self) -> None:
         """Reads the file if it has changed. Raises BadUsers if it cannot be used; then it has no users."""

@@ -60,7 +60,7 @@ _FREE: Final = re.compile(
     """,
     re.VERBOSE,
 )
-_NEVER: Final = re.compile(r"schema|template|path|file|url|directory")
+_NEVER: Final = re.compile(r"schema|template|path|file|url|directory|secret")
 
 
 @dataclass(frozen=True, slots=True)

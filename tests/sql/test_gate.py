@@ -159,6 +159,9 @@ def test_a_function_of_the_server_is_not_open_because_it_is_there(reader: Asker)
         ({"log_queries": "0"}, READONLY),
         ({"allow_ddl": "1"}, READONLY),
         ({"dialect": "kusto"}, READONLY),
+        ({"format_display_secrets_in_show_and_select": "1"}, READONLY),
+        ({"max_block_size": "1000000"}, READONLY),
+        ({"readonly": "1"}, 0),
         ({"additional_result_filter": "1"}, READONLY),
         ({"session_id": "s"}, 0),
         ({"role": "writer"}, 0),
@@ -223,9 +226,10 @@ def test_what_cannot_be_checked_is_refused_with_a_hint(reader: Asker) -> None:
 
 def test_the_engine_says_what_is_wrong(reader: Asker) -> None:
     assert reader.code("SELECT nope") == 47
-    answer = reader("SELECT 1 +")
-    assert answer.headers["X-ClickHouse-Exception-Code"] == "62"
-    assert "failed at position" in answer.data.decode()
+    for sql, position in (("SELECT 1 +", 11), ("EXPLAIN SELECT 1 +", 19)):
+        answer = reader(sql)
+        assert answer.headers["X-ClickHouse-Exception-Code"] == "62"
+        assert f"failed at position {position} " in answer.data.decode()
 
 
 BEHIND = """

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import clickhouse_connect
 import pytest
+import urllib3
 from clickhouse_connect.driver.exceptions import ClickHouseError as DriverError
 
 from neural_hive.connectors.clickhouse import ClickHouseAway, ClickHouseError
 from neural_hive.connectors.sql_reader import SqlReader
+from neural_hive.connectors.sql_users import SqlUser, hash_password, write_users
 from tests.fixtures_clickhouse import ClickHouseServer, free_port
 from tests.sql.conftest import Asker
 from tests.sql.test_logins import FAILED, WAYS, WRONG, basic
@@ -98,6 +100,10 @@ def test_nobody_says_it_twice(engine: Asker) -> None:
     assert engine.code("SELECT 1", {"Authorization": "Basic ???"}) == FAILED
 
 
+def test_nobody_learns_the_names_of_users(engine: Asker) -> None:
+    assert set(engine.running()) == {"ingest", "api", "users", "sql-users"}
+
+
 def test_no_answer_without_a_password(engine: Asker) -> None:
     answer = engine("SELECT 1")
     assert (answer.status, answer.headers["X-ClickHouse-Exception-Code"]) == (403, str(FAILED))
@@ -127,7 +133,7 @@ def test_one_user_leaves_room_for_others_and_for_the_sink(engine: Asker, folder:
     bob = basic("bob", (folder / "bob").read_text())
     with ThreadPoolExecutor(30) as threads:
         asked = [threads.submit(engine.code, "SELECT sleep(0.3)", bob) for _ in range(24)]
-        wait_until(lambda: engine.running()["bob"] > 1)
+        wait_until(lambda: engine.running()["sql-users"] > 1)
         assert engine.code("SELECT 1", basic("alice", PASSWORD)) == 0
         with engine.server.client() as client:
             client.command("INSERT INTO numbered VALUES (1000)")
@@ -304,3 +310,26 @@ def test_an_engine_does_not_start_with_users_that_cannot_be_read(tmp_path: Path)
     (tmp_path / "sql-users.toml").chmod(0o600)
     with pytest.raises(RuntimeError, match=r"error: .*sql-users\.toml is not valid"):
         server.start()
+
+
+def test_an_engine_that_dies_under_a_users_query_comes_back_whole(
+    clickhouse_server: ClickHouseServer,
+) -> None:
+    asker = Asker(clickhouse_server)
+    with clickhouse_server.client() as client:
+        client.command("CREATE TABLE kept (a UInt32) ENGINE = MergeTree ORDER BY a")
+        client.command("INSERT INTO kept SELECT number FROM numbers(1000)")
+    users = {"alice": SqlUser(hash_password(PASSWORD))}
+    write_users(clickhouse_server.data / "sql-users.toml", users)
+    wait_until(lambda: asker.code("SELECT 1") == FAILED)
+    login = basic("alice", PASSWORD)
+    endless = "SELECT count() FROM numbers(1000000000000) WHERE NOT ignore(sipHash64(number))"
+    with ThreadPoolExecutor(1) as threads:
+        dying = threads.submit(asker, endless, login)
+        wait_until(lambda: asker.running()["sql-users"] == 1)
+        clickhouse_server.kill()
+        with pytest.raises(urllib3.exceptions.HTTPError):
+            dying.result()
+    clickhouse_server.start()
+    assert asker("SELECT sum(a) FROM kept", login).data == b"499500\n"
+    assert asker.code("SELECT 1") == FAILED, "the file of users holds from the start"
