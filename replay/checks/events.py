@@ -1,6 +1,7 @@
 """The events of one writer partition, all its topics merged by sequence, with their envelopes read."""
 
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 
 from neural_hive.connectors.kafka_log import merged
 from neural_hive.replay.checks.chain import Event
@@ -31,9 +32,10 @@ class EventStream:
             findings.examined[Check.DECODE] += len(batch)
             for record in batch:
                 try:
-                    lead, rest, payload_at = read(record.value or b"")
+                    value = record.value or b""
+                    lead, rest, payload_at = read(value)
                 except (BadRecord, UnknownSchema) as error:
                     place = f"{topic}:{partition}:{record.offset}"
                     findings.add(Check.DECODE, place, "", "an event of this system", error)
                     continue
-                yield rest["sequence"], Event(record, lead, rest, payload_at)
+                yield rest["sequence"], Event(record, lead, rest, payload_at, sha256(value).digest())

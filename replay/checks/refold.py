@@ -4,7 +4,6 @@ It is compared with the state that a processor keeps, and asked what an input th
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,8 +52,8 @@ def mailed(record: Record) -> Mailed:
     )
 
 
-def apply(fold: Fold, event: Event, digest: bytes) -> None:
-    """Folds one event, with its SHA-256. Raises BadRecord, LookupError: this build cannot."""
+def apply(fold: Fold, event: Event) -> None:
+    """Folds one event. Raises BadRecord, LookupError: this build cannot."""
     rest, value = event.rest, event.record.value or b""
     aggregate = fold.aggregates[event.lead.aggregate_type]
     key = row_key(aggregate.name, rest["aggregate_id"])
@@ -66,7 +65,7 @@ def apply(fold: Fold, event: Event, digest: bytes) -> None:
         event_of(aggregate, event.lead.event_type, payload_of(value, event.lead.schema.id, event.payload_at)),
         rest["version"],
         rest["occurred_at"],
-        digest,
+        event.digest,
         cause_digest(rest["causation_id"]),
         Route((event.record.key or b"").decode(), rest["correlation_id"], rest["trace_id"]),
     )
@@ -101,12 +100,11 @@ class Refold:
 
     def take(self, event: Event) -> None:
         """Folds the next event, if it is the first for its place. Raises BadRecord, LookupError: this build cannot."""
-        value, rest = event.record.value or b"", event.rest
-        digest = sha256(value).digest()
-        self.last[event.record.topic] = (event.record.offset, digest)
+        rest = event.rest
+        self.last[event.record.topic] = (event.record.offset, event.digest)
         if rest["sequence"] <= self.sequence:
             return  # recovery passes over it too
-        apply(self._fold, event, digest)
+        apply(self._fold, event)
         self.sequence = rest["sequence"]
         if self._fold.changes > _CHANGES_MAX:
             self._write()
