@@ -120,7 +120,6 @@ class Settings(BaseSettings):
     api_rate_per_s: float = Field(50.0, gt=0, le=1e6)  # requests of one identity
     api_rate_burst: int = Field(200, ge=1, le=1_000_000)
     api_ticket_token_s: int = Field(900, ge=10, le=86_400)  # how long the token of a ticket is good
-    api_sql_user: str = Field("default", pattern=r"^[A-Za-z0-9._-]{1,128}$")  # whom /api/v1/query asks as
     api_jwt_issuer: str = ""  # whose tokens are taken; "": nobody's
     api_jwt_audience: str = ""  # for whom they must be
     api_jwt_keys: str = ""  # its public keys: a file or a URL; "": its OpenID configuration tells

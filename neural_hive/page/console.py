@@ -25,6 +25,10 @@ class Answer(msgspec.Struct, frozen=True):
         return self.types[index].removeprefix("Nullable(").startswith(("UInt", "Int", "Float", "Decimal"))
 
 
+class Unanswered(ValueError):
+    """What came is not a table."""
+
+
 class TooLarge(ValueError):
     """An export above EXPORT_BYTES_MAX."""
 
@@ -36,10 +40,13 @@ class Console:
         self._settings = settings
 
     def run(self, sql: str) -> Answer:
-        """Raises ClickHouseError: what the engine or its gate says."""
+        """Raises ClickHouseError: what the engine or its gate says; Unanswered: it is no table."""
         with self._client() as client:
             body = client.raw(cleaned(sql), None, "JSONCompact")
-        found = msgspec.json.decode(body)
+        try:
+            found = msgspec.json.decode(body)
+        except msgspec.DecodeError:
+            raise Unanswered("the answer is no table: leave out FORMAT, and ask one statement that reads") from None
         rows = tuple(tuple(row) for row in found["data"][:ROWS_MAX])
         meta = found["meta"]
         return Answer(
@@ -65,7 +72,7 @@ class Console:
 
     def _client(self) -> ClickHouse:
         settings = self._settings
-        user = settings.clickhouse_reader
+        user = settings.clickhouse_api_user  # never our own: it may do everything
         return ClickHouse(
             settings.clickhouse_host,
             settings.clickhouse_port,

@@ -52,14 +52,15 @@ def test_sql_is_answered_drawn_and_saved(visitor: Visitor) -> None:
     assert Path(download.value.path()).read_text().startswith('"status","workflows"')
 
 
-@pytest.mark.parametrize("sql", ["DROP TABLE events", "SELECT nothing FROM workflows", "SELECT"])
-def test_sql_that_is_refused_says_why(visitor: Visitor, sql: str) -> None:
+@pytest.mark.parametrize("sql", ["DROP TABLE events", "SELECT nothing FROM workflows", "SELECT", "SELECT 1 FORMAT CSV"])
+def test_sql_that_is_refused_says_why_and_does_nothing(visitor: Visitor, shown: Shown, sql: str) -> None:
     visitor.go("/sql")
     visitor.page.locator(".cm-content").click()
     visitor.page.keyboard.press("Control+a")
     visitor.page.keyboard.type(sql)
     visitor.page.get_by_role("button", name="Run").click()
     visitor.page.get_by_role("alert").filter(has_text=" ").first.wait_for()
+    assert shown.hive.rows("SELECT count() > 0 AS is_there FROM events") == [{"is_there": True}]
 
 
 def test_a_workflow_is_paused_and_cancelled(visitor: Visitor, shown: Shown, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class _Answer:
 
     def begin(self) -> bytes:
         """Sends the query; the first piece. Raises Problem: it was refused."""
-        sql, user = self._asked.sql.strip().rstrip(";"), self._settings.api_sql_user
+        sql, user = self._asked.sql.strip().rstrip(";"), self._settings.clickhouse_api_user
         try:
             if named_format(sql):
                 raise Problem(400, "sql-refused", "name the format in `output_format`, not in the query")

@@ -8,7 +8,7 @@ from nicegui import ui
 from neural_hive.api.auth import Identity
 from neural_hive.api.permissions import Role
 from neural_hive.connectors.clickhouse import ClickHouseError
-from neural_hive.page.console import ROWS_MAX, Answer, TooLarge
+from neural_hive.page.console import ROWS_MAX, Answer, TooLarge, Unanswered
 from neural_hive.page.frame import may_audit, refused
 from neural_hive.page.parts import heading
 from neural_hive.page.site import Site
@@ -40,7 +40,7 @@ async def show(site: Site, identity: Identity) -> None:
         status.text, said.text = "running", ""
         try:
             answer = await to_thread(site.console.run, editor.value)
-        except ClickHouseError as error:
+        except (ClickHouseError, Unanswered) as error:
             status.text, said.text = "", str(error)
             return
         finally:
