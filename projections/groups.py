@@ -57,7 +57,7 @@ class Group:
         """Its records one by one."""
         columns = (self.offsets, self.timestamps_ms, self.keys, self.values, self.headers)
         for offset, at_ms, key, value, headers in zip(*columns, strict=True):
-            record = Record(self.topic, self.partition, offset, at_ms, key, value, tuple(headers))  # type: ignore[arg-type]
+            record = Record(self.topic, self.partition, offset, at_ms, key, value, tuple(headers))
             yield Raw(record, self.schema_id, self.error)
 
 

@@ -46,7 +46,9 @@ class Console:
         try:
             found = msgspec.json.decode(body)
         except msgspec.DecodeError:
-            raise Unanswered("the answer is no table: leave out FORMAT, and ask one statement that reads") from None
+            raise Unanswered(
+                "the answer is no table: leave out FORMAT, and ask one statement that reads"
+            ) from None
         rows = tuple(tuple(row) for row in found["data"][:ROWS_MAX])
         meta = found["meta"]
         return Answer(

@@ -33,13 +33,13 @@ def browser_id() -> str:
     return str(app.storage.browser["id"])
 
 
-def framed(site: Site, path: str, show: Show) -> RedirectResponse | None:
+async def framed(site: Site, path: str, show: Show) -> RedirectResponse | None:
     """A view in its frame, for who is signed in; others are sent to sign in.
 
     The frame is there at once. What the view asks for may take a while, and comes when the browser has connected.
     """
     try:
-        identity = site.sessions.identity(browser_id())
+        identity = await site.sessions.identity(browser_id())
     except (Unauthenticated, Unverifiable):
         return RedirectResponse(f"{SIGN_IN}?to={path}")
     _header(site, identity, path)
@@ -98,7 +98,9 @@ def _header(site: Site, identity: Identity, path: str) -> None:
                 ui.label(name)
                 ui.space()
                 ui.label(f"g {key}").classes("text-xs opacity-50")
-    if path != "/sql":  # the editor is no field that the browser tells apart: what is typed there goes nowhere
+    if (
+        path != "/sql"
+    ):  # the editor is no field that the browser tells apart: what is typed there goes nowhere
         _keys()
 
 

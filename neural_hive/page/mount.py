@@ -56,41 +56,41 @@ def _register(site: Site) -> None:
         sign_in.show(site, to)
 
     @ui.page("/", title=TITLE)
-    def overview_page() -> Response | None:
-        return framed(site, "/", lambda who: overview.show(site))
+    async def overview_page() -> Response | None:
+        return await framed(site, "/", lambda who: overview.show(site))
 
     @ui.page("/workflows", title=f"Workflows – {TITLE}")
-    def workflows_page(status: str = "", plan: str = "") -> Response | None:
-        return framed(site, "/workflows", lambda who: workflows.show(site, who, status, plan))
+    async def workflows_page(status: str = "", plan: str = "") -> Response | None:
+        return await framed(site, "/workflows", lambda who: workflows.show(site, who, status, plan))
 
     @ui.page("/workflow/{workflow_id}", title=f"Workflow – {TITLE}")
-    def workflow_page(workflow_id: str) -> Response | None:
+    async def workflow_page(workflow_id: str) -> Response | None:
         path = f"/workflow/{workflow_id}"
-        return framed(site, path, lambda who: workflow.show(site, who, workflow_id))
+        return await framed(site, path, lambda who: workflow.show(site, who, workflow_id))
 
     @ui.page("/events", title=f"Events – {TITLE}")
-    def events_page(type: str = "", aggregate: str = "") -> Response | None:  # noqa: A002 (the address's word)
-        return framed(site, "/events", lambda who: events.show(site, who, type, aggregate))
+    async def events_page(type: str = "", aggregate: str = "") -> Response | None:  # noqa: A002 (the address's word)
+        return await framed(site, "/events", lambda who: events.show(site, who, type, aggregate))
 
     @ui.page("/dead-letters", title=f"Dead letters – {TITLE}")
-    def dead_letters_page() -> Response | None:
-        return framed(site, "/dead-letters", lambda who: dead_letters.show(site, who))
+    async def dead_letters_page() -> Response | None:
+        return await framed(site, "/dead-letters", lambda who: dead_letters.show(site, who))
 
     @ui.page("/streams", title=f"Streams – {TITLE}")
-    def streams_page() -> Response | None:
-        return framed(site, "/streams", lambda who: streams.show(site))
+    async def streams_page() -> Response | None:
+        return await framed(site, "/streams", lambda who: streams.show(site))
 
     @ui.page("/agents", title=f"Agents – {TITLE}")
-    def agents_page() -> Response | None:
-        return framed(site, "/agents", lambda who: agents.show(site))
+    async def agents_page() -> Response | None:
+        return await framed(site, "/agents", lambda who: agents.show(site))
 
     @ui.page("/sql", title=f"SQL – {TITLE}")
-    def sql_page() -> Response | None:
-        return framed(site, "/sql", lambda who: sql.show(site, who))
+    async def sql_page() -> Response | None:
+        return await framed(site, "/sql", lambda who: sql.show(site, who))
 
     @ui.page("/verification", title=f"Verification – {TITLE}")
-    def verification_page() -> Response | None:
-        return framed(site, "/verification", lambda who: verification.show(site, who))
+    async def verification_page() -> Response | None:
+        return await framed(site, "/verification", lambda who: verification.show(site, who))
 
 
 def _secret(file: Path) -> str:

@@ -28,9 +28,9 @@ class Sessions:
         self._lock = threading.Lock()
         self._by_browser: dict[str, Session] = {}
 
-    def sign_in(self, browser: str, bearer: str) -> Identity:
+    async def sign_in(self, browser: str, bearer: str) -> Identity:
         """Lets a browser in. Raises Unauthenticated, Unverifiable."""
-        identity = self._known(bearer)
+        identity = await self._known(bearer)
         with self._lock:
             self._forget_idle()
             if len(self._by_browser) >= SESSIONS_MAX:
@@ -44,7 +44,7 @@ class Sessions:
         with self._lock:
             self._by_browser.pop(browser, None)
 
-    def identity(self, browser: str) -> Identity:
+    async def identity(self, browser: str) -> Identity:
         """Who uses a browser. Raises Unauthenticated, Unverifiable."""
         with self._lock:
             self._forget_idle()
@@ -53,13 +53,13 @@ class Sessions:
                 raise Unauthenticated("nobody is signed in here")
             session.used_at = self._clock()
         try:
-            return self._known(session.bearer)
+            return await self._known(session.bearer)
         except Unauthenticated:
             self.sign_out(browser)
             raise
 
-    def _known(self, bearer: str) -> Identity:
-        identity = self._authenticator.bearer(bearer.strip())
+    async def _known(self, bearer: str) -> Identity:
+        identity = await self._authenticator.bearer(bearer.strip())
         if identity.grant is not None:
             raise Unauthenticated("the token of a ticket opens that ticket only, and no page")
         return identity

@@ -1,7 +1,5 @@
 """Signing in: with an API key or a token, as at the API."""
 
-from asyncio import to_thread
-
 from nicegui import ui
 
 from neural_hive.api.auth import Unauthenticated, Unverifiable
@@ -25,7 +23,7 @@ def show(site: Site, to: str) -> None:
         said = ui.label().classes("text-negative").props('role="alert"')
 
         async def enter() -> None:
-            said.text = await to_thread(attempt, site, browser_id(), address, key.value or "")
+            said.text = await attempt(site, browser_id(), address, key.value or "")
             if not said.text:
                 ui.navigate.to(target)
 
@@ -37,14 +35,14 @@ def show(site: Site, to: str) -> None:
         ).classes("text-sm opacity-70")
 
 
-def attempt(site: Site, browser: str, address: str, bearer: str) -> str:
+async def attempt(site: Site, browser: str, address: str, bearer: str) -> str:
     """Lets a browser in; why not, if it may not. Who fails too often from an address must wait, and is told of."""
     wait_s = site.services.strangers.take(f"address:{address}")
     if wait_s:
         status, said = 429, f"too many tries: try again in {wait_s:.0f} s"
     else:
         try:
-            site.sessions.sign_in(browser, bearer)
+            await site.sessions.sign_in(browser, bearer)
             return ""
         except (Unauthenticated, Unverifiable) as error:
             status, said = 401, str(error)

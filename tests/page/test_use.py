@@ -52,7 +52,9 @@ def test_sql_is_answered_drawn_and_saved(visitor: Visitor) -> None:
     assert Path(download.value.path()).read_text().startswith('"status","workflows"')
 
 
-@pytest.mark.parametrize("sql", ["DROP TABLE events", "SELECT nothing FROM workflows", "SELECT", "SELECT 1 FORMAT CSV"])
+@pytest.mark.parametrize(
+    "sql", ["DROP TABLE events", "SELECT nothing FROM workflows", "SELECT", "SELECT 1 FORMAT CSV"]
+)
 def test_sql_that_is_refused_says_why_and_does_nothing(visitor: Visitor, shown: Shown, sql: str) -> None:
     visitor.go("/sql")
     visitor.page.locator(".cm-content").click()
