@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from neural_hive.aggregates.aggregate import Aggregate, Command, Event, members
+from neural_hive.aggregates.person import person
 
 TEXT_CHARS_MAX: Final = 1_000
 
@@ -89,7 +90,7 @@ def decide(letter: DeadLetter | None, command: Redrive) -> list[DeadLetterEvent]
     """It is written again, or the event says why not."""
     redrives = letter.redrives if letter else 0
     found = _obstacle(redrives, command)
-    wanted, by = command.reason[:TEXT_CHARS_MAX], command.requested_by[:TEXT_CHARS_MAX]
+    wanted, by = command.reason[:TEXT_CHARS_MAX], person(command.requested_by, "requested_by")
     if found is not None:
         return [RedriveRejected(command.dead_letter, *found, wanted, by)]
     buried = command.buried

@@ -15,6 +15,7 @@ import msgspec
 
 from neural_hive.aggregates.aggregate import Aggregate, Command, Event, Rejected, members
 from neural_hive.aggregates.identity import derived_id
+from neural_hive.aggregates.person import person
 from neural_hive.aggregates.ticket import ViewPosition
 
 DUE_TIMER: Final = "due"
@@ -305,7 +306,7 @@ def _redeliver(found: Delivery, command: Redeliver) -> list[DeliveryEvent]:
     if found.status is Status.SENDING:
         raise Rejected("it is being delivered: wait for the end of the attempt")
     reason = (command.reason or "somebody asks for it")[:REASON_CHARS_MAX]
-    why = reason, command.requested_by[:REASON_CHARS_MAX]
+    why = reason, person(command.requested_by, "requested_by")
     return [_due(found, command.url, command.expires_at, command.now, *why)]
 
 

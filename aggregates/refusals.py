@@ -9,11 +9,10 @@ from typing import Final
 import msgspec
 
 from neural_hive.aggregates.aggregate import Aggregate, Command, Event, Rejected, members
+from neural_hive.aggregates.person import person
 
 STATUSES: Final = (401, 403, 429)  # not known; known, and without the right; too often
 COUNT_MAX: Final = 1_000_000_000
-CALLER_CHARS_MAX: Final = 200
-ADDRESS_CHARS_MAX: Final = 64
 METHOD_CHARS_MAX: Final = 16
 PATH_CHARS_MAX: Final = 200
 ROLE_CHARS_MAX: Final = 64
@@ -71,8 +70,8 @@ def decide(refusals: Refusals | None, command: Note) -> list[CallRefused]:
     return [
         CallRefused(
             command.api,
-            command.caller[:CALLER_CHARS_MAX],
-            command.address[:ADDRESS_CHARS_MAX],
+            person(command.caller, "caller"),
+            person(command.address, "address"),
             command.method[:METHOD_CHARS_MAX],
             command.path[:PATH_CHARS_MAX],
             command.role[:ROLE_CHARS_MAX],

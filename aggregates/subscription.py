@@ -14,6 +14,7 @@ import msgspec
 from neural_hive.aggregates.agent import NAME, webhook_problem
 from neural_hive.aggregates.aggregate import Aggregate, Command, Event, Rejected, members
 from neural_hive.aggregates.incident import INCIDENT
+from neural_hive.aggregates.person import person
 from neural_hive.aggregates.ticket import TICKET
 from neural_hive.aggregates.vocabulary import TaskType
 from neural_hive.aggregates.workflow import WORKFLOW
@@ -179,7 +180,7 @@ def _subscribe(found: Subscription | None, command: Subscribe) -> list[Subscript
             wanted.task_types,
             wanted.statuses,
             command.now,
-            command.requested_by[:REASON_CHARS_MAX],
+            person(command.requested_by, "requested_by"),
         )
     ]
 
@@ -233,7 +234,7 @@ def _change(
     if found.standing not in from_:
         return []
     changed: SubscriptionEvent = event(  # type: ignore[assignment]  # one of the four
-        found.subscription_id, command.reason[:REASON_CHARS_MAX], command.now, by[:REASON_CHARS_MAX]
+        found.subscription_id, command.reason[:REASON_CHARS_MAX], command.now, person(by, "requested_by")
     )
     return [changed]
 

@@ -13,6 +13,7 @@ from neural_hive.api.lanes import Lane
 from neural_hive.api.limits import RateLimit
 from neural_hive.api.past import PastReader
 from neural_hive.api.pending import Pending
+from neural_hive.api.refusals import PublishedRefusals
 from neural_hive.api.refused import LoggedRefusals, RefusedCalls
 from neural_hive.api.repeats import Repeats
 from neural_hive.api.ticket_tokens import TicketTokens, held_tokens
@@ -36,9 +37,11 @@ class Services:
     def __init__(self, settings: Settings, refusals: RefusedCalls | None = None) -> None:
         """Opens nothing yet. Raises PrivateFileRefused: a key cannot be used."""
         self.settings = settings
-        self.refusals = refusals or LoggedRefusals()
         self.personal = Personal.of(settings)
         self.sender = Sender(settings.kafka_config(), "neural-hive api", personal=self.personal)
+        is_told = refusals is None and "operations" in settings.systems  # who keeps them
+        self._published = PublishedRefusals(self.sender.refused_call) if is_told else None
+        self.refusals = refusals or self._published or LoggedRefusals()
         self.tables = Tables(settings, user=_reader(settings), connections=TABLES_MAX, retry_s=RETRY_S)
         self.log = LogPlaces(settings.kafka_config())
         self.pending = Pending(Answers(self.log, settings, self.tables), self.log)
@@ -53,6 +56,8 @@ class Services:
 
     def close(self) -> None:
         """Lets the servers go."""
+        if self._published is not None:
+            self._published.close()
         self.health.close()
         self.log.close()
         self.tables.close()
