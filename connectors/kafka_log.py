@@ -25,7 +25,8 @@ from neural_hive.connectors.record import Record
 T = TypeVar("T")
 
 CHUNK_RECORDS: Final = 5_000
-QUEUE_KBYTES: Final = 32 * 1024  # what librdkafka may hold ready for one partition
+QUEUE: Final = "queued.max.messages.kbytes"
+QUEUE_KBYTES: Final = 32 * 1024  # ready in memory for one partition, if the configuration does not say
 _POLL_S: Final = 0.02  # a read that finds fewer than a whole chunk waits this long
 
 
@@ -65,12 +66,10 @@ class CommittedLog:
         first_offset: int,
         end_offset: int | None = None,
         stall_s: float = 30.0,
-        queue_kbytes: int = QUEUE_KBYTES,
     ) -> None:
-        """`queue_kbytes`: what may lie ready in memory; who has many open at once takes less."""
         self.topic, self.partition, self.position = topic, partition, first_offset
         self.end = end_offset
-        self._config, self._stall_s, self._queue_kbytes = config, stall_s, queue_kbytes
+        self._config, self._stall_s = config, stall_s
 
     def __iter__(self) -> Iterator[Record]:
         for batch in self.batches():
@@ -82,7 +81,7 @@ class CommittedLog:
             self.end = end_offsets(self._config, [(self.topic, self.partition)])[self.topic, self.partition]
         if self.position >= self.end:
             return
-        consumer = Consumer(_reader_config(self._config, self._queue_kbytes))
+        consumer = Consumer(_reader_config(self._config))
         try:
             consumer.assign([TopicPartition(self.topic, self.partition, self.position)])
             yield from self._read(consumer, self.end)
@@ -145,7 +144,7 @@ def _record(topic: str, partition: int, offset: int, message: Message) -> Record
     )
 
 
-def _reader_config(config: Config, queue_kbytes: int) -> dict[str, Any]:
+def _reader_config(config: Config) -> dict[str, Any]:
     return {
         "log_level": 2,  # of syslog's levels: errors come as messages
         **config,
@@ -155,7 +154,7 @@ def _reader_config(config: Config, queue_kbytes: int) -> dict[str, Any]:
         "enable.auto.offset.store": False,
         "enable.partition.eof": True,
         "auto.offset.reset": "error",
-        "queued.max.messages.kbytes": queue_kbytes,
+        QUEUE: config.get(QUEUE, QUEUE_KBYTES),
         "queued.min.messages": 1_000_000,
         "fetch.message.max.bytes": 1024 * 1024,
         "fetch.wait.max.ms": 10,  # what finding out that the end is reached costs

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
-from neural_hive.connectors.kafka_log import QUEUE_KBYTES, CommittedLog, Offsets, Record, UnreadableLog
+from neural_hive.connectors.kafka_log import CommittedLog, Offsets, Record, UnreadableLog
 from neural_hive.replay.report import Part
 
 Range = tuple[int, int]  # first offset, and the one that follows the last
@@ -40,12 +40,9 @@ class KafkaSource:
 
     name = "kafka"
 
-    def __init__(
-        self, config: Mapping[str, Any], stall_s: float = 30.0, queue_kbytes: int = QUEUE_KBYTES
-    ) -> None:
-        """`queue_kbytes`: what each reading may hold ready in memory."""
+    def __init__(self, config: Mapping[str, Any], stall_s: float = 30.0) -> None:
         self.config = config
-        self._stall_s, self._queue_kbytes = stall_s, queue_kbytes
+        self._stall_s = stall_s
         self._offsets = Offsets(config)
 
     def ranges(self, topic: str) -> dict[int, Range]:
@@ -58,8 +55,7 @@ class KafkaSource:
 
     def batches(self, topic: str, partition: int, first: int, end: int) -> Iterator[list[Record]]:
         """See LogSource.batches. Raises StalledLog, LostLog, UnreadableLog."""
-        log = CommittedLog(self.config, topic, partition, first, end, self._stall_s, self._queue_kbytes)
-        return log.batches()
+        return CommittedLog(self.config, topic, partition, first, end, self._stall_s).batches()
 
 
 class JoinedSource:

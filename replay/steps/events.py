@@ -77,9 +77,11 @@ def _folding(
     """None: there is no state to compare."""
     if writer.system is None or writer.states is None or not writer.target.whole:
         return None
-    kept = list(kept_states(writer.states, writer.system, partition, findings))
+    found = Findings()
+    kept = list(kept_states(writer.states, writer.system, partition, found))
     if not kept:
-        return None
+        return None  # the step over the state will say what is wrong with them
+    findings.take(found.report([], 0))
 
     def judge(record: Record, is_without: bool) -> None:
         if is_without:

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from neural_hive.connectors.kafka_log import QUEUE
 from neural_hive.projections.catalogue import PROJECTIONS
 from neural_hive.replay.archive import ArchiveSource
 from neural_hive.replay.checks.archive import check_archive, check_projection
@@ -38,7 +39,7 @@ class Workshop:
 
     @cached_property
     def _kafka(self) -> KafkaSource:
-        return KafkaSource(self._request.kafka, self._request.stall_s, _QUEUE_KBYTES)
+        return KafkaSource({**self._request.kafka, QUEUE: _QUEUE_KBYTES}, self._request.stall_s)
 
     @cached_property
     def _source(self) -> LogSource:
