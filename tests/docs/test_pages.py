@@ -3,6 +3,7 @@
 import pytest
 
 from neural_hive.connectors.clickhouse import ClickHouse
+from neural_hive.connectors.ports import free_port
 from neural_hive.settings import load_settings
 from tests.docs.conftest import TOUR_END
 from tests.docs.pages import ROOT, Reader, blocks
@@ -65,6 +66,16 @@ def test_sdk(toured: Reader) -> None:
 
 def test_audit_seal(toured: Reader) -> None:
     assert toured.follow(DOCS / "audit-seal.md") >= 14
+
+
+def test_webhooks(toured: Reader) -> None:
+    # The tour's system has none: what the page says of `up` is done by hand.
+    settings = "NEURAL_HIVE_WEBHOOK_HTTP=true NEURAL_HIVE_WEBHOOK_NETWORKS='[\"127.0.0.0/8\"]'"
+    for number, process in enumerate(("processor webhooks", "webhook-sender"), 1):
+        toured.run(f"{settings} neural-hive {process} 2> webhooks-{number}.log & P{number}=$!")
+    toured.ports["18099"] = str(free_port(18_099))
+    assert toured.follow(DOCS / "webhooks.md") == 12
+    toured.run("kill $P1 $P2 %python; wait $P1 $P2")
 
 
 def test_the_tour_ends(toured: Reader) -> None:

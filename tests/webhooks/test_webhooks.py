@@ -28,7 +28,12 @@ from neural_hive.aggregates.ticket import TicketCancelled, TicketCreated, Ticket
 from neural_hive.aggregates.ticketing import tickets_of
 from neural_hive.aggregates.vocabulary import TaskType
 from neural_hive.aggregates.workflow import WorkflowCompleted
+from neural_hive.replay.checks.refold import Mailed
+from neural_hive.schemas.codec import BadRecord, encode_message
+from neural_hive.schemas.envelope import Header
 from neural_hive.streams import webhooks_metrics
+from neural_hive.streams.kernel.inbox import open_mail
+from neural_hive.streams.kernel.reading import MessageReader
 from neural_hive.streams.webhooks import SUBSCRIPTIONS_MAX, Tries, build
 from neural_hive.streams.webhooks_messages import (
     DisableSubscription,
@@ -234,3 +239,12 @@ def test_what_is_counted(unit: WebhooksUnit) -> None:
     unit.handle(report(scheduled, Outcome.UNFIT, 2))
     assert [after - first for after, first in zip(values(), before, strict=True)] == [2.0, 1.0]
     assert unit.state(DELIVERY, scheduled.delivery_id).status is Status.DEAD
+
+
+def test_what_is_no_event_in_an_event_topic_is_refused(unit: WebhooksUnit) -> None:
+    header = Header("m", "Subscribe", 1, WORKFLOW, "c", "", "0" * 32, "0" * 16, "p")
+    payload = msgspec.to_builtins(Subscribe("s", URL, ("*",)))
+    for value in (b"", b"nonsense", encode_message(header, payload)):
+        record = Mailed(TICKETS, 0, 5, 1, WORKFLOW.encode(), value, ())
+        with pytest.raises(BadRecord):
+            open_mail(unit.system, MessageReader(), record, 0, {TICKETS: 1})
