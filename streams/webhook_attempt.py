@@ -9,13 +9,14 @@ from typing import Final
 import structlog
 
 from neural_hive.aggregates.delivery import EXPIRED, Outcome
-from neural_hive.connectors.kafka_log import StalledLog, UnreadableLog
+from neural_hive.connectors.kafka_log import LostLog, UnreadableLog
+from neural_hive.connectors.kafka_places import Places
 from neural_hive.connectors.webhook_address import Endpoint, RefusedAddress
 from neural_hive.connectors.webhook_post import Answer, Poster
 from neural_hive.connectors.webhook_signing import BadSecret, keys_of, signed
 from neural_hive.streams import webhooks_metrics as metrics
+from neural_hive.streams.webhook_body import NoEvent, told
 from neural_hive.streams.webhook_orders import Order
-from neural_hive.streams.webhook_source import NoEvent, Source, told
 from neural_hive.streams.webhooks_messages import ReportDelivery
 
 _GONE: Final = 410
@@ -28,8 +29,8 @@ log = structlog.get_logger()
 class Attempts:
     """Makes attempts, in one event loop."""
 
-    def __init__(self, source: Source, poster: Poster, secrets: Path, bytes_max: int) -> None:
-        self._source, self._poster, self._secrets, self._bytes_max = source, poster, secrets, bytes_max
+    def __init__(self, places: Places, poster: Poster, secrets: Path, bytes_max: int) -> None:
+        self._places, self._poster, self._secrets, self._bytes_max = places, poster, secrets, bytes_max
         # The log is read by one thread, which is not the loop's.
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="webhook-source")
 
@@ -42,13 +43,13 @@ class Attempts:
             keys = keys_of(self._secrets, target.subscription_id, endpoint.host, endpoint.port)
             loop = asyncio.get_running_loop()
             place = (target.topic, target.partition, target.offset)
-            record = await loop.run_in_executor(self._reader, self._source.record, *place)
+            record = await loop.run_in_executor(self._reader, self._places.record, *place)
             what = told(record, self._bytes_max)
         except BadSecret as error:
             return self._unmade(order, Outcome.FAILED, str(error)), True
-        except NoEvent as error:
+        except (LostLog, NoEvent) as error:
             return self._unmade(order, Outcome.UNFIT, str(error)), True
-        except (UnreadableLog, StalledLog) as error:
+        except UnreadableLog as error:
             return self._unmade(order, Outcome.POSTPONED, f"its event cannot be read now: {error}"), True
         headers = {
             "content-type": "application/json",
@@ -82,7 +83,8 @@ class Attempts:
     async def close(self) -> None:
         """Ends what is open."""
         await self._poster.close()
-        self._reader.shutdown(wait=False, cancel_futures=True)
+        self._reader.submit(self._places.close)
+        self._reader.shutdown(wait=False)
 
 
 def report_of(order: Order, answer: Answer, outcome: Outcome | None = None) -> ReportDelivery:

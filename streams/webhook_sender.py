@@ -24,6 +24,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from neural_hive.aggregates.delivery import DELIVERY, Outcome
 from neural_hive.aggregates.identity import derived_id
+from neural_hive.connectors.kafka_places import Places
 from neural_hive.connectors.publisher import KAFKA_LOG, Publisher
 from neural_hive.connectors.webhook_address import Endpoint, RefusedAddress, Rules, endpoint_of, rules_of
 from neural_hive.connectors.webhook_post import Answer, Poster
@@ -32,7 +33,6 @@ from neural_hive.streams import webhooks_metrics as metrics
 from neural_hive.streams.webhook_attempt import Attempts, report_of
 from neural_hive.streams.webhook_lanes import LEFT_ALONE_S, Lanes, PutOff
 from neural_hive.streams.webhook_orders import Newer, Order, Over, order_of
-from neural_hive.streams.webhook_source import Source
 from neural_hive.streams.webhooks_messages import RESULTS, ReportDelivery
 from neural_hive.streams.worker_ledger import Key, Ledger
 
@@ -109,7 +109,6 @@ class Sender:
         self._publisher = Publisher(kafka, "webhook-sender")
         self._consumer = Consumer(_consumer_config(kafka), logger=KAFKA_LOG)
         self._settings, self._left_alone_s = settings, left_alone_s
-        self._source = Source(kafka)
         self._ledger = Ledger[Order]()
         self._committed: dict[int, int] = {}
         self._over: queue.SimpleQueue[Key] = queue.SimpleQueue()
@@ -119,7 +118,7 @@ class Sender:
         self._posting = threading.Thread(target=self._loop.run_forever, name="posting", daemon=True)
         self._poster = self._made_poster()
         self._attempts = Attempts(
-            self._source, self._poster, settings.webhook_folder, settings.webhook_bytes_max
+            Places(kafka), self._poster, settings.webhook_folder, settings.webhook_bytes_max
         )
         self._lanes: Lanes[tuple[Endpoint, Order]] = Lanes(
             self._make,
@@ -224,7 +223,16 @@ class Sender:
         self._report(order, report_of(order, answer, Outcome.POSTPONED))
 
     def _report(self, order: Order, report: ReportDelivery) -> None:
-        """Tells the processor; the same attempt has the same message id, so that a repeat counts once."""
+        """Tells the processor; the same attempt has the same message id, so that a repeat counts once.
+
+        It never raises: in the loop nobody would hear of it, and the attempt would never end.
+        """
+        try:
+            self._publish(order, report)
+        except Exception as error:
+            self._failure = error
+
+    def _publish(self, order: Order, report: ReportDelivery) -> None:
 
         def delivered(undelivered: str) -> None:
             if undelivered:
