@@ -284,10 +284,12 @@ def _dead(found: Delivery, failures: int, reason: str, now: int) -> DeliveryDead
     return DeliveryDead(found.attempt, failures, reason[:REASON_CHARS_MAX], now)
 
 
-def _put_off(found: Delivery, reason: str, now: int, at_least_ms: int = 0) -> list[DeliveryEvent]:
+def _put_off(found: Delivery, reason: str, now: int, asked_ms: int = 0) -> list[DeliveryEvent]:
+    """Waits for as long as is asked for; if nobody knows how long, longer each time."""
     wait_ms = min(PUT_OFF_MS << min(found.put_off, 20), PUT_OFF_MS_MAX)
-    wait_ms = _spread(found.target.delivery_id, -found.attempt, wait_ms)
-    due_at = now + max(wait_ms, min(at_least_ms, RETRY_AFTER_MS_MAX)) * 1_000
+    if asked_ms > 0:
+        wait_ms = min(asked_ms, RETRY_AFTER_MS_MAX)
+    due_at = now + _spread(found.target.delivery_id, -found.attempt, wait_ms) * 1_000
     if due_at > found.target.expires_at:
         return [_dead(found, found.failures, f"{EXPIRED}; it waited since: {reason}", now)]
     return [DeliveryPostponed(found.attempt, reason[:REASON_CHARS_MAX], due_at)]

@@ -14,7 +14,9 @@ import msgspec
 
 from neural_hive.connectors.webhook_address import Endpoint
 
-QUEUE_MAX: Final = 200  # of one endpoint
+QUEUE_MAX: Final = 2_000  # of one endpoint
+BUSY_S: Final = 2.0  # what does not fit waits at least this long
+MEAN_OF: Final = 20  # calls
 LANES_MAX: Final = 10_000
 FAILURES_MAX: Final = 5  # in a row: then the endpoint is left alone
 LEFT_ALONE_S: Final = 30.0  # and then asked once; if that fails too, left alone for twice as long …
@@ -36,6 +38,7 @@ class _Lane(msgspec.Struct, Generic[T]):
     running: int = 0
     failures: int = 0  # in a row
     left_alone: int = 0  # times in a row
+    seconds: float = 1.0  # that a call took of late: the mean, the last ones count most
     open_until: float = 0.0  # of the monotonic clock
 
     @property
@@ -68,7 +71,7 @@ class Lanes(Generic[T]):
         if wait_s > 0:
             self._put_off(work, PutOff(DOWN, round(wait_s * 1_000)))
         elif len(lane.queue) >= QUEUE_MAX:
-            self._put_off(work, PutOff(BUSY, 0))
+            self._put_off(work, PutOff(BUSY, self._busy_ms(lane)))
         else:
             lane.queue.append(work)
             self._go_on(lane)
@@ -85,6 +88,11 @@ class Lanes(Generic[T]):
             lane.queue.clear()
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+    def _busy_ms(self, lane: _Lane[T]) -> int:
+        """About how long a lane needs for half of its queue."""
+        wait_s = len(lane.queue) / 2 * lane.seconds / self._per_endpoint
+        return round(min(max(wait_s, BUSY_S), LEFT_ALONE_S_MAX) * 1_000)
 
     def _lane(self, endpoint: Endpoint) -> _Lane[T]:
         lane = self._lanes.pop(endpoint, None) or _Lane(deque())
@@ -106,11 +114,13 @@ class Lanes(Generic[T]):
     async def _run(self, lane: _Lane[T], work: T) -> None:
         async with self._room:
             self.running += 1
+            began = self._now()
             try:
                 went_well = await self._call(work)
             finally:
                 self.running -= 1
                 lane.running -= 1
+                lane.seconds += (self._now() - began - lane.seconds) / MEAN_OF
         if went_well:
             lane.failures, lane.left_alone, lane.open_until = 0, 0, 0.0
         else:

@@ -37,7 +37,7 @@ from neural_hive.streams.webhooks_messages import RESULTS, ReportDelivery
 from neural_hive.streams.worker_ledger import Key, Ledger
 
 GROUP: Final = "webhook-sender"
-UNFINISHED_MAX: Final = 2_000  # at this many attempts it stops reading; at half, it reads on
+UNFINISHED_MAX: Final = 10_000  # at this many attempts it stops reading; at half, it reads on
 _COMMIT_EVERY_S: Final = 1.0
 _GRACE_S: Final = 10.0  # how long requests may go on when the sender is told to stop
 

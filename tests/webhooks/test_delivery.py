@@ -132,6 +132,8 @@ def test_what_is_put_off_costs_no_try() -> None:
     assert waits[0] <= 12_000 and max(waits) <= PUT_OFF_MS_MAX * (1 + JITTER)
     assert waits[8] > 5 * waits[0]
     assert given(DELIVERY, *events).state.failures == 0
+    (asked,) = given(DELIVERY, *events).when(told(Outcome.POSTPONED, 12, retry_after_ms=3_000)).events
+    assert _share(asked.due_at - NOW, 3_000_000)
 
 
 def test_a_paused_one_is_put_off_and_a_dropped_one_ends() -> None:
