@@ -35,7 +35,15 @@ class Attempts:
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="webhook-source")
 
     async def make(self, endpoint: Endpoint, order: Order) -> tuple[ReportDelivery, bool]:
-        """What became of an attempt, and whether its receiver works."""
+        """What became of an attempt, and whether its receiver works. It never raises: the others go on."""
+        try:
+            return await self._made(endpoint, order)
+        except Exception as error:
+            log.error("webhook_unforeseen", delivery_id=order.target.delivery_id, exc_info=error)
+            why = f"this was not foreseen: {type(error).__name__}: {error}"
+            return self._unmade(order, Outcome.FAILED, why[:500]), True
+
+    async def _made(self, endpoint: Endpoint, order: Order) -> tuple[ReportDelivery, bool]:
         target = order.target
         if time.time_ns() // 1_000 > target.expires_at:
             return self._unmade(order, Outcome.UNFIT, EXPIRED), True

@@ -208,11 +208,7 @@ class Sender:
 
     async def _make(self, work: tuple[Endpoint, Order]) -> bool:
         endpoint, order = work
-        try:
-            report, is_well = await self._attempts.make(endpoint, order)
-        except Exception as error:  # nothing that was foreseen: the process ends, and starts anew
-            self._failure = error
-            return True
+        report, is_well = await self._attempts.make(endpoint, order)
         self._report(order, report)
         return is_well
 

@@ -12,7 +12,8 @@ from neural_hive.replay.seal.succession import FILE as SUCCESSION
 
 KEYS: Final = "keys"  # in the backup's folder
 ARTIFACTS: Final = "artifacts"  # in the data folder and in the backup's
-KEY_FOLDERS: Final = ("auditor", "seal", "witness")  # in the data folder
+WEBHOOKS: Final = "webhooks"  # secrets: each file of the folder is one
+KEY_FOLDERS: Final = ("auditor", "seal", "witness", WEBHOOKS)  # in the data folder
 _KEYS: Final = frozenset((".key", ".pub"))
 _PRIVATE_FOLDER: Final = 0o700
 _PRIVATE_FILE: Final = 0o600
@@ -29,9 +30,15 @@ def copy_keys(data: Path, folder: Path) -> tuple[str, ...]:
         str(file.relative_to(data))
         for name in KEY_FOLDERS
         for file in sorted((data / name).rglob("*"))
-        if file.is_file() and not file.is_symlink() and (file.suffix in _KEYS or file.name == SUCCESSION)
+        if file.is_file() and not file.is_symlink() and _is_key(file, name)
     ]
     return tuple(_copied(data / name, folder / KEYS, name) for name in names)
+
+
+def _is_key(file: Path, folder: str) -> bool:
+    if folder == WEBHOOKS:
+        return not file.name.startswith(".")  # a draft
+    return file.suffix in _KEYS or file.name == SUCCESSION
 
 
 def restore_keys(folder: Path, keys: tuple[str, ...], data: Path) -> None:

@@ -42,8 +42,8 @@ class Asked(msgspec.Struct, frozen=True):
 
     @property
     def inputs(self) -> frozenset[Place]:
-        """All partitions that are held up."""
-        return frozenset(place for places in self.groups.values() for place in places)
+        """All partitions that are held up: not those of events, for who reads them rests when who writes them does."""
+        return frozenset(place for places in self.groups.values() for place in places) - self.written
 
 
 class Cut(msgspec.Struct, frozen=True):
@@ -101,15 +101,17 @@ def _look(cluster: Cluster, asked: Asked, all_of_it: Offsets, committed: Offsets
 
 def _is_done(look: _Look, held: Mapping[Place, int]) -> bool:
     """Whether every group has read all that it may."""
-    return all(at >= held[place] for offsets in look.offsets.values() for place, at in offsets.items())
+    until = {**look.ends, **held}
+    return all(at >= until[place] for offsets in look.offsets.values() for place, at in offsets.items())
 
 
 def _explained(look: _Look, held: Mapping[Place, int], limit_s: float) -> str:
+    until = {**look.ends, **held}
     behind = [
-        f"{group} at {topic}:{partition} offset {at} of {held[topic, partition]}"
+        f"{group} at {topic}:{partition} offset {at} of {until[topic, partition]}"
         for group, offsets in look.offsets.items()
         for (topic, partition), at in offsets.items()
-        if at < held[topic, partition]
+        if at < until[topic, partition]
     ]
     what = ", ".join(behind[:3]) + (f" and {len(behind) - 3} more" if behind[3:] else "")
     return (

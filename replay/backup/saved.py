@@ -171,13 +171,15 @@ class _Backup:
 
     def _asked(self, topics: Mapping[str, FoundTopic], groups: Mapping[str, frozenset[Place]]) -> Asked:
         places = {name: [(name, p) for p in range(topics[name].partitions)] for name in topics}
-        inputs = frozenset(place for read in groups.values() for place in read)
         kinds = self._source.topics
         events = {name for system in self._source.systems for name in system.event_topics}
         ours = {name for name in topics if name in events or kinds.get(name) in (Kind.EVENT, Kind.DEAD)}
-        written = {place for name in ours for place in places[name]}
+        written = frozenset(place for name in ours for place in places[name])
+        inputs = frozenset(
+            place for read in groups.values() for place in read
+        )  # events of other systems among them
         rest = {place for name in topics if name != SCHEMAS for place in places[name]} - inputs - written
-        return Asked(groups, frozenset(written) - inputs, frozenset(rest))
+        return Asked(groups, written, frozenset(rest))
 
     def _topics(
         self, topics: Mapping[str, FoundTopic], found: Cut, before: Manifest | None

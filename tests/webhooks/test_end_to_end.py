@@ -17,9 +17,12 @@ import pytest
 from neural_hive.aggregates.delivery import delivery_id_of
 from neural_hive.connectors.kafka_admin import ensure_topics
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
-from neural_hive.connectors.kafka_log import read_committed
+from neural_hive.connectors.kafka_log import end_offsets, read_committed
+from neural_hive.connectors.schema_log import TOPIC as SCHEMAS
 from neural_hive.connectors.webhook_signing import new_secret
 from neural_hive.process import ready_file
+from neural_hive.replay.backup.saved import Source as Saved
+from neural_hive.replay.backup.saved import back_up
 from neural_hive.replay.everything import Request as Verified
 from neural_hive.replay.everything import verify_everything
 from neural_hive.replay.reader import LogSource
@@ -227,6 +230,21 @@ def test_agents_are_called_and_told_all_of_their_ticket(hive: Hive) -> None:
         assert said["timestamp"] == "2023-11-14T22:13:20.000000Z" and said["aggregate"]["type"] == "ticket"
         assert request.headers["traceparent"] == f"00-{'ab' * 16}-{'cd' * 8}-01"
         assert request.headers["content-type"] == "application/json"
+
+
+@pytest.mark.timeout(600)
+def test_a_backup_while_it_works_holds_nobody_elses_events_up(hive: Hive) -> None:
+    places = [("execution.tickets", partition) for partition in range(PARTITIONS)]
+    ends = end_offsets(hive.config, places)
+    kinds = {name: TOPICS[name].kind for name in TOPICS}
+    system = SYSTEMS["webhooks"](hive.settings)
+    folder = hive.settings.data / "backup"
+    saved = back_up(Saved(hive.config, (system,), kinds, None, hive.settings.data, "test", rest_s=60), folder)
+    assert end_offsets(hive.config, places) == ends, "nothing was written among the events of another system"
+    assert saved.warnings == (f"there is no topic {SCHEMAS}: save the schema registry by its own means",)
+    told = {(o.topic, o.partition): o.offset for o in saved.groups["webhooks"]}
+    assert {place: told[place] for place in places} == ends
+    assert (folder / "keys" / "webhooks" / "agents").is_file()
 
 
 @pytest.mark.timeout(600)
