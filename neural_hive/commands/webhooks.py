@@ -68,7 +68,9 @@ def subscribe(
     agents: Annotated[
         bool, typer.Option("--agents", help="Call the agents that registered a webhook about their tickets")
     ] = False,
-    subscription: Annotated[str, typer.Option("--id", help="Its id [default: made of the URL]")] = "",
+    subscription: Annotated[
+        str, typer.Option("--id", help="Its id; one that is there is changed [default: made of the rest]")
+    ] = "",
     secret_file: Annotated[
         Path | None, typer.Option("--secret-file", help="Sign with the secret in this file", exists=True)
     ] = None,
@@ -88,8 +90,9 @@ def subscribe(
     if unknown := [kind for kind in wanted if kind not in kinds]:
         raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(kinds)}", param_hint="--task-type")
     settings = load_settings(config, data=data)
-    name = subscription or (AGENTS if agents else _name_of(url))
     types = tuple(events or (("TicketDispatched",) if agents else ("*",)))
+    asked = (*types, *(plan or ()), *wanted, *(status or ()))
+    name = subscription or (AGENTS if agents else _name_of(url, *asked))
     message = Subscribe(
         name, url, types, tuple(plan or ()), tuple(map(TaskType, wanted)), tuple(status or ()), by
     )
@@ -216,11 +219,12 @@ def webhook_sender(data: Data = None, config: Config = None) -> None:
         run(settings, stop_event(), ready)
 
 
-def _name_of(url: str) -> str:
+def _name_of(url: str, *asked: str) -> str:
+    """The id of a subscription that was given none: the same again changes nothing, another one stands beside it."""
     from neural_hive.aggregates.identity import derived_id
 
     host = re.sub(r"[^A-Za-z0-9._-]", "-", url.partition("//")[2].partition("/")[0])
-    return f"{host[:60]}-{derived_id(url)[:8]}"
+    return f"{host[:60]}-{derived_id(url, *asked)[:8]}"
 
 
 def _check(message: Any) -> None:

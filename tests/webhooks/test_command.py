@@ -63,6 +63,7 @@ def test_a_secret_is_made_once_and_is_read_by_its_owner_alone(tmp_path: Path) ->
 
 def test_names_follow_from_urls() -> None:
     one, other = _name_of(URL), _name_of(URL + "2")
+    assert len({one, other, _name_of(URL, "Ticket*"), _name_of(URL, "Workflow*")}) == 4
     assert one != other and one == _name_of(URL) and one.startswith("hooks.example-")
     assert _name_of("https://[::1]:8443/x").startswith("---1--8443-")
 
