@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -145,6 +146,18 @@ def test_the_same_key_does_the_same_once(api: Api, caller: TestClient) -> None:
     assert cancelled.json()["status"] == "ACCEPTED"
     assert caller.post(signal, json={"reason": "enough"}, headers=key).json() == cancelled.json()
     problem(caller.post(signal, json={"reason": "other"}, headers=key), 422, "idempotency-key-reused")
+
+
+def test_the_same_key_at_the_same_moment(api: Api) -> None:
+    """Those who ask at once get one answer: one of them has published."""
+    key, content = {"Idempotency-Key": uuid.uuid4().hex, "Prefer": "respond-async"}, plan("at-once", "a")
+
+    def ask(_: int) -> Any:
+        return api.caller().post("/api/v1/plans", json=content, headers=key).json()
+
+    with ThreadPoolExecutor(6) as several:
+        answers = list(several.map(ask, range(6)))
+    assert answers == [answers[0]] * 6 and answers[0]["status"] == "PUBLISHED"
 
 
 def test_a_refusal_is_repeated_as_one(caller: TestClient) -> None:

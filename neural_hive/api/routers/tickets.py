@@ -16,6 +16,7 @@ from neural_hive.api.message_keys import MessageKeyOf
 from neural_hive.api.pending import WaitS
 from neural_hive.api.problems import not_found
 from neural_hive.api.reading import ID_CHARS_MAX, Cursor, Limit, reading_router
+from neural_hive.api.routers.plans import decision_of
 from neural_hive.api.services import IdentityOf, Services, ServicesOf
 from neural_hive.api.views import TicketStep
 from neural_hive.api.writing import Asked, Text, publish
@@ -29,6 +30,7 @@ writing = APIRouter(tags=["tickets"])
 TicketId = Annotated[str, Path(max_length=ID_CHARS_MAX)]
 Filter = Annotated[str, Query(max_length=ID_CHARS_MAX)]
 NO_TICKET: Final = problem(404, "There is no such ticket")
+_OF_PLAN: Final = ("plan_id", "intent_id", "priority", "risk_band", "deadline_ms")
 _OF_INTENT: Final = "SELECT workflow_id FROM workflows_versions WHERE intent_id = {intent_id:String}"
 TICKETS: Final = Listing(
     TicketInfo,
@@ -118,8 +120,6 @@ async def make_ticket(
     asked: NewTicket, services: ServicesOf, identity: IdentityOf, key: MessageKeyOf, wait_s: WaitS
 ) -> Response:
     """Makes a ticket outside a plan: a plan with this one task is published, and its workflow begins."""
-    from neural_hive.api.routers.plans import decision_of
-
     whole: dict[str, Any] = asked.model_dump(exclude_unset=True)
     of_plan = {name: whole.pop(name) for name in _OF_PLAN if name in whole}
     task = {"task_id": asked.task_id} | whole
@@ -127,9 +127,6 @@ async def make_ticket(
     decision = decision_of(plan, identity, key)
     where = f"/api/v1/tickets/{ticket_id_of(decision.decision_id, asked.task_id)}"
     return await publish(services, PLANS, decision, key, decision.decision_id, wait_s, where, created=True)
-
-
-_OF_PLAN: Final = ("plan_id", "intent_id", "priority", "risk_band", "deadline_ms")
 
 
 @writing.post("/api/v1/tickets/{ticket_id}/retry", responses=told_written(200) | NO_TICKET)
