@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from neural_hive.projections.avro_types import column_type, json_ready, quoted
-from neural_hive.projections.container import Container
+from neural_hive.projections.container import GUARD_BYTES, Container
 from neural_hive.schemas.catalogue import RecordKind, schema_of
 from neural_hive.schemas.envelope import ENVELOPE_SCHEMA, HEADER_SCHEMA
 
@@ -35,6 +35,11 @@ _RAW_COLUMNS: Final = (
     ("value", "Nullable(String) CODEC(ZSTD(1))"),
     ("schema_id", "UInt32"),
     ("decode_error", "String"),
+)
+_RAW_SQL: Final = (
+    "topic, partition, reinterpretAsUInt64(o) AS offset, "
+    "fromUnixTimestamp64Milli(reinterpretAsInt64(t), 'UTC') AS timestamp, "
+    "k AS key, h AS headers, v AS value, schema_id, decode_error"
 )
 _FEW_VALUES: Final = frozenset(
     ("event_type", "aggregate_type", "logic_version", "producer", "source_topic", "message_type")
@@ -76,21 +81,27 @@ class Archive(msgspec.Struct, frozen=True):
         raw = ", ".join(f"`{name}`" for name, _ in _RAW_COLUMNS)
         names = [name for name, _ in self.head_columns]
         columns = ", ".join(f"`{name}`" for name in names)
-        ids = container.schema_ids
-        heads = _choose(ids, [f"s{n}.`{self.head}`" for n in ids]) if ids else self._no_head()
-        payloads = _choose(ids, [_payload_json(n) for n in ids]) if ids else "''"
-        picked = ", ".join(f"tupleElement(head, '{name}')" for name in names)
+        picked = ", ".join(f"tupleElement(decoded.2, '{name}') AS `{name}`" for name in names)
         into = target or f"{self.table} ({raw}, {columns}, payload)"
+        guard = f"unhex('{container.guard.hex()}')"
         return (
-            f"INSERT INTO {into} SELECT {raw}, {picked}, payload FROM ("
-            f"SELECT {raw}, {heads} AS head, if(decode_error = '', {payloads}, '') AS payload "
+            f"INSERT INTO {into} SELECT {_RAW_SQL}, {picked}, decoded.3 AS payload "
             f"FROM input({quoted(container.structure)}) "
-            f"WHERE throwIf(guard != unhex('{container.guard.hex()}'), 'a datum has not its length') = 0 "
-            f"AND {fence}) FORMAT Avro"
+            f"ARRAY JOIN offsets AS o, timestamps AS t, `keys` AS k, headers AS h, `values` AS v, "
+            f"arrayResize({self._decoded(container.schema_ids)}, length(offsets)) AS decoded "
+            f"WHERE throwIf(decode_error = '' AND decoded.1 != {guard}, 'a datum has not its length') = 0 "
+            f"AND {fence} FORMAT Avro"
         )
 
-    def _no_head(self) -> str:
-        return f"defaultValueOfTypeName({quoted(column_type(self.head_schema))})"
+    def _decoded(self, schema_ids: tuple[int, ...]) -> str:
+        """Guard, typed columns and payload of each record of a group: one of these arrays has them all."""
+        arrays = [
+            f"arrayMap(e -> (e.guard, e.datum.`{self.head}`, {_payload_json(n)}), s{n})" for n in schema_ids
+        ]
+        if len(arrays) > 1:
+            return f"arrayConcat({', '.join(arrays)})"
+        none = f"Array(Tuple(FixedString({GUARD_BYTES}), {column_type(self.head_schema)}, String))"
+        return arrays[0] if arrays else f"CAST([], {quoted(none)})"
 
 
 EVENTS: Final = Archive("events", "event", "envelope", ENVELOPE_SCHEMA)
@@ -98,13 +109,6 @@ MESSAGES: Final = Archive("messages", "message", "header", HEADER_SCHEMA)
 ARCHIVES: Final = (EVENTS, MESSAGES)
 
 
-def _choose(schema_ids: tuple[int, ...], expressions: list[str]) -> str:
-    if len(expressions) == 1:
-        return expressions[0]
-    cases = (f"schema_id = {n}, {sql}" for n, sql in zip(schema_ids[:-1], expressions[:-1], strict=True))
-    return f"multiIf({', '.join(cases)}, {expressions[-1]})"
-
-
 def _payload_json(schema_id: int) -> str:
     schema = schema_of(schema_id)["fields"][1]["type"]
-    return f"toValidUTF8(toJSONString({json_ready(schema, f's{schema_id}.payload')}))"
+    return f"toValidUTF8(toJSONString({json_ready(schema, 'e.datum.payload')}))"

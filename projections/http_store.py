@@ -5,7 +5,7 @@ The statement goes in front of the data in the request's body, where its length 
 
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol, Self
 from urllib.parse import urlencode
 
@@ -82,29 +82,30 @@ class HttpStore:
 
     def create_database(self) -> None:
         """Makes the database if it is not there."""
-        self._send(f"CREATE DATABASE IF NOT EXISTS {self._database}".encode(), {}, database=None)
+        self._send([f"CREATE DATABASE IF NOT EXISTS {self._database}".encode()], {}, database=None)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a query; whole numbers, texts, None as in JSON."""
         settings = {"output_format_json_quote_64bit_integers": 0}
-        answer = self._send(f"{sql} FORMAT JSONCompactEachRow".encode(), settings)
+        answer = self._send([f"{sql} FORMAT JSONCompactEachRow".encode()], settings)
         return [tuple(json.loads(line)) for line in answer.splitlines() if line]
 
     def command(self, sql: str, settings: Mapping[str, Any] | None = None) -> None:
         """A statement without a result."""
-        self._send(sql.encode(), settings or {})
+        self._send([sql.encode()], settings or {})
 
-    def insert(self, sql: str, body: bytes, settings: Mapping[str, Any]) -> None:
-        """An INSERT … FORMAT X with its data."""
-        self._send(b"".join((sql.encode(), b"\n", body)), settings)
+    def insert(self, sql: str, body: Sequence[bytes], settings: Mapping[str, Any]) -> None:
+        """An INSERT … FORMAT X with its data, sent piece by piece."""
+        self._send([sql.encode() + b"\n", *body], settings)
 
-    def _send(self, body: bytes, settings: Mapping[str, Any], database: str | None = "") -> bytes:
+    def _send(self, body: Sequence[bytes], settings: Mapping[str, Any], database: str | None = "") -> bytes:
         fields: dict[str, Any] = {**settings, "wait_end_of_query": 1}
         if database is not None:
             fields["database"] = database or self._database
+        headers = {**self._headers, "Content-Length": str(sum(map(len, body)))}
         try:
             answer = self._pool.urlopen(
-                "POST", f"{self._url}?{urlencode(fields)}", body=body, headers=self._headers
+                "POST", f"{self._url}?{urlencode(fields)}", body=body, headers=headers
             )
         except urllib3.exceptions.HTTPError as error:
             raise StoreUnavailable(f"ClickHouse at {self._url} does not answer: {error}") from error

@@ -28,7 +28,7 @@ def written(batch: Batch, duration_s: float) -> None:
     BATCH_S.observe(duration_s)
     for part in batch.parts:
         RECORDS.labels(part.range.topic).inc(part.range.records)
-        if undecoded := sum(1 for row in part.rows if row.error):
+        if undecoded := sum(len(group.offsets) for group in part.groups if group.error):
             UNDECODED.labels(part.range.topic).inc(undecoded)
 
 

@@ -7,7 +7,8 @@ import msgspec
 
 from neural_hive.projections.archive import Archive
 from neural_hive.projections.avro_types import quoted
-from neural_hive.projections.container import Container, Raw, wrap
+from neural_hive.projections.container import Container, wrap_groups
+from neural_hive.projections.groups import Group, Raw
 
 Place = tuple[str, int]  # topic, partition
 
@@ -42,7 +43,13 @@ class Part(msgspec.Struct, frozen=True):
 
     range: Range
     archive: Archive
-    rows: tuple[Raw, ...]
+    groups: tuple[Group, ...]
+
+    @property
+    def rows(self) -> tuple[Raw, ...]:
+        """Its records one by one, made anew: for what is seldom done."""
+        rows = (row for group in self.groups for row in group.rows())
+        return tuple(sorted(rows, key=lambda row: row.record.offset))
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -60,11 +67,16 @@ class Batch(msgspec.Struct, frozen=True):
         """The same batch, wrapped: done by the reader, while the writer waits for the server."""
         tables = {part.archive.table: part.archive for part in self.parts}
         return msgspec.structs.replace(
-            self, wrapped={name: wrap(rows_of(self.of(archive))) for name, archive in tables.items()}
+            self, wrapped={name: wrap_groups(groups_of(self.of(archive))) for name, archive in tables.items()}
         )
 
     def of(self, archive: Archive) -> tuple[Part, ...]:
         return tuple(part for part in self.parts if part.archive.table == archive.table)
+
+
+def groups_of(parts: Sequence[Part]) -> list[Group]:
+    """The records of several parts."""
+    return [group for part in parts for group in part.groups]
 
 
 def rows_of(parts: Sequence[Part]) -> list[Raw]:

@@ -1,24 +1,30 @@
 """Writes batches into the archive and the read models, each exactly once, whatever is killed and when.
 
-The order of one batch: pending, claim still held, archive, read models, done. A first attempt inserts at once. Any
-later attempt, and the pending batch found at start, looks at each table first: the rows of the ranges are there
-(skip), none is there (insert), or something else, which stops the projector.
+The order of one batch: pending, claim still held, archive, read models (in any order, or at once), done. A first
+attempt inserts at once. Any later attempt, and the pending batch found at start, looks at each table first: the rows
+of the ranges are there (skip), none is there (insert), or something else, which stops the projector.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
 from neural_hive.projections.archive import ARCHIVES, EVENTS, INSERT_SETTINGS, MESSAGES, Archive
-from neural_hive.projections.container import Container, Raw, wrap
+from neural_hive.projections.container import Container, wrap, wrap_groups
+from neural_hive.projections.groups import Raw
 from neural_hive.projections.positions import TAKEN_OVER, Position, Positions, TakenOver
 from neural_hive.projections.projection import Projection
-from neural_hive.projections.ranges import Batch, Part, Place, Range, condition, rows_of, token
+from neural_hive.projections.ranges import Batch, Part, Place, Range, condition, groups_of, rows_of, token
 from neural_hive.projections.store import Store, StoreRefused
 from neural_hive.schemas.catalogue import UnknownSchema, registered
 from neural_hive.schemas.codec import BadRecord, decode
 
+Step = Callable[[], None]
+Together = Callable[
+    [Sequence[Step]], None
+]  # does all of them, in any order or at once, and then raises what failed
 Reached = Callable[[str], None]  # told the name of every step: tests kill the process there
 
 _TRIAL: Final = "FUNCTION null('auto')"
@@ -36,6 +42,12 @@ class UndecodableEvent(RuntimeError):
         super().__init__(f"{place[0]}:{place[1]} at offset {offset}: {reason}")
 
 
+def in_turn(steps: Sequence[Step]) -> None:
+    """One after the other; the first that fails is the last."""
+    for step in steps:
+        step()
+
+
 class Sink:
     """One projector's way into the tables. Raises TakenOver, DamagedTable, StoreUnavailable, StoreRefused."""
 
@@ -46,13 +58,10 @@ class Sink:
         standing: dict[Place, Position],
         projections: Sequence[Projection],
         reached: Reached = lambda step: None,
+        together: Together = in_turn,
     ) -> None:
-        self._store, self.positions, self._projections, self._reached = (
-            store,
-            positions,
-            projections,
-            reached,
-        )
+        self._store, self.positions, self._projections = store, positions, projections
+        self._reached, self._together = reached, together
         self.standing = dict(standing)
         self.looks = False
         """Whether each table is looked at also at the first attempt: where rows were lost, the tokens of their inserts
@@ -81,11 +90,18 @@ class Sink:
             if parts := batch.of(archive):
                 self._archive(archive, parts, batch.wrapped.get(archive.table), again)
                 self._reached(archive.table)
-        for projection in self._projections:
-            if parts := batch.of(projection.source):
-                if again or _concerns(projection, parts):
-                    self._project(projection, [part.range for part in parts], again)
-                self._reached(projection.table)
+        self._together(
+            [
+                partial(self._fill_model, projection, parts, again)
+                for projection in self._projections
+                if (parts := batch.of(projection.source))
+            ]
+        )
+
+    def _fill_model(self, projection: Projection, parts: Sequence[Part], again: bool) -> None:
+        if again or _concerns(projection, parts):
+            self._project(projection, [part.range for part in parts], again)
+        self._reached(projection.table)
 
     def _moved(self, batch: Batch, place: Place) -> Position:
         before = self.standing[place]
@@ -98,17 +114,18 @@ class Sink:
         ranges = [part.range for part in parts]
         if again and self._archived(archive, ranges):
             return
-        rows = rows_of(parts)
         key = token(ranges)
         try:
-            self._send(archive, wrapped or wrap(rows), key)
+            self._send(archive, wrapped or wrap_groups(groups_of(parts)), key)
         except StoreRefused as error:
             self._raise_if_taken(error)
             if not error.is_about_data:
                 raise
-            self._insert(archive, self._sorted_out(archive, rows), key)
+            self._insert(archive, self._sorted_out(archive, rows_of(parts)), key)
         if again and not self._archived(archive, ranges):  # the token outlived its rows: a part was lost
-            self._insert(archive, self._sorted_out(archive, rows), f"{key}:{self.positions.attempt()}")
+            self._insert(
+                archive, self._sorted_out(archive, rows_of(parts)), f"{key}:{self.positions.attempt()}"
+            )
 
     def _archived(self, archive: Archive, ranges: Sequence[Range]) -> bool:
         """Whether the archive has these ranges whole. Raises DamagedTable: it has a part of them."""
@@ -137,7 +154,7 @@ class Sink:
         settings: dict[str, Any] = dict(INSERT_SETTINGS)
         if target is None:
             settings["insert_deduplication_token"] = key
-        self._store.insert(sql, container.body, settings)
+        self._store.insert(sql, container.pieces, settings)
 
     def _sorted_out(self, archive: Archive, rows: Sequence[Raw]) -> list[Raw]:
         """The rows, with those that cannot be decoded marked so.
@@ -203,7 +220,7 @@ def _concerns(projection: Projection, parts: Sequence[Part]) -> bool:
     if projection.source is MESSAGES:
         return True
     names = registered()
-    ids = {row.schema_id for part in parts for row in part.rows}
+    ids = {group.schema_id for group in groups_of(parts)}
     return any(names[n].name in projection.types for n in ids)
 
 

@@ -5,8 +5,7 @@ far as framing, schema id and kind go; ClickHouse decodes the rest.
 """
 
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.connectors.publisher import KAFKA_LOG
 from neural_hive.projections.archive import EVENTS, MESSAGES, Archive
-from neural_hive.projections.container import Raw
+from neural_hive.projections.groups import ROOM_BYTES, Group, Raw, grouped
 from neural_hive.projections.ranges import Batch, Part, Place, Range
 from neural_hive.schemas.catalogue import RecordKind, registered
 from neural_hive.schemas.codec import FRAME_BYTES, BadRecord, schema_id
@@ -25,7 +24,6 @@ from neural_hive.schemas.topics import Kind
 ROWS_MAX: Final = 100_000
 BYTES_MAX: Final = 64 * 1024 * 1024
 _CHUNK: Final = 1_000
-_ROOM_BYTES: Final = 300  # of an insert, for what a record has beside its own bytes
 _POLL_S: Final = 0.01
 _IDLE_MOVE_S: Final = 10.0
 _GROUP: Final = "neural-hive.projector"  # confluent-kafka wants a name; nothing is ever joined or committed
@@ -45,22 +43,26 @@ def archive_of(kind: Kind) -> Archive:
 
 def looked_at(record: Record, archive: Archive) -> Raw:
     """The record with its schema id, or with the reason why it cannot be decoded."""
-    value = record.value
+    return Raw(record, *_schema_of(record.value, archive))
+
+
+def _schema_of(value: bytes | None, archive: Archive) -> tuple[int, str]:
+    """A record's schema id, and why it cannot be decoded; its first bytes decide."""
     if value is None:
-        return Raw(record, 0, "the value is null")
+        return 0, "the value is null"
     known = _frames(archive.kind).get(value[:FRAME_BYTES])
     if known is not None:
-        return Raw(record, known)
+        return known, ""
     try:
         number = schema_id(value)
     except BadRecord as error:
-        return Raw(record, 0, str(error))
+        return 0, str(error)
     row = registered().get(number)
     if row is None:
-        return Raw(record, number, f"schema id {number} is not known to this build")
+        return number, f"schema id {number} is not known to this build"
     if row.kind != archive.kind:
-        return Raw(record, number, f"{row.name} is of kind {row.kind}, expected kind: {archive.kind}")
-    return Raw(record, number)
+        return number, f"{row.name} is of kind {row.kind}, expected kind: {archive.kind}"
+    return number, ""
 
 
 @cache
@@ -80,7 +82,7 @@ class Source:
         self._moved: dict[Place, int] = {}  # past markers only: from where
         self._idle_at = 0.0
         # What has come and is in no batch yet: a batch of the broker may be many times larger once decompressed.
-        self._arrived: deque[Message] = deque()
+        self._arrived: Iterator[Message] = iter(())
         self.stopped: dict[Place, str] = {}
         self._consumer = Consumer(_config(config), logger=KAFKA_LOG)
         self._consumer.assign([TopicPartition(t, p, offset) for (t, p), offset in starts.items()])
@@ -110,22 +112,70 @@ class Source:
 
         So batches grow while the writer is busy, and stay small while it waits. Empty when nothing arrives.
         """
-        found: dict[Place, list[Raw]] = {}
-        rows = size_bytes = 0
+        found = _Found()
         until = time.monotonic() + linger_s
-        while rows < ROWS_MAX and size_bytes < BYTES_MAX:
-            if not self._arrived:
-                pause_s = max(until - time.monotonic(), _POLL_S)
-                self._arrived.extend(self._consumer.consume(_CHUNK, pause_s))
-            while self._arrived and rows < ROWS_MAX and size_bytes < BYTES_MAX:
-                if raw := self._taken(self._arrived.popleft()):
-                    found.setdefault((raw.record.topic, raw.record.partition), []).append(raw)
-                    rows += 1
-                    size_bytes += _size_bytes(raw.record)
-            if time.monotonic() >= until and wanted():
+        while True:
+            self._take(found)
+            if found.is_full or (time.monotonic() >= until and wanted()):
                 break
-        nexts = {place: self._nexts[place] for place in {*found, *self._idly_moved()}}
-        return Batch(tuple(self._part(place, tuple(raws)) for place, raws in found.items()), nexts)
+            pause_s = max(until - time.monotonic(), _POLL_S)
+            self._arrived = iter(self._consumer.consume(_CHUNK, pause_s))
+        self._advance(found)
+        nexts = {place: self._nexts[place] for place in {*found.places, *self._idly_moved()}}
+        return Batch(tuple(self._part(place, groups) for place, groups in found.by_place()), nexts)
+
+    def _take(self, found: "_Found") -> None:
+        """Adds what has arrived, up to the limits. The inner loop of the projector: see groups.py."""
+        groups, stopped = found.groups, self.stopped
+        rows, size_bytes = found.rows, found.size_bytes
+        for message in self._arrived:
+            if (error := message.error()) is not None:
+                self._advance(found)
+                self._note(error, (message.topic(), message.partition()), message.offset())
+                continue
+            value = message.value()
+            kind = (message.topic(), message.partition(), value and value[:FRAME_BYTES])
+            if stopped and kind[:2] in stopped:
+                continue
+            group = groups.get(kind)
+            if group is None:
+                group = self._group(value, message)
+                if group is None:
+                    continue
+                groups[kind] = group
+            headers = message.headers() or ()
+            group.offsets.append(message.offset())
+            group.timestamps_ms.append(message.timestamp()[1])
+            group.keys.append(message.key())
+            group.headers.append(headers)
+            group.values.append(value)
+            rows += 1
+            size_bytes += ROOM_BYTES + (len(value) if value else 0)
+            for _, held in headers:
+                if held:
+                    size_bytes += len(held)
+            if rows >= ROWS_MAX or size_bytes >= BYTES_MAX:
+                break
+        found.rows, found.size_bytes = rows, size_bytes
+
+    def _group(self, value: bytes | None, message: Message) -> Group | None:
+        """What a record like this one goes to. None: it is an event that nobody can decode, and stops its partition."""
+        place: Place = (message.topic(), message.partition())
+        archive = self._archives[place[0]]
+        number, why_not = _schema_of(value, archive)
+        if why_not and archive.table == EVENTS.table:
+            self.stop(place, f"offset {message.offset()}: {why_not}")
+            return None
+        return Group(*place, number, why_not)
+
+    def _advance(self, found: "_Found") -> None:
+        """Notes how far the partitions were read."""
+        for group in found.groups.values():
+            place = group.topic, group.partition
+            following = group.offsets[-1] + 1
+            if following > self._nexts[place]:
+                self._nexts[place] = following
+                self._moved.pop(place, None)
 
     def _idly_moved(self) -> set[Place]:
         """Partitions whose position passed markers only; seldom told, since nothing depends on it soon."""
@@ -139,24 +189,8 @@ class Source:
         """Positions that have passed markers only since they were told last: from where, and to where."""
         return {place: (before, self._nexts[place]) for place, before in self._moved.items()}
 
-    def _part(self, place: Place, rows: tuple[Raw, ...]) -> Part:
-        return part_of(place, self._archives[place[0]], rows)
-
-    def _taken(self, message: Message) -> Raw | None:
-        error = message.error()
-        place: Place = (message.topic(), message.partition())
-        if error is not None:
-            self._note(error, place, message.offset())
-            return None
-        if place in self.stopped:
-            return None
-        raw = looked_at(_record(message, place), self._archives[place[0]])
-        if raw.error and self._archives[place[0]].table == EVENTS.table:
-            self.stop(place, f"offset {raw.record.offset}: {raw.error}")
-            return None
-        self._nexts[place] = raw.record.offset + 1
-        self._moved.pop(place, None)
-        return raw
+    def _part(self, place: Place, groups: tuple[Group, ...]) -> Part:
+        return _part(place, self._archives[place[0]], groups)
 
     def _note(self, error: KafkaError, place: Place, offset: int) -> None:
         code = error.code()
@@ -170,28 +204,39 @@ class Source:
             raise LogLost(f"{place[0]}:{place[1]} cannot be read: {error.str()}")
 
 
-def part_of(place: Place, archive: Archive, rows: tuple[Raw, ...]) -> Part:
+class _Found:
+    """A batch as it grows."""
+
+    def __init__(self) -> None:
+        self.groups: dict[tuple[str, int, bytes | None], Group] = {}  # by place and a record's first bytes
+        self.rows = self.size_bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it may not grow any more."""
+        return self.rows >= ROWS_MAX or self.size_bytes >= BYTES_MAX
+
+    @property
+    def places(self) -> set[Place]:
+        """The partitions that it has records of."""
+        return {(topic, partition) for topic, partition, _ in self.groups}
+
+    def by_place(self) -> Iterable[tuple[Place, tuple[Group, ...]]]:
+        """The groups of each partition."""
+        found: dict[Place, list[Group]] = {}
+        for (topic, partition, _), group in self.groups.items():
+            found.setdefault((topic, partition), []).append(group)
+        return ((place, tuple(groups)) for place, groups in found.items())
+
+
+def part_of(place: Place, archive: Archive, rows: Iterable[Raw]) -> Part:
     """The part that these records of one partition make."""
-    first, last = rows[0].record.offset, rows[-1].record.offset
-    return Part(Range(*place, first, last, len(rows)), archive, rows)
+    return _part(place, archive, tuple(grouped(rows)))
 
 
-def _record(message: Message, place: Place) -> Record:
-    headers = message.headers()
-    return Record(
-        *place,
-        message.offset(),
-        message.timestamp()[1],
-        message.key(),
-        message.value(),
-        tuple(headers) if headers else (),
-    )
-
-
-def _size_bytes(record: Record) -> int:
-    """About what a record takes in an insert."""
-    held = sum([len(name) + len(value or b"") for name, value in record.headers])
-    return len(record.value or b"") + len(record.key or b"") + held + _ROOM_BYTES
+def _part(place: Place, archive: Archive, groups: tuple[Group, ...]) -> Part:
+    first, last = min(g.offsets[0] for g in groups), max(g.offsets[-1] for g in groups)
+    return Part(Range(*place, first, last, sum(len(g.offsets) for g in groups)), archive, groups)
 
 
 def _config(config: Mapping[str, Any]) -> dict[str, Any]:

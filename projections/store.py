@@ -1,6 +1,6 @@
 """What the sink needs of a ClickHouse server, and the errors that it tells apart."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from neural_hive.connectors.disk import says_full
@@ -21,8 +21,8 @@ class Store(Rows, Protocol):
         """A statement without a result. Raises StoreUnavailable, StoreRefused."""
         ...
 
-    def insert(self, sql: str, body: bytes, settings: Mapping[str, Any]) -> None:
-        """An INSERT with its data. Raises StoreUnavailable, StoreRefused."""
+    def insert(self, sql: str, body: Sequence[bytes], settings: Mapping[str, Any]) -> None:
+        """An INSERT with its data, in pieces. Raises StoreUnavailable, StoreRefused."""
         ...
 
 

@@ -24,7 +24,7 @@ class Given:
             ]
             container = wrap(rows)
             if rows:
-                store.insert(archive.insert_sql(container, "1"), container.body, INSERT_SETTINGS)
+                store.insert(archive.insert_sql(container, "1"), container.pieces, INSERT_SETTINGS)
 
     def then_rows(self, projection: Projection, *expected: dict[str, Any]) -> None:
         """Exactly these rows follow, looking only at the columns that are named."""

@@ -7,8 +7,9 @@ from neural_hive.projections.agents import AGENTS
 from neural_hive.projections.archive import EVENTS, INSERT_SETTINGS
 from neural_hive.projections.avro_types import UnsupportedType, column_type, json_ready, quoted
 from neural_hive.projections.catalogue import PROJECTIONS
-from neural_hive.projections.container import Raw, wrap
+from neural_hive.projections.container import wrap
 from neural_hive.projections.dead_letters import DEAD_LETTERS
+from neural_hive.projections.groups import Raw
 from neural_hive.projections.http_store import HttpStore
 from neural_hive.projections.projection import Projection
 from neural_hive.projections.read_models import rebuild
@@ -198,7 +199,7 @@ def test_datum_of_wrong_length_fails_the_insert_as_a_whole(store: HttpStore, dam
     number = int.from_bytes(good[1:5], "big")
     container = wrap([Raw(record_at(n, value), number) for n, value in enumerate([good, bad, good, good])])
     with pytest.raises(StoreRefused):
-        store.insert(EVENTS.insert_sql(container, "1"), container.body, INSERT_SETTINGS)
+        store.insert(EVENTS.insert_sql(container, "1"), container.pieces, INSERT_SETTINGS)
     assert store.rows("SELECT count() FROM events") == [(0,)]
 
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.projections.archive import EVENTS
-from neural_hive.projections.container import Container, Raw
+from neural_hive.projections.container import Container
+from neural_hive.projections.groups import Raw
 from neural_hive.projections.positions import Position, Positions, Standing, TakenOver
 from neural_hive.projections.projection import Column, Projection
 from neural_hive.projections.ranges import Batch, Place
@@ -152,7 +153,7 @@ class SinkWorld:
             if rows:
                 parts.append(part_of(place, EVENTS, rows))
         places = [(*part.range.place, row.record.offset) for part in parts for row in part.rows]
-        wrapped = {EVENTS.table: Container(json.dumps(places).encode(), (), b"guard")}
+        wrapped = {EVENTS.table: Container((json.dumps(places).encode(),), (), b"guard")}
         return Batch(tuple(parts), {place: end for place, (_, end) in ranges.items()}, wrapped)
 
     def _ends(self) -> dict[Place, int]:

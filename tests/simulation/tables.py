@@ -7,7 +7,7 @@ A statement that is not known here fails the test: the sink must not say what th
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from neural_hive.projections.positions import TAKEN_OVER
@@ -53,11 +53,11 @@ class Connection:
         self._carry_out(sql, (settings or {}).get("insert_deduplication_token", ""))
         self._reached("after the statement")
 
-    def insert(self, sql: str, body: bytes, settings: Mapping[str, Any]) -> None:
+    def insert(self, sql: str, body: Sequence[bytes], settings: Mapping[str, Any]) -> None:
         """See Store.insert; the body is a list of places here."""
         self._reached("before the insert")
         self._check_fence(sql)
-        rows = [(topic, partition, offset) for topic, partition, offset in json.loads(body)]
+        rows = [(topic, partition, offset) for topic, partition, offset in json.loads(b"".join(body))]
         self._add(_into(sql), rows, settings["insert_deduplication_token"])
         self._reached("after the insert")
 
