@@ -71,13 +71,3 @@ def grouped(rows: Iterable[Raw]) -> list[Group]:
             group = found[kind] = Group(*kind)
         group.add(row.record)
     return list(found.values())
-
-
-def size_bytes(record: Record) -> int:
-    """About what a record takes in an insert."""
-    return len(record.value or b"") + len(record.key or b"") + headers_bytes(record.headers) + ROOM_BYTES
-
-
-def headers_bytes(headers: Sequence[tuple[str, bytes | None]]) -> int:
-    """The bytes of a record's headers."""
-    return sum([len(name) + len(value or b"") for name, value in headers])

@@ -26,7 +26,6 @@ from neural_hive.projections.ranges import Batch, Part, Place, Range
 from neural_hive.projections.read_models import prepare
 from neural_hive.projections.rebuilds import keep_open, swap_filled
 from neural_hive.projections.repair import NOTHING, Held, Repair, held_rows
-from neural_hive.projections.side_by_side import SideBySide
 from neural_hive.projections.sink import Reached, Sink, UndecodableEvent
 from neural_hive.projections.source import LogLost, Source, archive_of, looked_at, part_of
 from neural_hive.projections.store import Store, StoreRefused, StoreUnavailable
@@ -35,9 +34,8 @@ from neural_hive.schemas.topics import Kind
 
 LINGER_S: Final = 0.1
 GC_THRESHOLDS: Final = (100_000, 50, 100)
-"""Of a process that does nothing else: what is read has no cycles, and to look for them costs a tenth."""
+"""Of a process that does nothing else: the records that it holds have no cycles, and are many to look through."""
 REBUILDS_EVERY_S: Final = 2.0  # how often it looks for tables that were made anew beside the live ones
-MODELS_AT_ONCE: Final = 2
 _ARCHIVE_TABLES: Final = frozenset(archive.table for archive in ARCHIVES)
 _RETRY_FIRST_S: Final = 0.1
 _RETRY_MAX_S: Final = 5.0
@@ -125,7 +123,6 @@ class Projector:
         self._stopping, self._ready, self._reached, self._linger_s = stopping, ready, reached, linger_s
         self._batches: queue.Queue[Batch | None] = queue.Queue(maxsize=1)
         self._wants = threading.Event()  # the writer waits for a batch, or has the last one in the archive
-        self._models = SideBySide(MODELS_AT_ONCE)
         self._failure: BaseException | None = None
         self._damage: list[DataPart] = []  # parts that were set aside while the log is followed
         self._has_followed = False
@@ -133,12 +130,6 @@ class Projector:
 
     def run(self) -> None:
         """Until told to stop, or something is found that must not be gone on from."""
-        try:
-            self._run()
-        finally:
-            self._models.close()
-
-    def _run(self) -> None:
         positions = Positions(self._store)
         while not self._stopping.is_set():
             try:
@@ -173,9 +164,7 @@ class Projector:
         keep_open(self._store, self._projections)
         held, set_aside = held_rows(self._store), torn(self._store)
         found = self._located(claimed, held)
-        sink = Sink(
-            self._store, positions, found.positions, self._projections, self._passed, self._models.run
-        )
+        sink = Sink(self._store, positions, found.positions, self._projections, self._passed)
         repair = Repair(
             self._store, self._config, self._archives, sink, self._projections, frozenset(self._derived)
         )

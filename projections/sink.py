@@ -1,12 +1,11 @@
 """Writes batches into the archive and the read models, each exactly once, whatever is killed and when.
 
-The order of one batch: pending, claim still held, archive, read models (in any order, or at once), done. A first
-attempt inserts at once. Any later attempt, and the pending batch found at start, looks at each table first: the rows
-of the ranges are there (skip), none is there (insert), or something else, which stops the projector.
+The order of one batch: pending, claim still held, archive, read models, done. A first attempt inserts at once. Any
+later attempt, and the pending batch found at start, looks at each table first: the rows of the ranges are there
+(skip), none is there (insert), or something else, which stops the projector.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -21,10 +20,6 @@ from neural_hive.projections.store import Store, StoreRefused
 from neural_hive.schemas.catalogue import UnknownSchema, registered
 from neural_hive.schemas.codec import BadRecord, decode
 
-Step = Callable[[], None]
-Together = Callable[
-    [Sequence[Step]], None
-]  # does all of them, in any order or at once, and then raises what failed
 Reached = Callable[[str], None]  # told the name of every step: tests kill the process there
 
 _TRIAL: Final = "FUNCTION null('auto')"
@@ -42,12 +37,6 @@ class UndecodableEvent(RuntimeError):
         super().__init__(f"{place[0]}:{place[1]} at offset {offset}: {reason}")
 
 
-def in_turn(steps: Sequence[Step]) -> None:
-    """One after the other; the first that fails is the last."""
-    for step in steps:
-        step()
-
-
 class Sink:
     """One projector's way into the tables. Raises TakenOver, DamagedTable, StoreUnavailable, StoreRefused."""
 
@@ -58,10 +47,9 @@ class Sink:
         standing: dict[Place, Position],
         projections: Sequence[Projection],
         reached: Reached = lambda step: None,
-        together: Together = in_turn,
     ) -> None:
         self._store, self.positions, self._projections = store, positions, projections
-        self._reached, self._together = reached, together
+        self._reached = reached
         self.standing = dict(standing)
         self.looks = False
         """Whether each table is looked at also at the first attempt: where rows were lost, the tokens of their inserts
@@ -90,18 +78,11 @@ class Sink:
             if parts := batch.of(archive):
                 self._archive(archive, parts, batch.wrapped.get(archive.table), again)
                 self._reached(archive.table)
-        self._together(
-            [
-                partial(self._fill_model, projection, parts, again)
-                for projection in self._projections
-                if (parts := batch.of(projection.source))
-            ]
-        )
-
-    def _fill_model(self, projection: Projection, parts: Sequence[Part], again: bool) -> None:
-        if again or _concerns(projection, parts):
-            self._project(projection, [part.range for part in parts], again)
-        self._reached(projection.table)
+        for projection in self._projections:
+            if parts := batch.of(projection.source):
+                if again or _concerns(projection, parts):
+                    self._project(projection, [part.range for part in parts], again)
+                self._reached(projection.table)
 
     def _moved(self, batch: Batch, place: Place) -> Position:
         before = self.standing[place]

@@ -143,17 +143,16 @@ class Source:
                 if group is None:
                     continue
                 groups[kind] = group
-            headers = message.headers() or ()
+            key, headers = message.key(), message.headers() or ()
             group.offsets.append(message.offset())
             group.timestamps_ms.append(message.timestamp()[1])
-            group.keys.append(message.key())
+            group.keys.append(key)
             group.headers.append(headers)
             group.values.append(value)
             rows += 1
-            size_bytes += ROOM_BYTES + (len(value) if value else 0)
-            for _, held in headers:
-                if held:
-                    size_bytes += len(held)
+            size_bytes += ROOM_BYTES + (len(value) if value else 0) + (len(key) if key else 0)
+            for name, held in headers:
+                size_bytes += len(name) + (len(held) if held else 0)
             if rows >= ROWS_MAX or size_bytes >= BYTES_MAX:
                 break
         found.rows, found.size_bytes = rows, size_bytes

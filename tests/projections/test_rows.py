@@ -14,6 +14,7 @@ from neural_hive.projections.http_store import HttpStore
 from neural_hive.projections.projection import Projection
 from neural_hive.projections.read_models import rebuild
 from neural_hive.projections.results import RESULTS
+from neural_hive.projections.source import looked_at
 from neural_hive.projections.store import StoreRefused
 from neural_hive.projections.ticket_history import TICKET_HISTORY
 from neural_hive.projections.tickets import TICKETS
@@ -201,6 +202,25 @@ def test_datum_of_wrong_length_fails_the_insert_as_a_whole(store: HttpStore, dam
     with pytest.raises(StoreRefused):
         store.insert(EVENTS.insert_sql(container, "1"), container.pieces, INSERT_SETTINGS)
     assert store.rows("SELECT count() FROM events") == [(0,)]
+
+
+def test_records_of_many_schemas_and_of_none_lie_in_the_archive_as_they_came(store: HttpStore) -> None:
+    given(store)
+    values = [ready("t1"), b"no schema", started("t1"), completed("t1"), ready("t2"), b"", failed("t2")]
+    rows = [looked_at(record_at(n, value), EVENTS) for n, value in enumerate(values)]
+    container = wrap(rows)
+    store.insert(EVENTS.insert_sql(container, "1"), container.pieces, INSERT_SETTINGS)
+    found = store.rows(
+        "SELECT offset, hex(value), event_type, schema_id, decode_error, JSONExtractString(payload, 'ticket_id') "
+        "FROM events ORDER BY offset"
+    )
+    types = ["TicketReady", "", "TicketStarted", "TicketCompleted", "TicketReady", "", "TicketFailed"]
+    tickets = ["t1", "", "t1", "t1", "t2", "", "t2"]
+    assert found == [
+        (n, row.record.value.hex().upper(), types[n], row.schema_id, row.error, tickets[n])
+        for n, row in enumerate(rows)
+        if row.record.value is not None
+    ]
 
 
 def test_sql_text_is_quoted(store: HttpStore) -> None:

@@ -12,16 +12,17 @@ from tests.projections.support import Log
 RECORDS, RECORD_BYTES, AT_ONCE_BYTES = 40, 100_000, 500_000
 
 
-@pytest.mark.parametrize("in_headers", [False, True])
-def test_a_batch_is_read_in_pieces(log: Log, monkeypatch: pytest.MonkeyPatch, in_headers: bool) -> None:
+@pytest.mark.parametrize("place", ["value", "headers", "key"])
+def test_a_batch_is_read_in_pieces(log: Log, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     monkeypatch.setattr(source, "BYTES_MAX", AT_ONCE_BYTES)
     producer = Producer(
         log.config | {"compression.type": "lz4", "linger.ms": 10_000, "batch.size": 50_000_000}
     )
     zeros = bytes(RECORD_BYTES)
     for _ in range(RECORDS):
-        value, headers = (b"", [("h", zeros)]) if in_headers else (zeros, [])
-        producer.produce(log.inputs, value, b"k", 0, headers=headers, on_delivery=note_undelivered)
+        key, value = (zeros if place == name else b"k" for name in ("key", "value"))
+        headers = [("h", zeros)] if place == "headers" else []
+        producer.produce(log.inputs, value, key, 0, headers=headers, on_delivery=note_undelivered)
     assert producer.flush(60) == 0
     archives = {log.inputs: archive_of(Kind.INPUT)}
     read = Source(log.config, archives, {(log.inputs, 0): 0})
