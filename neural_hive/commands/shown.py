@@ -122,6 +122,9 @@ def print_page(found: "Rows", columns: Mapping[str, Text], empty: str, narrow: S
         return
     names = [name for name in columns if out.width >= NARROW_CHARS or name in narrow]
     rows = [[columns[name](item[name]) for name in names] for item in found.items]
+    while len(names) > 2 and sum(_widths(names, rows, out.width)) > _room(names, out.width):
+        for row in (names, *rows):  # what does not fit is left out; --json has it
+            del row[-2]
     print_text(out, _table(names, rows, out.width))
     if found.next:
         print_text(out, f"there are more: --page {found.next}")
@@ -153,11 +156,15 @@ def _widths(names: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -> 
     is left.
     """
     found = [max(len(name), *(row[n].cell_len for row in rows)) for n, name in enumerate(names)]
-    room = width - GAP_CHARS * len(names)
+    room = _room(names, width)
     if sum(found) > room:
         found[1:-1] = [min(chars, COLUMN_CHARS) for chars in found[1:-1]]
         found[-1] = max(min(found[-1], room - sum(found[:-1])), WORDS_CHARS_MIN)
     return found
+
+
+def _room(names: Sequence[str], width: int) -> int:
+    return width - GAP_CHARS * len(names)
 
 
 def plain(value: Any) -> Any:

@@ -173,7 +173,7 @@ def _list(
     if as_json:
         print_json({listing.table: found.items, "next": found.next})
     elif listing.table == "workflows":
-        narrow = ("workflow_id", "status", "completed_count", "task_count")
+        narrow = ("workflow_id", "status")
         print_page(found, _WORKFLOW, "no workflow fits", narrow)
     else:
         print_page(found, _TICKET, "no ticket fits", ("ticket_id", "task_id", "status"))
