@@ -13,7 +13,8 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from neural_hive.connectors.subject_keys import Erased, KeyFolder, SubjectKey, SubjectKeys, UnknownSubject
+from neural_hive.connectors.key_folder import KeyFolder
+from neural_hive.connectors.subject_keys import Erased, SubjectKey, SubjectKeys, UnknownSubject
 from neural_hive.schemas.codec import BadRecord
 from neural_hive.schemas.personal import (
     BLOCK_BYTES,

@@ -73,7 +73,7 @@ def subject(
     config: Config = None,
 ) -> None:
     """Print the subject id of a person: what stands in front of all that the log says of the person."""
-    from neural_hive.connectors.subject_keys import KeyFolder
+    from neural_hive.connectors.key_folder import KeyFolder
 
     settings = load_settings(config, running=False, data=data)
     typer.echo(KeyFolder(settings.subject_keys_folder).subject_of(_name(name)))

@@ -7,8 +7,8 @@ from typing import Final
 
 from rich.console import Console
 
+from neural_hive.connectors.key_folder import KeyFolder
 from neural_hive.connectors.personal import Personal
-from neural_hive.connectors.subject_keys import KeyFolder
 from neural_hive.demo.release import release
 from neural_hive.demo.report import report
 from neural_hive.demo.rollout import rollout

@@ -80,7 +80,7 @@ def test_what_if(toured: Reader) -> None:
 
 
 def test_erasure(toured: Reader) -> None:
-    assert toured.follow(DOCS / "erasure.md") == 3
+    assert toured.follow(DOCS / "erasure.md") == 10
 
 
 def test_backup(toured: Reader) -> None:

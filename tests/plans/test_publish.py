@@ -16,8 +16,8 @@ from neural_hive.aggregates.workflow import ticket_id_of
 from neural_hive.cli import build
 from neural_hive.connectors.kafka_admin import ensure_topics
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
+from neural_hive.connectors.key_folder import KeyFolder
 from neural_hive.connectors.personal import Personal
-from neural_hive.connectors.subject_keys import KeyFolder
 from neural_hive.schemas.codec import Decoded, decode, encode_event, encode_message
 from neural_hive.schemas.envelope import NO_HASH, Envelope, Header
 from neural_hive.schemas.topics import TOPICS, partition_of

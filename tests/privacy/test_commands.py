@@ -12,8 +12,9 @@ from neural_hive.cli import build
 from neural_hive.connectors.kafka_admin import ensure_topics
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
 from neural_hive.connectors.kafka_log import Record
+from neural_hive.connectors.key_folder import KeyFolder
 from neural_hive.connectors.personal import Personal
-from neural_hive.connectors.subject_keys import Erased, KeyFolder, SubjectKeysUnusable, UnknownSubject
+from neural_hive.connectors.subject_keys import Erased, SubjectKeysUnusable, UnknownSubject
 from neural_hive.erasing import Eraser, NotAnswered
 from neural_hive.replay.reader import KafkaSource
 from neural_hive.schemas.codec import decode, encode_event
@@ -61,15 +62,6 @@ def test_who_is_not_known_is_told_so(tmp_path: Path) -> None:
     assert run(tmp_path, "subject", "-", stdin=f"{NAME}\n").stdout.strip() == made.subject_id
     (tmp_path / "keys").chmod(0o755)
     assert isinstance(run(tmp_path, "subject", NAME).exception, SubjectKeysUnusable)
-
-
-def test_without_kafka_nothing_is_destroyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = KeyFolder(tmp_path / "keys")
-    made = keys.made(NAME)
-    monkeypatch.setattr(erasing, "_CALL_TIMEOUT_S", 0.5)
-    failed = run(tmp_path, "erase", NAME, "--reason", "why")
-    assert failed.exit_code != 0
-    assert keys.key_of(made.subject_id) == made.key
 
 
 def test_a_format_that_names_would_break_is_refused(tmp_path: Path) -> None:

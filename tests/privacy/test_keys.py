@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from neural_hive.connectors import subject_keys
+from neural_hive.connectors.key_folder import KeyFolder
 from neural_hive.connectors.personal import Personal
 from neural_hive.connectors.subject_keys import (
     BadName,
     Erased,
-    KeyFolder,
     SubjectKeys,
     SubjectKeysUnusable,
     UnknownSubject,
@@ -100,8 +100,9 @@ def test_a_lost_or_damaged_file_is_told_of(tmp_path: Path) -> None:
     with pytest.raises(SubjectKeysUnusable, match="is damaged"):
         keys.made("ann")
     (tmp_path / "keys" / "index.key").unlink()
-    with pytest.raises(SubjectKeysUnusable, match="without it no person is found"):
-        keys.made("bob")
+    for ask in (keys.made, keys.subject_of):
+        with pytest.raises(SubjectKeysUnusable, match="without it no person is found"):
+            ask("bob")
     blocked = tmp_path / "a file"
     blocked.touch()
     with pytest.raises(SubjectKeysUnusable, match="The setting is subject_keys"):
