@@ -14,6 +14,7 @@ from neural_hive.api.problems import FieldProblem, Problem, unavailable, unproce
 from neural_hive.connectors.clickhouse import ClickHouseError
 from neural_hive.connectors.kafka_offsets import UnreadableLog
 from neural_hive.connectors.publisher import TooLarge
+from neural_hive.connectors.subject_keys import SubjectKeysUnusable
 from neural_hive.explain import explained
 from neural_hive.following import Unreachable
 from neural_hive.plans import BadPlan
@@ -106,6 +107,7 @@ _FORESEEN: Final[dict[type[Exception], Callable[[Exception], Problem]]] = {
     Unreachable: lambda error: unavailable(str(error)),
     UnreadableLog: lambda error: unavailable(str(error)),
     NoAnswerYet: lambda error: unavailable(str(error), 1),
+    SubjectKeysUnusable: lambda error: unavailable(str(error)),
     ClickHouseError: _of_clickhouse,
     BadPlan: _of_plan,
     TooLarge: lambda error: Problem(413, "too-large", str(error)),

@@ -79,6 +79,8 @@ PERMISSIONS: Final[dict[tuple[str, str], Permission]] = {
     ("GET", "/api/v1/incidents/{incident_id}"): READ,
     ("GET", "/api/v1/dead-letters"): only(OPERATOR, AUDITOR),
     ("GET", "/api/v1/dead-letters/{message_id}"): only(OPERATOR, AUDITOR),
+    ("POST", "/api/v1/dead-letters/redrive"): only(OPERATOR),
+    ("POST", "/api/v1/dead-letters/{message_id}/redrive"): only(OPERATOR),
     ("GET", "/api/v1/flow-c/status"): READ,
     ("GET", "/api/v1/flow-c/workflows/{workflow_id}"): READ,
     ("GET", "/api/v1/replay/aggregates/{aggregate_id}/state"): only(OPERATOR, AUDITOR),

@@ -15,6 +15,7 @@ import msgspec
 
 from neural_hive.api.problems import Problem
 from neural_hive.connectors.clickhouse import ClickHouseError
+from neural_hive.connectors.personal import Personal
 from neural_hive.schemas.catalogue import UnknownSchema
 from neural_hive.schemas.codec import BadRecord, decode, encode_message
 from neural_hive.schemas.envelope import Header
@@ -41,8 +42,8 @@ class _Sent(msgspec.Struct, frozen=True):
 class Repeats:
     """Publishes a message once for each id; may be used from many threads."""
 
-    def __init__(self, sender: Sender, tables: Reader) -> None:
-        self._sender, self._tables = sender, tables
+    def __init__(self, sender: Sender, tables: Reader, personal: Personal) -> None:
+        self._sender, self._tables, self._personal = sender, tables, personal
         self._lock = threading.Lock()
         self._stripes = [threading.Lock() for _ in range(_STRIPES)]
         self._remembered: OrderedDict[str, _Sent] = OrderedDict()
@@ -64,7 +65,8 @@ class Repeats:
         if not is_keyed:
             return self._sender.send(topic, content, message_id, routing_id)
         with self._stripes[hash(message_id) % _STRIPES]:  # a repeat at the same moment waits for the first
-            payload, message_type = _as_written(content), type(content).__name__
+            message_type = type(content).__name__
+            payload = self._personal.hidden(message_type, _as_written(content))  # as the archive has it
             sent = self._recall(message_id) or self._archived(topic, message_id)
             if sent is None:
                 token = self._sender.send(topic, content, message_id, routing_id)

@@ -48,7 +48,7 @@ class Services:
         self.health = HealthLook(settings, self.tables)
         self.past = PastReader(settings)
         self.publishing, self.looking = Lane(PUBLISHING_MAX), Lane(LOOKING_MAX)
-        self.repeats = Repeats(self.sender, self.tables)
+        self.repeats = Repeats(self.sender, self.tables, self.personal)
         self.tokens = held_tokens(settings.api_folder)
         self.authenticator = Authenticator(*_verifiers(settings, self.tokens))
         self.callers = RateLimit(settings.api_rate_per_s, settings.api_rate_burst)

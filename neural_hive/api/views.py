@@ -69,3 +69,4 @@ class DeadLetterInfo(msgspec.Struct, frozen=True):
     error_type: str = ""
     processor: str = ""
     aggregate_id: str = ""
+    dead_letter: str = ""  # its own place: by it the record is written again

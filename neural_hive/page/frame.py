@@ -1,7 +1,7 @@
 """What is around every view: who is signed in, where one can go, light or dark, and the keys."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from nicegui import app, ui
@@ -9,7 +9,7 @@ from nicegui.events import KeyEventArguments
 from starlette.responses import RedirectResponse
 
 from neural_hive.api.auth import Identity, Unauthenticated, Unverifiable
-from neural_hive.api.permissions import Role
+from neural_hive.api.permissions import PERMISSIONS
 from neural_hive.page.site import Site
 
 NAVIGATION: Final = (  # key, path, name, icon
@@ -121,16 +121,15 @@ def _keys() -> None:
     ui.keyboard(on_key=pressed)
 
 
-def may_operate(identity: Identity) -> bool:
-    """Whether somebody may stop, pause, try again, redrive."""
-    return Role.OPERATOR in identity.roles
+def may(identity: Identity, method: str, path: str) -> bool:
+    """Whether somebody may use a route of the API: who may not ask there may not here."""
+    return identity.may(PERMISSIONS[method, path])
 
 
-def may_audit(identity: Identity) -> bool:
-    """Whether somebody may look back: SQL, verification, dead letters."""
-    return Role.AUDITOR in identity.roles
-
-
-def refused(what: str, role: Role) -> Any:
-    """Says that a view is not for who has not the role."""
-    return ui.label(f"{what} takes the role {role}.").classes("text-warning").props('role="alert"')
+def lets_in(identity: Identity, what: str, method: str, path: str) -> bool:
+    """Whether somebody may see what a route of the API tells; if not, that is said."""
+    if may(identity, method, path):
+        return True
+    roles = " or ".join(sorted(PERMISSIONS[method, path].roles))
+    ui.label(f"{what}: that takes the role {roles}.").classes("text-warning").props('role="alert"')
+    return False

@@ -322,6 +322,29 @@ def test_dead_letters_say_what_they_held(api: Api, caller: TestClient) -> None:
     problem(caller.get("/api/v1/dead-letters/nobody"), 404, "not-found")
 
 
+def test_dead_letters_are_written_again(api: Api, caller: TestClient) -> None:
+    from neural_hive.streams.orchestrator_messages import CancelWorkflow
+
+    tokens = [api.services.sender.command(CancelWorkflow(f"still-nobody-{n}", "x")) for n in range(3)]
+    found = caller.get(
+        "/api/v1/dead-letters?source_topic=orchestration.commands", headers={"X-Read-After": str(tokens[-1])}
+    )
+    wanted = {token.offset for token in tokens}
+    ids = [one["message_id"] for one in found.json()["items"] if one["source_offset"] in wanted]
+    assert len(ids) == 3
+    path = f"/api/v1/dead-letters/{ids[0]}/redrive"
+    done = caller.post(path, json={"reason": "mended"}, headers={"Idempotency-Key": "once"})
+    assert (done.status_code, done.json()["events"]) == (200, ["DeadLetterRedriven"])
+    repeated = caller.post(path, json={"reason": "mended"}, headers={"Idempotency-Key": "once"})
+    assert repeated.json()["message_id"] == done.json()["message_id"]
+    problem(caller.post(path, json={"reason": "mended"}), 409, "refused")
+    many = caller.post(
+        "/api/v1/dead-letters/redrive", json={"reason": "all", "message_ids": [*ids, "nobody"]}
+    )
+    assert [one["status"] for one in many.json()["items"]] == ["REFUSED", "ACCEPTED", "ACCEPTED", "UNKNOWN"]
+    problem(caller.post("/api/v1/dead-letters/nobody/redrive", json={"reason": "x"}), 404, "not-found")
+
+
 def test_sql(api: Api, caller: TestClient) -> None:
     published(caller, plan("asked", "a"))
     asked = {

@@ -52,6 +52,8 @@ GET /api/v1/incidents                                        publisher operator 
 GET /api/v1/incidents/{incident_id}                          publisher operator auditor approver
 GET /api/v1/dead-letters                                     operator auditor
 GET /api/v1/dead-letters/{message_id}                        operator auditor
+POST /api/v1/dead-letters/redrive                            operator
+POST /api/v1/dead-letters/{message_id}/redrive               operator
 GET /api/v1/flow-c/status                                    publisher operator auditor approver
 GET /api/v1/flow-c/workflows/{workflow_id}                   publisher operator auditor approver
 GET /api/v1/replay/aggregates/{aggregate_id}/state           operator auditor

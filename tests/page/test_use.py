@@ -33,8 +33,9 @@ def test_who_only_publishes_may_look_and_not_touch(stranger: Visitor, shown: Sho
     stranger.sign_in(done.stdout.split()[-1], f"/workflow/{shown.workflow_id}")
     stranger.page.get_by_role("tab", name="Graph").wait_for()
     assert stranger.page.get_by_role("button", name="Cancel").count() == 0
-    stranger.go("/sql")
-    stranger.waits_for_alert("role auditor")
+    for path in ("/sql", "/events", "/dead-letters"):
+        stranger.go(path)
+        stranger.waits_for_alert("role auditor or operator")
     stranger.go("/verification")
     stranger.waits_for_alert("role auditor")
 

@@ -18,7 +18,7 @@ from neural_hive.system import prepare_topics
 from tests.fixtures_clickhouse import ClickHouseServer
 
 START_TIMEOUT_S = 90.0
-SYSTEMS = ("orchestrator", "registry")
+SYSTEMS = ("orchestrator", "registry", "operations")
 CLI = ("-m", "neural_hive.cli")
 
 

@@ -8,7 +8,7 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from neural_hive.api.auth import Identity
-from neural_hive.page.frame import may_operate
+from neural_hive.page.frame import lets_in, may
 from neural_hive.page.parts import Trouble, asked, columns, heading, live
 from neural_hive.page.site import Site
 from neural_hive.page.views.signals import told
@@ -53,12 +53,15 @@ async def show(site: Site, identity: Identity) -> None:
     heading(
         "Dead letters", f"The newest {ROWS}. What is mended can be written again; repeats change nothing."
     )
+    if not lets_in(identity, "Dead letters", "GET", "/api/v1/dead-letters"):
+        return
+    may_redrive = may(identity, "POST", "/api/v1/dead-letters/redrive")
     trouble = Trouble()
     table = ui.table(
         columns=columns("letter", "at", "processor", "from", "error", "reason"),
         rows=[],
         row_key="key",
-        selection="multiple" if may_operate(identity) else None,
+        selection="multiple" if may_redrive else None,
         pagination=50,
     ).classes("w-full")
     table.add_slot(
@@ -78,7 +81,7 @@ async def show(site: Site, identity: Identity) -> None:
             _details(site.named(found, identity))
 
     table.on("open", opened)
-    if may_operate(identity):
+    if may_redrive:
         _redrive(site, identity, table)
     await refresh()
     live(REFRESH_S, refresh)

@@ -8,6 +8,7 @@ from nicegui.events import GenericEventArguments
 
 from neural_hive.api.auth import Identity
 from neural_hive.page.event_reads import ROWS_MAX, EventRow, Filter, between, ends, event_at, newest
+from neural_hive.page.frame import lets_in
 from neural_hive.page.parts import Trouble, asked, columns, heading, live, time_text
 from neural_hive.page.site import Site
 from neural_hive.projections.ranges import Place
@@ -19,6 +20,8 @@ _COLUMNS: Final = columns("at", "event", "of", "version", "place")
 async def show(site: Site, identity: Identity, event_type: str = "", aggregate_id: str = "") -> None:
     """The view."""
     heading("Events", f"The newest {ROWS_MAX} that fit; a click or Enter on one shows all of it.")
+    if not lets_in(identity, "Events", "GET", "/api/v1/replay/aggregates/{aggregate_id}/history"):
+        return
     tables, trouble = site.services.tables, Trouble()
     seen: dict[Place, int] = {}
     rows: list[EventRow] = []

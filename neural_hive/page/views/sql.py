@@ -6,10 +6,9 @@ from typing import Any, Final
 from nicegui import ui
 
 from neural_hive.api.auth import Identity
-from neural_hive.api.permissions import Role
 from neural_hive.connectors.clickhouse import ClickHouseError
 from neural_hive.page.console import ROWS_MAX, Answer, TooLarge, Unanswered
-from neural_hive.page.frame import may_audit, refused
+from neural_hive.page.frame import lets_in
 from neural_hive.page.parts import heading
 from neural_hive.page.site import Site
 
@@ -21,8 +20,7 @@ POINTS_MAX: Final = 500
 async def show(site: Site, identity: Identity) -> None:
     """The view."""
     heading("SQL", "One statement that reads; Ctrl+Enter runs it. Tables and examples: docs/sql.md.")
-    if not may_audit(identity):
-        refused("SQL", Role.AUDITOR)
+    if not lets_in(identity, "SQL", "POST", "/api/v1/query"):
         return
     editor = ui.codemirror(FIRST, language="SQL", theme="basicLight").classes("w-full h-48 border")
     with ui.row().classes("items-center gap-2"):

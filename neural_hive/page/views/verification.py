@@ -6,8 +6,7 @@ from typing import Any, Final
 from nicegui import ui
 
 from neural_hive.api.auth import Identity
-from neural_hive.api.permissions import Role
-from neural_hive.page.frame import may_audit, refused
+from neural_hive.page.frame import lets_in
 from neural_hive.page.parts import columns, heading, live, time_text
 from neural_hive.page.site import Site
 from neural_hive.page.verification_run import Verified
@@ -22,8 +21,7 @@ async def show(site: Site, identity: Identity) -> None:
     heading(
         "Verification", "Chains, versions, inputs, archive, read models, state and seal against each other."
     )
-    if not may_audit(identity):
-        refused("Verifying", Role.AUDITOR)
+    if not lets_in(identity, "Verification", "GET", "/api/v1/replay/checkpoint"):
         return
     verification = site.verification
     with ui.row().classes("items-center gap-4"):

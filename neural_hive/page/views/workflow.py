@@ -9,7 +9,7 @@ from nicegui import ui
 from neural_hive.api.auth import Identity
 from neural_hive.page import workflow_reads as reads
 from neural_hive.page.drawing import TASKS_MAX, flowchart
-from neural_hive.page.frame import may_operate
+from neural_hive.page.frame import may
 from neural_hive.page.parts import (
     Trouble,
     asked,
@@ -52,7 +52,7 @@ async def show(site: Site, identity: Identity, workflow_id: str) -> None:
             ui.label("There is no such workflow, or the tables do not have it yet.").props('role="alert"')
         return
     head = ui.row().classes("items-center gap-4 w-full")
-    if may_operate(identity):
+    if may(identity, "POST", "/api/v1/workflows/{workflow_id}/signals/cancel"):
         buttons(site, identity, workflow_id)
     with ui.card().classes("w-full"):
         with ui.row().classes("items-center w-full"):
