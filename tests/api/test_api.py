@@ -132,9 +132,9 @@ def test_the_same_key_does_the_same_once(api: Api, caller: TestClient) -> None:
     assert again.json() == first.json()  # the same message, and so the same workflow
     problem(caller.post("/api/v1/plans", json=plan("once", "b"), headers=key), 422, "idempotency-key-reused")
     # Another process knows it too: the log tells.
-    api.services.repeats = repeats.Repeats(api.services.sender, api.services.tables)
+    api.services.repeats = repeats.Repeats(api.services.sender, api.services.tables, api.services.personal)
     assert caller.post("/api/v1/plans", json=plan("once", "a"), headers=key).json() == first.json()
-    api.services.repeats = repeats.Repeats(api.services.sender, api.services.tables)
+    api.services.repeats = repeats.Repeats(api.services.sender, api.services.tables, api.services.personal)
     problem(caller.post("/api/v1/plans", json=plan("once", "b"), headers=key), 422, "idempotency-key-reused")
     [row] = caller.get("/api/v1/workflows?plan_id=once").json()["items"]
     assert row["workflow_id"] in first.json()["resource"]
