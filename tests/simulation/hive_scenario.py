@@ -135,7 +135,7 @@ class Hive(Scenario):
         if not self.plans:
             return
         plan = chance.choice(list(self.plans.values()))
-        workflow_id, why, who = plan.decision_id, "because", "ann"
+        workflow_id, why, who = plan.decision_id, "because", ANN
         ticket_id = ticket_id_of(workflow_id, chance.choice(plan.tasks).task_id)
         asked: list[tuple[Callable[[], Any], int]] = [
             (partial(PauseWorkflow, workflow_id, why, who), 3),
@@ -156,7 +156,7 @@ class Hive(Scenario):
         chance = self.world.chance
         priority = chance.choice((Priority.UNKNOWN, Priority.LOW, Priority.CRITICAL))
         return AdjustQos(
-            workflow_id, "because", priority, chance.choice((0, 0, 1, 300_000, 1_200_000)), "ann"
+            workflow_id, "because", priority, chance.choice((0, 0, 1, 300_000, 1_200_000)), ANN
         )
 
     def _nonsense(self) -> None:
