@@ -155,9 +155,7 @@ class Hive(Scenario):
     def _adjustment(self, workflow_id: str) -> AdjustQos:
         chance = self.world.chance
         priority = chance.choice((Priority.UNKNOWN, Priority.LOW, Priority.CRITICAL))
-        return AdjustQos(
-            workflow_id, "because", priority, chance.choice((0, 0, 1, 300_000, 1_200_000)), ANN
-        )
+        return AdjustQos(workflow_id, "because", priority, chance.choice((0, 0, 1, 300_000, 1_200_000)), ANN)
 
     def _nonsense(self) -> None:
         chance = self.world.chance
