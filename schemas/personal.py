@@ -81,11 +81,14 @@ def _has_mark(node: Any) -> bool:
     return isinstance(node, list) and any(map(_has_mark, node))
 
 
-def check_encrypted(record: str, payload: Mapping[str, Any]) -> None:
-    """Raises PlainPersonalData: a marked field holds something else than nothing or its ciphertext."""
+def check_encrypted(record: str, payload: Mapping[str, Any], wanders: bool = False) -> None:
+    """Raises PlainPersonalData: a marked field holds something else than nothing or its ciphertext.
+
+    `wanders`: or that of another field. An event's `completed_by` was `requested_by` of a command.
+    """
     for one in marked(record):
         value = payload.get(one.field)
-        if value and value != NOBODY and not is_ciphertext(value, one.field):
+        if value and value != NOBODY and not is_ciphertext(value, "" if wanders else one.field):
             raise PlainPersonalData(
                 f"{one.field} of {record} is marked as personal data and holds no ciphertext for this field: "
                 "publish with the SDK or `neural-hive publish`, which encrypt it, or leave it empty"
@@ -93,9 +96,9 @@ def check_encrypted(record: str, payload: Mapping[str, Any]) -> None:
 
 
 def is_ciphertext(value: Any, field: str) -> bool:
-    """Whether a value has the form of a ciphertext that was made for a field."""
+    """Whether a value has the form of a ciphertext that was made for a field; "": for any."""
     found = CIPHERTEXT.fullmatch(value) if isinstance(value, str) else None
-    if found is None or found[2] != field:
+    if found is None or field not in ("", found[2]):
         return False
     data = bytes_of(found[3])
     return data is not None and len(data) % BLOCK_BYTES == TAG_BYTES

@@ -231,7 +231,7 @@ class Work:
         if encoder is None:
             raise HeldBack(f"{event_type} is not written yet")
         payload = msgspec.to_builtins(event, builtin_types=(bytes,))
-        check_encrypted(event_type, payload)
+        check_encrypted(event_type, payload, wanders=True)
         self.sequence += 1
         value = encoder.encode(
             event_id,

@@ -191,6 +191,10 @@ def test_what_is_in_the_clear_is_refused_without_being_repeated(value: str) -> N
     assert value not in str(refused.value)
 
 
-def test_a_ciphertext_for_another_field_is_refused() -> None:
+def test_a_ciphertext_for_another_field_is_refused_but_may_wander_into_an_event() -> None:
+    requested = Personal(MemoryKeys()).hide("ann", "requested_by")
+    check_encrypted("TicketCompleted", {"completed_by": requested}, wanders=True)
+    with pytest.raises(PlainPersonalData):
+        check_encrypted("TicketCompleted", {"completed_by": "ann"}, wanders=True)
     with pytest.raises(PlainPersonalData):
         check_encrypted("PauseWorkflow", {"requested_by": Personal(MemoryKeys()).hide("ann", "completed_by")})

@@ -36,6 +36,7 @@ from neural_hive.streams.registry_messages import (
     SlotRequest,
 )
 from tests.fixtures_clickhouse import ClickHouseServer
+from tests.privacy.memory_keys import hidden
 from tests.projections.grammar import given
 from tests.registry.kernel_unit import SECOND, KernelUnit
 from tests.registry.recorded import Recorded
@@ -49,7 +50,7 @@ def registry() -> Iterator[KernelUnit]:
     for name in ("good", "failing", "silent", "gone"):
         unit.handle(RegisterAgent(name, AgentType.WORKER, ("python", name), (), 2))
     unit.handle(RegisterAgent("tester", AgentType.WORKER, ("python",), (TaskType.TEST,), 1))
-    unit.handle(DeregisterAgent("gone", "done", "ann"))
+    unit.handle(DeregisterAgent("gone", "done", hidden("ann")))
     unit.pass_time(60)
     unit.handle(Heartbeat("good", 0.9, 0.5, 10))
     unit.handle(Heartbeat("failing", 1.0, 0.0, 10))

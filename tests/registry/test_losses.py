@@ -8,6 +8,7 @@ from neural_hive.aggregates.slot import held_key
 from neural_hive.streams.registry import build
 from neural_hive.streams.registry_losses import HEARD_AGAIN, NONE_LEFT
 from neural_hive.streams.registry_messages import DeregisterAgent, Heartbeat, ReleaseSlots
+from tests.privacy.memory_keys import hidden
 from tests.registry.kernel_unit import KernelUnit
 from tests.registry.test_slots import SILENCE, agent, asked, given_back, reserve
 
@@ -67,7 +68,7 @@ def test_silence_is_told_once_and_its_end_too(unit: KernelUnit) -> None:
 def test_who_leaves_is_lost_and_each_workflow_hears_when_the_last_of_its_attempts_is_over(
     unit: KernelUnit,
 ) -> None:
-    unit.handle(DeregisterAgent("a", "its worker has ended", "a"))
+    unit.handle(DeregisterAgent("a", "its worker has ended", hidden("ann")))
     assert told(unit) == ALL_LOST
     release(unit, "t0")
     assert told(unit) == set()
@@ -84,5 +85,5 @@ def test_who_has_nothing_in_hand_leaves_without_a_word(unit: KernelUnit) -> None
     release(unit, "t0", "t1")
     release(unit, "x", workflow="other")
     told(unit)
-    unit.handle(DeregisterAgent("a", "done", "ann"))
+    unit.handle(DeregisterAgent("a", "done", hidden("ann")))
     assert told(unit) == set()

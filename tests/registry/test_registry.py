@@ -16,9 +16,10 @@ from neural_hive.streams.registry_messages import (
     RegisterAgent,
     ReinforceTrail,
 )
+from tests.privacy.memory_keys import hidden
 from tests.registry.kernel_unit import SECOND, KernelUnit
 
-REGISTER = RegisterAgent("a", AgentType.WORKER, ("python",), (), 2, "ann")
+REGISTER = RegisterAgent("a", AgentType.WORKER, ("python",), (), 2, hidden("ann"))
 QUICK = Silence(3_000, 9_000, 18_000, 60_000)
 
 
@@ -49,7 +50,7 @@ def test_the_state_is_the_fold_of_the_log(unit: KernelUnit) -> None:
     unit.now += 6 * SECOND
     assert kinds(unit.handle(Heartbeat("a", 0.9, 0.5, 20))) == [AgentSeen]
     unit.handle(ReinforceTrail("a", "python", False))
-    unit.handle(DeregisterAgent("a", "done", "ann"))
+    unit.handle(DeregisterAgent("a", "done", hidden("ann")))
     with pytest.raises(Rejected, match="register it first"):
         unit.handle(Heartbeat("nobody", 1.0, 0.0, 0))
     assert unit.refolded_rows() == unit.rows()

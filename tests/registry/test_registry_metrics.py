@@ -16,6 +16,7 @@ from neural_hive.streams.registry_messages import (
     ReserveSlots,
     SlotRequest,
 )
+from tests.privacy.memory_keys import hidden
 from tests.registry.kernel_unit import SECOND, KernelUnit
 
 
@@ -43,7 +44,7 @@ def grown(unit: KernelUnit) -> Callable[..., float]:
 
 
 def register(agent_id: str, kind: AgentType = AgentType.WORKER) -> RegisterAgent:
-    return RegisterAgent(agent_id, kind, (), (), 1, "ann")
+    return RegisterAgent(agent_id, kind, (), (), 1, hidden("ann"))
 
 
 def test_agents_are_counted_as_they_come_fall_silent_and_go(
@@ -51,12 +52,12 @@ def test_agents_are_counted_as_they_come_fall_silent_and_go(
 ) -> None:
     for name in ("a", "b", "c"):
         unit.handle(register(name))
-    unit.handle(RegisterAgent("a", AgentType.WORKER, ("gpu",), (), 1, "ann"))
+    unit.handle(RegisterAgent("a", AgentType.WORKER, ("gpu",), (), 1, hidden("ann")))
     unit.handle(register("s", AgentType.SCOUT))
     assert grown("agents_registered_total") == 4
     assert grown("agents_active", type="WORKER", status="HEALTHY") == 3
     assert grown("agents_active", type="SCOUT", status="HEALTHY") == 1
-    unit.handle(DeregisterAgent("c", "done", "ann"))
+    unit.handle(DeregisterAgent("c", "done", hidden("ann")))
     assert grown("agents_deregistered_total") == 1
     unit.pass_time(8)
     unit.handle(Heartbeat("b", 1.0, 0.0, 0))
@@ -83,7 +84,7 @@ def test_active_agents_are_right_when_a_partition_opens_and_gone_when_it_closes(
 ) -> None:
     unit.handle(register("a"))
     unit.handle(register("b"))
-    unit.handle(DeregisterAgent("b", "done", "ann"))
+    unit.handle(DeregisterAgent("b", "done", hidden("ann")))
     assert grown("agents_active", type="WORKER", status="HEALTHY") == 1
     (opened,), (closed,) = unit.system.opened, unit.system.closed
     for _ in range(2):  # after a doubt it is told again

@@ -39,6 +39,7 @@ from neural_hive.streams.registry_messages import (
     SlotRequest,
 )
 from neural_hive.streams.registry_slots import SLOTS_MAX
+from tests.privacy.memory_keys import hidden
 from tests.registry.kernel_unit import SECOND, KernelUnit
 
 SILENCE = Silence(30_000, 90_000, 180_000, 600_000)
@@ -54,7 +55,7 @@ def unit() -> Iterator[KernelUnit]:
 
 
 def agent(capacity: int, name: str = "a") -> RegisterAgent:
-    return RegisterAgent(name, AgentType.WORKER, ("python",), (), capacity, "ann")
+    return RegisterAgent(name, AgentType.WORKER, ("python",), (), capacity, hidden("ann"))
 
 
 def asked(
@@ -197,7 +198,7 @@ def test_all_who_wait_are_denied_when_the_agent_is_silent(unit: KernelUnit) -> N
 
 def test_all_who_wait_are_denied_when_the_agent_leaves(unit: KernelUnit) -> None:
     reserve(unit, *(asked(unit, f"t{n}", n) for n in range(3)))
-    assert story(unit.handle(DeregisterAgent("a", "done", "ann"))) == ["Denied t2"]
+    assert story(unit.handle(DeregisterAgent("a", "done", hidden("ann")))) == ["Denied t2"]
 
 
 def test_more_capacity_is_given_to_those_who_wait(unit: KernelUnit) -> None:
@@ -225,7 +226,7 @@ def test_a_full_queue_sends_on(unit: KernelUnit) -> None:
     kinds = Counter(name for name, _, tickets in told(unit) for _ in tickets)
     assert kinds == {"Granted": 2, "Denied": 1}
     assert count(unit, waiting_key("a")) == WAITING_MAX
-    assert unit.handle(DeregisterAgent("a", "done", "ann"))
+    assert unit.handle(DeregisterAgent("a", "done", hidden("ann")))
     assert count(unit, waiting_key("a")) == 0
 
 
@@ -352,7 +353,7 @@ class Slots(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES))
     def leave(self, name: str) -> None:
         if self.unit.state(AGENT, name) is not None:
-            self._send(DeregisterAgent(name, "done", "ann"))
+            self._send(DeregisterAgent(name, "done", hidden("ann")))
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data())

@@ -25,6 +25,7 @@ from neural_hive.streams.orchestrator_messages import (
     ResumeWorkflow,
     RetryTicket,
 )
+from tests.privacy.memory_keys import hidden
 from tests.simulation import hive_losses, hive_oracle, hive_repeats
 from tests.simulation.history import History
 from tests.simulation.hive_agents import Agents
@@ -39,6 +40,7 @@ PLANS, COMMANDS = "plans.consensus", "orchestration.commands"
 WORKFLOWS_MAX: Final = 6
 ABANDONED: Final = 0.1  # how often no agent lives at the end
 TALKING_US, BUSY_US, IDLE_US, OVER_US = 100_000, 3_000_000, 20_000_000, 60_000_000
+ANN = hidden("ann")
 
 
 class Hive(Scenario):
@@ -93,7 +95,7 @@ class Hive(Scenario):
         """Lets what nothing else would end go on. Whether there was any."""
         held = [name for name in self.plans if hive_oracle.is_held(self.world, name)]
         for workflow_id in held:
-            self._say(COMMANDS, ResumeWorkflow(workflow_id, "because", "ann"), workflow_id)
+            self._say(COMMANDS, ResumeWorkflow(workflow_id, "because", ANN), workflow_id)
         return bool(held)
 
     def _next_due_us(self) -> int:
@@ -133,7 +135,7 @@ class Hive(Scenario):
         if not self.plans:
             return
         plan = chance.choice(list(self.plans.values()))
-        workflow_id, why, who = plan.decision_id, "because", "ann"
+        workflow_id, why, who = plan.decision_id, "because", ANN
         ticket_id = ticket_id_of(workflow_id, chance.choice(plan.tasks).task_id)
         asked: list[tuple[Callable[[], Any], int]] = [
             (partial(PauseWorkflow, workflow_id, why, who), 3),
@@ -153,9 +155,7 @@ class Hive(Scenario):
     def _adjustment(self, workflow_id: str) -> AdjustQos:
         chance = self.world.chance
         priority = chance.choice((Priority.UNKNOWN, Priority.LOW, Priority.CRITICAL))
-        return AdjustQos(
-            workflow_id, "because", priority, chance.choice((0, 0, 1, 300_000, 1_200_000)), "ann"
-        )
+        return AdjustQos(workflow_id, "because", priority, chance.choice((0, 0, 1, 300_000, 1_200_000)), ANN)
 
     def _nonsense(self) -> None:
         chance = self.world.chance
