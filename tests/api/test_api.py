@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from neural_hive.api import repeats
 from neural_hive.sdk.agent import AgentClient, AgentConfig
 from tests.api.making import Api, problem
-from tests.sdk.conftest import Hive
+from tests.sdk.conftest import SYSTEMS, Hive
 
 pytestmark = pytest.mark.slow
 NOBODYS = ["that-nobody-has"]
@@ -378,7 +378,7 @@ def test_agents_and_how_it_does(caller: TestClient, agent: str) -> None:
     assert status["active_executions"] > 0 and status["healthy_workers"] >= 1
     health = caller.get("/health").json()
     assert health["needs"] == {"kafka": "ok", "clickhouse": "ok"}
-    assert [consumer["name"] for consumer in health["consumers"]] == ["orchestrator", "registry", "projector"]
+    assert [consumer["name"] for consumer in health["consumers"]] == [*SYSTEMS, "projector"]
     assert all(consumer["records_behind"] is not None for consumer in health["consumers"])
     assert caller.get("/ready").status_code == 200
     assert caller.get("/api/v1/incidents?status=OPEN").status_code == 200

@@ -42,7 +42,8 @@ def tables(clickhouse: ClickHouseServer) -> Iterator[Tables]:
             rows.append(f"({place}, 2, 'WorkflowPaused', 'w-{number}', '{later}', NULL, NULL)")
         writer.command(f"INSERT INTO workflows_versions ({columns}) VALUES {', '.join(rows)}")
     given = {"clickhouse_host": clickhouse.host, "clickhouse_port": clickhouse.port}
-    found = Tables(Settings(clickhouse_database=DATABASE, **given), user="default", connections=2)
+    given |= {"clickhouse_user": clickhouse.user, "clickhouse_password": clickhouse.password}
+    found = Tables(Settings(clickhouse_database=DATABASE, **given), user=clickhouse.user, connections=2)
     yield found
     found.close()
 
