@@ -367,7 +367,7 @@ def test_sql(api: Api, caller: TestClient) -> None:
     problem(api.caller("publisher").post("/api/v1/query", json=asked), 403, "forbidden")
 
 
-def test_agents_and_how_it_does(caller: TestClient, agent: str) -> None:
+def test_agents_and_how_it_does(api: Api, caller: TestClient, agent: str) -> None:
     found = eventually(lambda: caller.get(f"/api/v1/agents/{agent}").json())
     assert found["capabilities"] == [REMOTE]
     assert agent in [one["agent_id"] for one in caller.get("/api/v1/agents").json()["items"]]
@@ -378,7 +378,10 @@ def test_agents_and_how_it_does(caller: TestClient, agent: str) -> None:
     assert status["active_executions"] > 0 and status["healthy_workers"] >= 1
     health = caller.get("/health").json()
     assert health["needs"] == {"kafka": "ok", "clickhouse": "ok"}
-    assert [consumer["name"] for consumer in health["consumers"]] == [*SYSTEMS, "projector"]
+    assert [consumer["name"] for consumer in health["consumers"]] == [
+        *api.services.settings.systems,
+        "projector",
+    ]
     assert all(consumer["records_behind"] is not None for consumer in health["consumers"])
     assert caller.get("/ready").status_code == 200
     assert caller.get("/api/v1/incidents?status=OPEN").status_code == 200
