@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from neural_hive.api import repeats
 from neural_hive.sdk.agent import AgentClient, AgentConfig
 from tests.api.making import Api, problem
-from tests.sdk.conftest import SYSTEMS, Hive
+from tests.sdk.conftest import Hive
 
 pytestmark = pytest.mark.slow
 NOBODYS = ["that-nobody-has"]
