@@ -54,12 +54,13 @@ def test_a_workflow_is_drawn_with_its_tickets_trail_and_causes(visitor: Visitor,
 def test_the_slider_shows_the_workflow_as_it_was(visitor: Visitor, shown: Shown) -> None:
     visitor.go(f"/workflow/{shown.workflow_id}")
     visitor.page.locator("svg").get_by_text("✘ deploy").wait_for()
-    visitor.page.get_by_role("slider").focus()
-    visitor.page.keyboard.press("Home")
+    visitor.page.get_by_role("slider").press("ArrowLeft")
+    visitor.page.locator(".q-card").get_by_text("now", exact=True).wait_for(state="detached")
+    visitor.page.get_by_role("button", name="First moment").click()
     visitor.page.locator("svg").get_by_text("✘ deploy").wait_for(state="detached")
     visitor.page.locator(".q-card").get_by_text("WorkflowStarted").wait_for()
     visitor.picture("workflow-as-of")
-    visitor.page.keyboard.press("End")
+    visitor.page.get_by_role("button", name="Now").click()
     visitor.page.locator("svg").get_by_text("✘ deploy").wait_for()
 
 

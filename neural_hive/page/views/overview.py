@@ -81,8 +81,10 @@ def _figures(seen: Seen) -> None:
         ui.label("Workflows").classes("text-sm opacity-70")
         with ui.row().classes("gap-3"):
             for status, count in sorted(seen.workflows.items()):
-                with ui.link(target=f"/workflows?status={status}").classes(
-                    "no-underline flex gap-1 items-center"
+                with (
+                    ui.link(target=f"/workflows?status={status}")
+                    .classes("no-underline flex gap-1 items-center")
+                    .props(f'aria-label="{status}: {count}"')
                 ):
                     badge(status)
                     ui.label(f"{count:,}")

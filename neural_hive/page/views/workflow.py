@@ -27,6 +27,12 @@ from neural_hive.page.views.signals import buttons
 from neural_hive.sdk.views import TicketInfo, WorkflowInfo
 
 REFRESH_S: Final = 1.0
+MOVES: Final = (
+    ("First moment", "first_page", -reads.EVENTS_MAX),
+    ("Moment before", "chevron_left", -1),
+    ("Next moment", "chevron_right", 1),
+    ("Now", "last_page", reads.EVENTS_MAX),
+)
 _TICKET_COLUMNS: Final = columns(
     "task", "type", "status", "attempt", "agent", "ready", "started", "took", "exit", "error"
 )
@@ -57,6 +63,8 @@ async def show(site: Site, identity: Identity, workflow_id: str) -> None:
     with ui.card().classes("w-full"):
         with ui.row().classes("items-center w-full"):
             ui.label("As of").classes("text-lg")
+            for name, icon, step in MOVES:
+                ui.button(icon=icon, on_click=lambda s=step: move(s)).props(f'flat round aria-label="{name}"')
             moment = ui.label("now")
         slider = ui.slider(min=0, max=1, value=1, step=1).props('label-always aria-label="Moment" snap')
     with ui.tabs().classes("w-full") as tabs:
@@ -107,6 +115,9 @@ async def show(site: Site, identity: Identity, workflow_id: str) -> None:
         shown.at = None if is_now else shown.steps[index].timestamp
         moment.text = "now" if is_now else _told(shown.steps[index])
         await look()
+
+    def move(step: int) -> None:
+        slider.set_value(min(max(int(slider.value or 0) + step, 0), len(shown.steps)))
 
     slider.on_value_change(moved)
     await refresh()
