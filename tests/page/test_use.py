@@ -88,7 +88,8 @@ def test_a_dead_letter_is_read_and_written_again(visitor: Visitor, shown: Shown)
     producer.produce("orchestration.commands", b"no avro", b"key")
     assert producer.flush(30) == 0
     visitor.go("/dead-letters")
-    letter = visitor.page.get_by_role("button", name="dead.letters:").first
+    first = visitor.page.get_by_role("button", name="dead.letters:").first
+    letter = visitor.page.get_by_role("button", name=first.inner_text(), exact=True)
     letter.press("Enter")
     visitor.page.get_by_role("dialog").get_by_text("no avro").wait_for()
     visitor.page.get_by_role("button", name="Close").click()

@@ -54,7 +54,7 @@ def test_a_workflow_is_drawn_with_its_tickets_trail_and_causes(visitor: Visitor,
 def test_the_slider_shows_the_workflow_as_it_was(visitor: Visitor, shown: Shown) -> None:
     visitor.go(f"/workflow/{shown.workflow_id}")
     visitor.page.locator("svg").get_by_text("✘ deploy").wait_for()
-    visitor.page.get_by_role("slider").press("ArrowLeft")
+    visitor.page.get_by_role("button", name="Moment before").press("Enter")
     visitor.page.locator(".q-card").get_by_text("now", exact=True).wait_for(state="detached")
     visitor.page.get_by_role("button", name="First moment").click()
     visitor.page.locator("svg").get_by_text("✘ deploy").wait_for(state="detached")
