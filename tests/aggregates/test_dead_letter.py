@@ -15,6 +15,7 @@ from neural_hive.aggregates.dead_letter import (
     Redrive,
     RedriveRejected,
 )
+from neural_hive.aggregates.person import PERSON_CHARS_MAX
 from tests.grammar import given
 
 PLACE = "dead.letters:3:17"
@@ -65,7 +66,13 @@ def test_what_stands_against_it_is_an_event(command: Redrive, obstacle: Obstacle
 
 def test_texts_have_limits() -> None:
     (event,) = given(DEAD_LETTER).when(change(WANTED, reason="r" * 5_000, requested_by="b" * 5_000)).events
-    assert len(event.reason) == len(event.requested_by) == TEXT_CHARS_MAX
+    assert (len(event.reason), len(event.requested_by)) == (
+        TEXT_CHARS_MAX,
+        5_000,
+    )  # a name's ciphertext is whole
+    given(DEAD_LETTER).when(change(WANTED, requested_by="b" * (PERSON_CHARS_MAX + 1))).then_rejected(
+        "requested_by"
+    )
 
 
 @for_all(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=12))

@@ -80,7 +80,7 @@ def test_bad_arguments_are_refused(arguments: list[str]) -> None:
 def test_a_system_that_is_not_there_is_told(tmp_path: Path) -> None:
     done = run("processor", "nobody", "--data", str(tmp_path))
     assert done.returncode == 1
-    assert "there is no system nobody; there are: orchestrator" in done.stderr
+    assert "there is no system nobody; there are: operations, orchestrator" in done.stderr
 
 
 def test_a_system_runs_once_in_a_process(tmp_path: Path) -> None:

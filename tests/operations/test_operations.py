@@ -16,11 +16,25 @@ from neural_hive.streams.kernel.unit import Output
 from neural_hive.streams.operations import build
 from neural_hive.streams.operations_messages import COMMANDS, NoteRefusedCall, RedriveDeadLetter
 from tests.hostile.memory_kernel import MemoryKernel, Outcome
+from tests.privacy.memory_keys import hidden
 
 PLANS = "plans.consensus"
 NONSENSE = b"\xff no plan"
 FIRST = f"{DEAD_LETTERS}:0:0"
-CALL = NoteRefusedCall("api", "ann", "10.0.0.7", "POST", "/api/v1/plans", "publisher", 403, "no", 3, 5, 9)
+ANN = hidden("ann")
+CALL = NoteRefusedCall(
+    "api",
+    hidden("ann", "caller"),
+    hidden("10.0.0.7", "address"),
+    "POST",
+    "/api/v1/plans",
+    "publisher",
+    403,
+    "no",
+    3,
+    5,
+    9,
+)
 
 
 class Operations:
@@ -50,7 +64,7 @@ class Operations:
         return self.kernel.take(COMMANDS, encode_message(header, msgspec.to_builtins(message)))
 
     def redrive(self, place: str = FIRST, again: bool = False, message_id: str = "") -> Outcome:
-        return self.ask(RedriveDeadLetter(place, "it is mended", "ann", again), message_id)
+        return self.ask(RedriveDeadLetter(place, "it is mended", ANN, again), message_id)
 
     def last(self, topic: str) -> dict[str, Any]:
         """The payload of the last event of a topic."""
@@ -69,7 +83,7 @@ def test_a_record_goes_back_where_it_came_byte_for_byte(operations: Operations) 
     assert (sent.topic, sent.partition, sent.key, sent.value) == (PLANS, 0, b"k", NONSENSE)
     assert sent.headers == (("h", b"\x00"), ("redriven", f"{FIRST}#1".encode()))
     told = operations.last(DEAD_LETTER.topic)
-    assert (told["dead_letter"], told["redrive"], told["requested_by"]) == (FIRST, 1, "ann")
+    assert (told["dead_letter"], told["redrive"], told["requested_by"]) == (FIRST, 1, ANN)
     assert (told["source_topic"], told["source_partition"], told["source_offset"]) == (PLANS, 0, 40)
     operations.kernel.check_state()
 
