@@ -52,9 +52,7 @@ class Agent:
         Without `settings`, the system that runs on the data folder is taken, or what the environment names.
         Raises BadAgent.
         """
-        self._config = AgentConfig(
-            agent_id, agent_type, _texts(capabilities), _known(task_types), capacity, agent_id
-        )
+        self._config = AgentConfig(agent_id, agent_type, _texts(capabilities), _known(task_types), capacity)
         self._settings = settings
         self._functions = Functions()
         if capacity > SLOTS_MAX:
