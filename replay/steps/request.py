@@ -1,6 +1,6 @@
 """What to verify, and with what."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,17 @@ class Request(msgspec.Struct, frozen=True):
     decide: Decide | None = None  # runs a system's decisions again; None: that is not asked for
 
     def targets(self) -> dict[str, Target]:
-        """The writers of which something is to be verified."""
-        narrowed = (target_of(system).narrowed(self.topics) for system in self.systems)
-        return {target.name: target for target in narrowed if target.event_topics}
+        """The writers of which something is to be verified.
+
+        From the archive alone, event topics of which it has nothing are left out: some systems have not yet said
+        anything. If it has nothing of any, all are named, and each is told to be missing.
+        """
+        targets = [target_of(system).narrowed(self.topics) for system in self.systems]
+        if self.from_archive and self.tables is not None:
+            known = {topic for topic, _ in ArchiveSource(self.tables.clickhouse).positions()}
+            if any(known.intersection(target.event_topics) for target in targets):
+                targets = [_only(target, known) for target in targets]
+        return {target.name: target for target in targets if target.event_topics}
 
     def source(self, kafka: KafkaSource) -> LogSource:
         """Where the log is read."""
@@ -67,6 +75,11 @@ class Request(msgspec.Struct, frozen=True):
     def committed(self, target: Target, kafka: KafkaSource) -> Callable[[], Offsets] | None:
         """How far each input was read, by whoever reads it; None: that cannot be known."""
         return None if self.from_archive else lambda: _committed(target, kafka)
+
+
+def _only(target: Target, known: Collection[str]) -> Target:
+    events = tuple(topic for topic in target.event_topics if topic in known)
+    return msgspec.structs.replace(target, event_topics=events)
 
 
 def _committed(target: Target, kafka: KafkaSource) -> Offsets:

@@ -45,6 +45,7 @@ from neural_hive.streams.webhooks_messages import (
     Unsubscribe,
 )
 from tests.aggregates.making import decision, task
+from tests.privacy.memory_keys import hidden
 from tests.webhooks.events import dispatched
 from tests.webhooks.kernel_unit import WORKFLOW, WebhooksUnit
 
@@ -150,7 +151,7 @@ def test_attempts_until_it_is_dead_and_a_letter_says_so(unit: WebhooksUnit) -> N
     assert unit.pass_time(10**6) == []
     (letter,) = unit.letters()
     assert f"redeliver {scheduled.delivery_id}" in letter and "TicketCancelled to s" in letter
-    (again,) = unit.handle(Redeliver(scheduled.delivery_id, WORKFLOW, "fixed", "ann"))
+    (again,) = unit.handle(Redeliver(scheduled.delivery_id, WORKFLOW, "fixed", hidden("ann")))
     assert (type(again), again.attempt) == (DeliveryDue, 4)
     assert types(unit.handle(report(scheduled, Outcome.DELIVERED, 4))) == [DeliverySucceeded]
 
