@@ -18,6 +18,7 @@ from neural_hive.connectors.disk import write_whole
 from neural_hive.connectors.kafka_cluster import Cluster
 from neural_hive.connectors.kafka_log import LostLog, Record, StalledLog, UnreadableLog
 from neural_hive.replay.archive import ArchiveSource
+from neural_hive.replay.checks.seal import Sealing
 from neural_hive.replay.reader import KafkaSource, LogSource, Range
 from neural_hive.replay.seal.leaf import record_leaf
 from neural_hive.replay.steps.plan import Plan
@@ -139,7 +140,7 @@ class Journal:
             "systems": [system.name for system in request.systems],
             "archive": request.tables is not None,
             "states": str(request.states and request.states.resolve()),
-            "seal": repr(request.sealing),
+            "seal": _told(request.sealing),
             "decisions": request.decide is not None,
         }
         return msgspec.json.encode(asked).decode()
@@ -160,6 +161,14 @@ class Journal:
                     shutil.rmtree(file)
                 else:
                     file.unlink()
+
+
+def _told(sealing: Sealing | None) -> list[Any] | None:
+    """What the seal is checked with, in words that are the same in every process."""
+    if sealing is None:
+        return None
+    keys = [key.text if key else "" for key in (sealing.key, *sealing.witnesses)]
+    return [*keys, str(sealing.file.resolve()), *sorted(sealing.topics)]
 
 
 def _is_ours(file: Path) -> bool:
