@@ -1,6 +1,7 @@
 """Every command, file and query of the pages is run as it stands there, against the system of the README's tour."""
 
 import re
+import time
 
 import pytest
 
@@ -57,6 +58,9 @@ def test_sql_cookbook(toured: Reader) -> None:
     with ClickHouse(
         settings.clickhouse_host, settings.clickhouse_port, user="default", database="neural_hive"
     ) as reader:
+        until = time.monotonic() + 10
+        while not reader.is_up() and time.monotonic() < until:
+            time.sleep(0.2)  # the page before has just opened the engine to everybody again
         for title, said, sql in sections:
             rows = reader.rows(sql)
             assert rows or "othing" in said or "is empty" in said, f"{title}: gives nothing"
