@@ -332,12 +332,17 @@ def test_dead_letters_are_written_again(api: Api, caller: TestClient) -> None:
     wanted = {token.offset for token in tokens}
     ids = [one["message_id"] for one in found.json()["items"] if one["source_offset"] in wanted]
     assert len(ids) == 3
+    patient = {"Prefer": "wait=30"}
     path = f"/api/v1/dead-letters/{ids[0]}/redrive"
-    done = caller.post(path, json={"reason": "mended"}, headers={"Idempotency-Key": "once"})
+    done = caller.post(
+        path, json={"reason": "mended"}, headers=patient | {"Idempotency-Key": "redriven once"}
+    )
     assert (done.status_code, done.json()["events"]) == (200, ["DeadLetterRedriven"])
-    repeated = caller.post(path, json={"reason": "mended"}, headers={"Idempotency-Key": "once"})
+    repeated = caller.post(
+        path, json={"reason": "mended"}, headers=patient | {"Idempotency-Key": "redriven once"}
+    )
     assert repeated.json()["message_id"] == done.json()["message_id"]
-    problem(caller.post(path, json={"reason": "mended"}), 409, "refused")
+    problem(caller.post(path, json={"reason": "mended"}, headers=patient), 409, "refused")
     many = caller.post(
         "/api/v1/dead-letters/redrive", json={"reason": "all", "message_ids": [*ids, "nobody"]}
     )
