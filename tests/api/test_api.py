@@ -326,11 +326,11 @@ def test_dead_letters_are_written_again(api: Api, caller: TestClient) -> None:
     from neural_hive.streams.orchestrator_messages import CancelWorkflow
 
     tokens = [api.services.sender.command(CancelWorkflow(f"still-nobody-{n}", "x")) for n in range(3)]
-    found = caller.get(
-        "/api/v1/dead-letters?source_topic=orchestration.commands", headers={"X-Read-After": str(tokens[-1])}
-    )
-    wanted = {token.offset for token in tokens}
-    ids = [one["message_id"] for one in found.json()["items"] if one["source_offset"] in wanted]
+    path = "/api/v1/dead-letters?source_topic=orchestration.commands"
+    found = [caller.get(path, headers={"X-Read-After": str(token)}) for token in tokens][-1]
+    wanted = {(token.partition, token.offset) for token in tokens}
+    items = found.json()["items"]
+    ids = [one["message_id"] for one in items if (one["source_partition"], one["source_offset"]) in wanted]
     assert len(ids) == 3
     patient = {"Prefer": "wait=30"}
     path = f"/api/v1/dead-letters/{ids[0]}/redrive"
@@ -344,7 +344,9 @@ def test_dead_letters_are_written_again(api: Api, caller: TestClient) -> None:
     assert repeated.json()["message_id"] == done.json()["message_id"]
     problem(caller.post(path, json={"reason": "mended"}, headers=patient), 409, "refused")
     many = caller.post(
-        "/api/v1/dead-letters/redrive", json={"reason": "all", "message_ids": [*ids, "nobody"]}
+        "/api/v1/dead-letters/redrive",
+        json={"reason": "all", "message_ids": [*ids, "nobody"]},
+        headers=patient,
     )
     assert [one["status"] for one in many.json()["items"]] == ["REFUSED", "ACCEPTED", "ACCEPTED", "UNKNOWN"]
     problem(caller.post("/api/v1/dead-letters/nobody/redrive", json={"reason": "x"}), 404, "not-found")
