@@ -95,7 +95,9 @@ def test_events_are_narrowed_and_shown_whole(visitor: Visitor) -> None:
 
 def test_keys_lead_from_view_to_view(visitor: Visitor) -> None:
     visitor.go("/")
+    visitor.sees("orchestrator")  # alive
     visitor.page.keyboard.press("g")
+    visitor.page.wait_for_timeout(500)
     visitor.page.keyboard.press("w")
     visitor.sees_heading("Workflows")
 
