@@ -107,7 +107,9 @@ def test_webhooks(toured: Reader) -> None:
     # The tour's system has none: what the page says of `up` is done by hand.
     settings = "NEURAL_HIVE_WEBHOOK_HTTP=true NEURAL_HIVE_WEBHOOK_NETWORKS='[\"127.0.0.0/8\"]'"
     for number, process in enumerate(("processor webhooks", "webhook-sender"), 1):
-        toured.run(f"{settings} neural-hive {process} 2> webhooks-{number}.log & P{number}=$!")
+        watched = f"{settings} neural-hive {process} 2>> webhooks-{number}.log & C=$!; wait $C; sleep 1"
+        stop = "trap 'kill $C; wait $C; exit' TERM"  # what a supervisor does: who ends is started again
+        toured.run(f"({stop}; while :; do {watched}; done) & P{number}=$!")
     toured.ports["18099"] = str(free_port(18_099))
     assert toured.follow(DOCS / "webhooks.md") == 12
     toured.run("kill $P1 $P2 %python; wait $P1 $P2")
