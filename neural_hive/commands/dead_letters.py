@@ -136,7 +136,7 @@ def show(
     config: Config = None,
 ) -> None:
     """Show a dead letter: why, where from, its bytes, what can be read of them, and what people did about it."""
-    from neural_hive.commands.replay_source import Source, looked_at, schemas_of_others
+    from neural_hive.commands.replay_source import Source, looked_at, schemas_of_others, shown
     from neural_hive.dead_letters import content_of, letter_at, redrives_of
     from neural_hive.streams.kernel.reading import MessageReader
 
@@ -151,7 +151,7 @@ def show(
         print_json({**letter, **msgspec.to_builtins(found.letter), "content": content, "redrives": redrives})
         return
     _show(dead_letter, found, content, bytes_shown)
-    for one in redrives:
+    for one in shown(log.settings, redrives, reveal=False):
         said = f"{one.outcome} by {one.requested_by}: {one.reason}"
         print_text(console(), plain(f"{said} ({one.obstacle}: {one.rejection})" if one.rejection else said))
 

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from neural_hive.aggregates.person import PERSON_CHARS_MAX
 from neural_hive.aggregates.refusals import COUNT_MAX, REFUSALS, CallRefused, Note, Refusals
 from tests.grammar import given
 
@@ -18,9 +19,16 @@ def test_each_note_is_kept() -> None:
 
 
 def test_texts_are_cut_and_not_refused() -> None:
-    names = ("caller", "address", "method", "path", "role", "reason")
+    names = ("method", "path", "role", "reason")
     (event,) = given(REFUSALS).when(change(NOTE, **dict.fromkeys(names, "x" * 10_000))).events
-    assert [len(getattr(event, name)) for name in names] == [200, 64, 16, 200, 64, 300]
+    assert [len(getattr(event, name)) for name in names] == [16, 200, 64, 300]
+
+
+@pytest.mark.parametrize("field", ["caller", "address"])
+def test_who_is_named_is_kept_whole_or_refused(field: str) -> None:
+    (event,) = given(REFUSALS).when(change(NOTE, **{field: "x" * PERSON_CHARS_MAX})).events
+    assert getattr(event, field) == "x" * PERSON_CHARS_MAX
+    given(REFUSALS).when(change(NOTE, **{field: "x" * (PERSON_CHARS_MAX + 1)})).then_rejected(field)
 
 
 @pytest.mark.parametrize(
