@@ -1,6 +1,7 @@
 """What people do at the page: signing in, SQL, asking something of a workflow, writing letters again, verifying."""
 
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -117,9 +118,15 @@ def test_all_is_verified(visitor: Visitor) -> None:
 def test_trouble_is_told_and_passes(stranger: Visitor, shown: Shown) -> None:
     stranger.sign_in(shown.key, "/workflows")
     stranger.sees("release")
-    pid = shown.hive.signal("clickhouse", signal.SIGKILL)
-    stranger.waits_for_alert("It is asked again.")
+    told = stranger.page.get_by_role("alert").filter(has_text="It is asked again.")
+    until = time.monotonic() + 120
+    while True:  # one that is back in a moment is not missed by anybody
+        pid = shown.hive.signal("clickhouse", signal.SIGKILL)
+        stranger.page.wait_for_timeout(1_500)
+        if told.first.is_visible():
+            break
+        assert time.monotonic() < until, "nobody is told that ClickHouse is away"
     stranger.sees("release")  # what was seen last stays
     stranger.picture("trouble")
     shown.hive.wait_replaced("clickhouse", pid)
-    stranger.page.get_by_role("alert").filter(has_text="It is asked again.").wait_for(state="hidden")
+    told.first.wait_for(state="hidden")
