@@ -39,6 +39,7 @@ from neural_hive.streams.kernel.versions import logic_version
 from neural_hive.streams.systems import SYSTEMS
 from neural_hive.streams.webhooks import SOURCES
 from neural_hive.streams.webhooks_messages import COMMANDS, Redeliver, Subscribe
+from tests.privacy.memory_keys import hidden
 from tests.webhooks import receiver as receivers
 from tests.webhooks.events import TicketLog, dispatched
 from tests.webhooks.receiver import Receiver, Request, receiving, says
@@ -253,7 +254,7 @@ def test_what_the_log_says_holds(hive: Hive) -> None:
     dead = next(of for name, of, _ in hive.events() if name == "DeliveryScheduled")
     routing = next(told["routing_id"] for name, of, told in hive.events() if of == dead)
     before = hive.count("DeliveryDue")
-    hive.sender.message(COMMANDS, routing, Redeliver(dead, routing, "look again", "ann"))
+    hive.sender.message(COMMANDS, routing, Redeliver(dead, routing, "look again", hidden("ann")))
     hive.wait(lambda: hive.count("DeliveryDue") > before)
     hive.stop()
     system = SYSTEMS["webhooks"](hive.settings)
