@@ -17,7 +17,7 @@ import pytest
 from neural_hive.connectors.ports import HOST, answers
 from neural_hive.settings import load_settings
 
-PROCESSES = {"kafka-1", "clickhouse", "schema-registry", "processor", "projector", "worker", "sealer"}
+PROCESSES = {"kafka-1", "clickhouse", "schema-registry", "processor", "projector", "worker", "api", "sealer"}
 
 
 def command(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
