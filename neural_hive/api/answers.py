@@ -8,9 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from neural_hive.api.pending import READ_AFTER
-from neural_hive.api.permissions import Role
 from neural_hive.api.problems import Problem, ProblemDocument
-from neural_hive.connectors.personal import Shown
 from neural_hive.sdk.outcome import Outcome, Verdict
 from neural_hive.sdk.sender import Token
 
@@ -30,12 +28,8 @@ class Written(msgspec.Struct, frozen=True):
 
 
 def answered(request: Request, value: Any, status: int = 200) -> Response:
-    """The answer; 304 without a body if the caller has it already.
-
-    Persons are named to who may look back or has to ask them, and shortened for all others.
-    """
-    may_know = Role.AUDITOR in request.state.identity.roles or Role.OPERATOR in request.state.identity.roles
-    value = request.app.state.services.personal.shown_in(value, Shown.CLEAR if may_know else Shown.SHORT)
+    """The answer, with persons as the caller may know them; 304 without a body if the caller has it already."""
+    value = request.app.state.services.named(value, request.state.identity)
     body = msgspec.json.encode(value, enc_hook=str)
     etag = f'"{sha256(body).hexdigest()[:32]}"'
     known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}

@@ -1,6 +1,6 @@
 """All that the routes need, made once: who is asked, who is told, and by which limits."""
 
-from typing import Annotated, cast
+from typing import Annotated, TypeVar, cast
 
 from fastapi import Depends, Request
 
@@ -13,11 +13,12 @@ from neural_hive.api.lanes import Lane
 from neural_hive.api.limits import RateLimit
 from neural_hive.api.past import PastReader
 from neural_hive.api.pending import Pending
+from neural_hive.api.permissions import Role
 from neural_hive.api.refusals import PublishedRefusals
 from neural_hive.api.refused import LoggedRefusals, RefusedCalls
 from neural_hive.api.repeats import Repeats
 from neural_hive.api.ticket_tokens import TicketTokens, held_tokens
-from neural_hive.connectors.personal import Personal
+from neural_hive.connectors.personal import Personal, Shown
 from neural_hive.sdk.log_places import LogPlaces
 from neural_hive.sdk.outcome import Answers
 from neural_hive.sdk.sender import Sender
@@ -29,6 +30,7 @@ RETRY_S = 2.0  # a server that starts again is waited for so long
 TABLES_MAX = 8  # connections
 PUBLISHING_MAX = 16  # threads, that wait for Kafka
 LOOKING_MAX = 2  # at how the system does, which takes long while a part of it is away
+T = TypeVar("T")
 
 
 class Services:
@@ -53,6 +55,14 @@ class Services:
         self.authenticator = Authenticator(*_verifiers(settings, self.tokens))
         self.callers = RateLimit(settings.api_rate_per_s, settings.api_rate_burst)
         self.strangers = RateLimit(settings.api_rate_per_s, settings.api_rate_burst)
+
+    def named(self, value: T, identity: Identity) -> T:
+        """What was read, with persons named to who may look back or has to ask them, and shortened for all others.
+
+        Raises SubjectKeysUnusable.
+        """
+        may_know = identity.roles & {Role.AUDITOR, Role.OPERATOR}
+        return self.personal.shown_in(value, Shown.CLEAR if may_know else Shown.SHORT)
 
     def close(self) -> None:
         """Lets the servers go."""

@@ -5,9 +5,7 @@ from typing import TypeVar
 import msgspec
 
 from neural_hive.api.auth import Identity
-from neural_hive.api.permissions import Role
 from neural_hive.api.services import Services
-from neural_hive.connectors.personal import Shown
 from neural_hive.page.board import Board
 from neural_hive.page.console import Console
 from neural_hive.page.sessions import Sessions
@@ -26,9 +24,8 @@ class Site(msgspec.Struct, frozen=True):
     verification: VerificationRun
 
     def named(self, value: T, identity: Identity) -> T:
-        """What was read, with persons named to who may look back or has to ask them, and shortened for all others."""
-        may_know = Role.AUDITOR in identity.roles or Role.OPERATOR in identity.roles
-        return self.services.personal.shown_in(value, Shown.CLEAR if may_know else Shown.SHORT)
+        """What was read, with persons as this reader may know them."""
+        return self.services.named(value, identity)
 
     @classmethod
     def of(cls, services: Services) -> "Site":
