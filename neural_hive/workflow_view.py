@@ -43,7 +43,7 @@ _OPEN: Final = {
     "WorkflowResumed": "RUNNING",
     "WorkflowCompensating": "COMPENSATING",
 }
-_SIGNS: Final = {
+SIGNS: Final = {
     "PENDING": ("·", "dim"),
     "READY": ("○", "blue"),
     "ASSIGNED": ("◔", "blue"),
@@ -148,7 +148,7 @@ class WorkflowView:
         counts = self.counts()
         ended = sum(counts.get(status, 0) for status in _TASK_ENDINGS)
         head = Text.assemble((self.plan_id, "bold"), "  ", self.workflow_id, "  ", (self.status, "bold"))
-        told = Text("  ".join(f"{_SIGNS[s][0]} {counts[s]} {s.lower()}" for s in _SIGNS if s in counts))
+        told = Text("  ".join(f"{SIGNS[s][0]} {counts[s]} {s.lower()}" for s in SIGNS if s in counts))
         bar = ProgressBar(total=len(self.tasks), completed=ended, width=60)
         ended_bar = Padding(bar, 0)  # a bar alone does not end its line
         return Group(head, self._table(), ended_bar, told, *(Text(reason, "red") for reason in self.reasons))
@@ -160,7 +160,7 @@ class WorkflowView:
         table.add_column("took", justify="right", no_wrap=True)
         table.add_column("after", no_wrap=True, overflow="ellipsis", max_width=40, style="dim")
         for task in self._shown():
-            sign, style = _SIGNS[task.status]
+            sign, style = SIGNS[task.status]
             took = f"{task.duration_ms / 1_000:.2f} s" if task.completed_at else ""
             name = Text("  " * min(task.level, 8) + f"{sign} {task.task_id}", style)
             table.add_row(name, Text(task.status, style), took, Text(", ".join(task.dependencies[:4])))

@@ -5,6 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from neural_hive.connectors.clickhouse import ClickHouse
+from neural_hive.sdk.tables import client_as
 from neural_hive.settings import Settings
 
 ROWS_MAX: Final = 1_000  # shown; an export has what the engine's limits allow
@@ -73,18 +74,8 @@ class Console:
         return b"".join(pieces)
 
     def _client(self) -> ClickHouse:
-        settings = self._settings
-        user = settings.clickhouse_api_user  # never our own: it may do everything
-        return ClickHouse(
-            settings.clickhouse_host,
-            settings.clickhouse_port,
-            user=user,
-            password=settings.password_of(user),
-            database=settings.clickhouse_database,
-            secure=settings.clickhouse_secure,
-            timeout_s=60,
-            retry_s=0,
-        )
+        user = self._settings.clickhouse_api_user  # never our own: it may do everything
+        return client_as(self._settings, user, timeout_s=60, retry_s=0)
 
 
 def cleaned(sql: str) -> str:

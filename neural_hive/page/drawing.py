@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from neural_hive.sdk.views import TicketInfo
+from neural_hive.workflow_view import SIGNS
 
 TASKS_MAX: Final = 150  # more is no picture; the table has all
 _STYLES: Final = {
@@ -17,17 +18,6 @@ _STYLES: Final = {
     "CANCELLED": "fill:#e1bee7,stroke:#6a1b9a,color:#000",
     "COMPENSATED": "fill:#e1bee7,stroke:#6a1b9a,color:#000",
 }
-_SIGNS: Final = {
-    "COMPLETED": "✔",
-    "RUNNING": "▶",
-    "ASSIGNED": "◔",
-    "READY": "○",
-    "PENDING": "·",
-    "FAILED": "✘",
-    "TIMED_OUT": "⏱",
-    "CANCELLED": "⊘",
-    "COMPENSATED": "↩",
-}
 
 
 def flowchart(tickets: Sequence[TicketInfo]) -> str:
@@ -37,7 +27,7 @@ def flowchart(tickets: Sequence[TicketInfo]) -> str:
     lines = ["flowchart LR"]
     for index, ticket in enumerate(shown):
         status = ticket.status if ticket.status in _STYLES else "PENDING"
-        lines.append(f'  t{index}["{_SIGNS[status]} {_escaped(ticket.task_id)}"]:::{status}')
+        lines.append(f'  t{index}["{SIGNS[status][0]} {_escaped(ticket.task_id)}"]:::{status}')
     by_id = {ticket.ticket_id: ticket.task_id for ticket in shown}
     for index, ticket in enumerate(shown):
         for before in ticket.dependencies:

@@ -27,7 +27,7 @@ class Tables:
         `retry_s`: how long a query is asked again while nobody answers.
         """
         reader = user or settings.clickhouse_reader
-        self._clients = [_client(settings, reader, retry_s) for _ in range(connections)]
+        self._clients = [client_as(settings, reader, retry_s=retry_s) for _ in range(connections)]
         self._free = LifoQueue[ClickHouse]()
         for client in self._clients:
             self._free.put(client)
@@ -54,7 +54,8 @@ class Tables:
             self._free.put(client)
 
 
-def _client(settings: Settings, user: str, retry_s: float) -> ClickHouse:
+def client_as(settings: Settings, user: str, **options: Any) -> ClickHouse:
+    """A connection to the database of the settings as one of its users; `options`: those of ClickHouse."""
     return ClickHouse(
         settings.clickhouse_host,
         settings.clickhouse_port,
@@ -62,5 +63,5 @@ def _client(settings: Settings, user: str, retry_s: float) -> ClickHouse:
         password=settings.password_of(user),
         database=settings.clickhouse_database,
         secure=settings.clickhouse_secure,
-        retry_s=retry_s,
+        **options,
     )

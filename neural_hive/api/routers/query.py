@@ -12,9 +12,10 @@ from starlette.responses import StreamingResponse
 from neural_hive.api.answers import problem
 from neural_hive.api.problems import Problem
 from neural_hive.api.services import ServicesOf
-from neural_hive.connectors.clickhouse import ClickHouse, ClickHouseError
+from neural_hive.connectors.clickhouse import ClickHouseError
 from neural_hive.connectors.clickhouse_sql import SqlError
 from neural_hive.connectors.clickhouse_sql import output_format as named_format
+from neural_hive.sdk.tables import client_as
 from neural_hive.settings import Settings
 
 router = APIRouter(tags=["sql"])
@@ -77,7 +78,9 @@ class _Answer:
         try:
             if named_format(sql):
                 raise Problem(400, "sql-refused", "name the format in `output_format`, not in the query")
-            client = self._stack.enter_context(_client(self._settings, user))
+            client = self._stack.enter_context(
+                client_as(self._settings, user, timeout_s=QUERY_TIMEOUT_S, retry_s=0)
+            )
             pieces = client.raw_stream(sql, self._asked.params, self._asked.output_format)
             self._pieces = self._stack.enter_context(pieces)
             return next(self._pieces, b"")
@@ -99,16 +102,3 @@ class _Answer:
                 piece = await run_sync(next, self._pieces, None)
         finally:
             self._stack.close()
-
-
-def _client(settings: Settings, user: str) -> ClickHouse:
-    return ClickHouse(
-        settings.clickhouse_host,
-        settings.clickhouse_port,
-        user=user,
-        password=settings.password_of(user),
-        database=settings.clickhouse_database,
-        secure=settings.clickhouse_secure,
-        timeout_s=QUERY_TIMEOUT_S,
-        retry_s=0,
-    )

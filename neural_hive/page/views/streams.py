@@ -7,11 +7,11 @@ import msgspec
 from nicegui import ui
 
 from neural_hive.api.services import Services
-from neural_hive.connectors.clickhouse import ClickHouse
 from neural_hive.page.parts import Trouble, asked, columns, heading, live, size_text
 from neural_hive.page.site import Site
 from neural_hive.projections.positions import read_standing
 from neural_hive.schemas.extensions import all_topics
+from neural_hive.sdk.tables import client_as
 from neural_hive.settings import Settings
 
 REFRESH_S: Final = 3.0
@@ -92,8 +92,7 @@ def look(services: Services) -> tuple[list[Stream], list[Table]]:
 
 def sizes(settings: Settings) -> list[Table]:
     """The tables, asked by our own user: readers may not see how they are stored. Raises ClickHouseError."""
-    password = settings.password_of(settings.clickhouse_user)
-    with ClickHouse.of(settings, password, secure=settings.clickhouse_secure, retry_s=0) as client:
+    with client_as(settings, settings.clickhouse_user, retry_s=0) as client:
         return [Table(str(n), int(r), int(b), int(p)) for n, r, b, p in client.rows(_SIZES)]
 
 
