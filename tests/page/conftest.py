@@ -86,6 +86,7 @@ def visitor(shown: Shown, chromium: Any) -> Iterator[Visitor]:
     context = chromium.new_context(viewport={"width": 1400, "height": 900})
     made = Visitor(context, shown.url, os.environ.get("NEURAL_HIVE_SCREENSHOTS", ""))
     made.sign_in(shown.key)
+    made.sees_heading("Overview")  # or the way there would break off the next one
     yield made
     context.close()
     assert made.complaints == []
