@@ -6,11 +6,25 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import FastAPI
+from nicegui import ui
+from nicegui.storage import Storage
 from starlette.responses import Response
 
 from neural_hive.api.services import Services
+from neural_hive.page import sign_in
 from neural_hive.page.frame import SIGN_IN, framed
 from neural_hive.page.site import Site
+from neural_hive.page.views import (
+    agents,
+    dead_letters,
+    events,
+    overview,
+    sql,
+    streams,
+    verification,
+    workflow,
+    workflows,
+)
 
 TITLE: Final = "Neural Hive"
 _SECRET_BYTES: Final = 32
@@ -21,9 +35,8 @@ def mount(app: FastAPI, services: Services) -> None:
     """Adds the page to the API's app, below all of its routes. Once for a process: NiceGUI is a global of it."""
     folder = services.settings.api_folder
     folder.mkdir(parents=True, exist_ok=True)
-    os.environ["NICEGUI_STORAGE_PATH"] = str(folder / "page")  # read when it is imported
-    from nicegui import ui
-
+    # Set here: its setting of the environment is read once, by the first import of NiceGUI.
+    Storage.path = (folder / "page").resolve()
     _register(Site.of(services))
     ui.run_with(
         app,
@@ -36,21 +49,6 @@ def mount(app: FastAPI, services: Services) -> None:
 
 
 def _register(site: Site) -> None:
-    from nicegui import ui
-
-    from neural_hive.page import sign_in
-    from neural_hive.page.views import (
-        agents,
-        dead_letters,
-        events,
-        overview,
-        sql,
-        streams,
-        verification,
-        workflow,
-        workflows,
-    )
-
     @ui.page(SIGN_IN, title=f"Sign in – {TITLE}")
     def sign_in_page(to: str = "/") -> None:
         sign_in.show(site, to)

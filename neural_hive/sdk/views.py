@@ -13,6 +13,7 @@ from neural_hive.aggregates.vocabulary import Artifact
 PAGE_MAX: Final = 1_000
 STEPS_MAX: Final = 50_000  # of one workflow: more than a plan of the largest size makes without retries
 ENDED: Final = ("COMPLETED", "FAILED", "CANCELLED", "REJECTED")
+TICKET_ENDED: Final = ("COMPLETED", "FAILED", "TIMED_OUT", "CANCELLED", "COMPENSATED")
 T = TypeVar("T", bound=msgspec.Struct)
 
 
@@ -41,6 +42,11 @@ class TicketInfo(msgspec.Struct, frozen=True):
     outputs: dict[str, str] = {}
     artifacts: tuple[Artifact, ...] = ()
     error: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no agent works on it any more."""
+        return self.status in TICKET_ENDED
 
 
 class WorkflowInfo(msgspec.Struct, frozen=True):

@@ -103,7 +103,8 @@ class Progress:
         if kind in ("projector", "clickhouse"):
             self._rows = self._rows or Rows(self._settings)
             return self._rows()
-        return {place: at for system in SYSTEMS for place, at in self._group(system)().items()}
+        started = self._settings.systems  # what is not started commits nothing
+        return {place: at for system in started for place, at in self._group(system)().items()}
 
     def inputs(self) -> int:
         """How many records (and transaction markers) stand in the inputs of all systems. Raises Unknown."""

@@ -22,6 +22,14 @@ def test_who_is_not_known_is_not_let_in(stranger: Visitor, shown: Shown) -> None
     stranger.sees_heading("Sign in")
 
 
+def test_what_a_browser_chose_is_kept_with_the_data(visitor: Visitor, shown: Shown) -> None:
+    visitor.page.get_by_label("Light, dark or automatic").click()
+    visitor.sees("dark")
+    kept = shown.hive.data / "api" / "page"
+    visitor.until(lambda: any(kept.glob("storage-user-*.json")))
+    assert not Path(".nicegui").exists()  # nothing is written where the system was started
+
+
 @pytest.mark.parametrize("to", ["//elsewhere.example/", "https://elsewhere.example/", "/\\elsewhere.example"])
 def test_signing_in_leads_nowhere_else(stranger: Visitor, shown: Shown, to: str) -> None:
     stranger.sign_in(shown.key, f"/sign-in?to={to}")

@@ -1,9 +1,11 @@
 """Somebody who looks at the page, and notes of what the browser complains."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 WAIT_MS: Final = 60_000  # the machine may be busy
+STEP_MS: Final = 100
 _HARMLESS: Final = ("[DOM]", "favicon")
 
 
@@ -45,6 +47,14 @@ class Visitor:
     def sees_heading(self, text: str) -> None:
         """Waits until a view with this title is there."""
         self.page.get_by_role("heading", level=1, name=text).wait_for()
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Waits for what is not to be seen. Raises AssertionError."""
+        for _ in range(WAIT_MS // STEP_MS):
+            if holds():
+                return
+            self.page.wait_for_timeout(STEP_MS)
+        raise AssertionError(f"not within {WAIT_MS} ms")
 
     def alert(self) -> str:
         """What is told as a trouble now."""

@@ -81,7 +81,11 @@ class Sampler:
     def __init__(self, settings: Settings, ends: Ends, open_now: Callable[[], int]) -> None:
         self._settings, self._open_now = settings, open_now
         self._groups = {
-            **{name: Group(settings, name, list(build(settings).topics)) for name, build in SYSTEMS.items()},
+            **{
+                name: Group(settings, name, list(build(settings).topics))
+                for name, build in SYSTEMS.items()
+                if name in settings.systems
+            },
             **{
                 name: Group(settings, f"worker.{name}", ["execution.tickets"])
                 for name in (*AGENTS, REAL_WORKER)

@@ -40,12 +40,16 @@ _TRAIL_COLUMNS: Final = columns("at", "event", "of", "version", "place")
 
 
 class Shown:
-    """What is on the screen: it is asked for again only when the log has more of the workflow."""
+    """What is on the screen: it is asked for again when the log has more of the workflow, and until it has ended.
+
+    Tables are filled one after the other: the trail may tell of an event that the tickets do not show yet.
+    """
 
     def __init__(self) -> None:
         self.steps: tuple[reads.Step, ...] = ()
         self.at: datetime | None = None  # a moment of the slider; None: now
         self.drawn = ""
+        self.is_final = False  # the workflow and all of its tickets are shown as ended
 
 
 async def show(site: Site, identity: Identity, workflow_id: str) -> None:
@@ -95,10 +99,15 @@ async def show(site: Site, identity: Identity, workflow_id: str) -> None:
             graph.set_content(drawn)
         note.text = f"The first {TASKS_MAX} of {len(tickets):,} tasks" if len(tickets) > TASKS_MAX else ""
         work.rows = [_ticket_row(ticket) for ticket in tickets]
+        shown.is_final = bool(standing and standing.has_ended and all(t.has_ended for t in tickets))
 
     async def refresh() -> None:
         steps = await asked(trouble, reads.trail, tables, workflow_id)
-        if steps is None or (shown.drawn and len(steps) == len(shown.steps)):
+        if steps is None:
+            return
+        if shown.drawn and len(steps) == len(shown.steps):
+            if shown.at is None and not shown.is_final:
+                await look()
             return
         shown.steps = steps
         was_now = shown.at is None
