@@ -77,11 +77,9 @@ def decide(
         return None
     if topics:
         raise BadSettings("--decisions needs all event topics: leave --topic out")
-    from neural_hive.replay.report import Report
-    from neural_hive.replay.rerun.code import SETTINGS, run_elsewhere
+    from neural_hive.replay.rerun.code import SETTINGS
     from neural_hive.replay.rerun.decisions import check_decisions
-    from neural_hive.replay.rerun.elsewhere import Order
-    from neural_hive.replay.rerun.what_if import recorded
+    from neural_hive.replay.rerun.revision import check_decisions_elsewhere
     from neural_hive.streams.kernel.reading import MessageReader
     from neural_hive.streams.kernel.versions import logic_version
 
@@ -90,8 +88,7 @@ def decide(
 
     def elsewhere(system: Any, source: Any, findings: Any) -> None:
         values = {name: getattr(settings, name) for name in SETTINGS}
-        order = Order("decisions", (system.name,), values, recorded(source, [system]))
-        findings.take(run_elsewhere(revision or "", order, Report))
+        check_decisions_elsewhere(revision or "", system, values, source, findings)
 
     return elsewhere if revision else here
 
@@ -161,7 +158,7 @@ def _elsewhere(revision: str, tried: Mapping[str, Any], recording: "Recording", 
     from neural_hive.replay.rerun.elsewhere import Order
     from neural_hive.replay.rerun.what_if import NAMES, Side
 
-    order = Order("run", NAMES, dict(tried), recording, chosen)
+    order = Order(NAMES, dict(tried), recording, chosen)
     side: Side = run_elsewhere(revision, order, Side)
     return side
 

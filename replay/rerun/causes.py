@@ -8,10 +8,6 @@ import msgspec
 from neural_hive.connectors.kafka_log import Record, UnreadableLog
 from neural_hive.replay.checks.chain import Event
 from neural_hive.replay.reader import LogSource, Range
-from neural_hive.streams.kernel.fold import Fold
-from neural_hive.streams.kernel.state import Timer
-from neural_hive.streams.kernel.timer_cause import cause_of
-from neural_hive.streams.kernel.unit import Cause
 
 _NOWHERE: Final = 1 << 62
 
@@ -55,17 +51,6 @@ def by_cause(events: Iterable[Event]) -> Iterator[Caused]:
 
 def _cause_of(event: Event) -> tuple[str, int, str]:
     return event.rest["source_topic"], event.rest["source_offset"], event.rest["causation_id"]
-
-
-def timer_of(fold: Fold, caused: Caused) -> tuple[Timer, Cause] | None:
-    """The timer of the state that is this message; None: it has none."""
-    for _, timer in fold.store.timers():
-        if timer.due > caused.first.rest["occurred_at"]:
-            return None
-        cause = cause_of(fold, timer, caused.first.record.partition)
-        if cause.message_id == caused.message_id:
-            return timer, cause
-    return None
 
 
 class Inputs:

@@ -1,7 +1,8 @@
 """Other code that decides: a function that builds systems, or a revision of this package in a process of its own.
 
-A revision is unpacked into a temporary folder. Its aggregates, handlers and kernel are those of then; what runs them
-and compares is this build's `replay/`, which is put in the place of the other one.
+A revision is unpacked into a temporary folder. What makes single decisions again goes by little of it, and works with
+old ones too (see revision.py). A whole run, as what-if makes it, needs the kernel of about today: it is driven by this
+build's `replay/`, which is put in the place of the other one.
 """
 
 import importlib
@@ -66,14 +67,12 @@ def built_by(function: str, settings: Mapping[str, Any], systems: Sequence[Syste
 
 @contextmanager
 def checked_out(revision: str) -> Iterator[Path]:
-    """A folder with the code of a revision, made to be run by this build. Raises CodeUnusable."""
+    """A folder with the code of a revision. Raises CodeUnusable."""
     with TemporaryDirectory(prefix="neural-hive-code-") as name:
         folder = Path(name)
         packed = _git("archive", "--format=tar", f"{revision}^{{commit}}")
         with tarfile.open(fileobj=io.BytesIO(packed)) as files:
             files.extractall(folder, filter="data")
-        for ours in _OURS:
-            _put(_ROOT / ours, folder / ours)
         yield folder
 
 
@@ -99,19 +98,35 @@ def _git(*arguments: str) -> bytes:
     return done.stdout
 
 
+def environment(*folders: Path) -> dict[str, str]:
+    """Of a process whose code stands in these folders."""
+    path = os.pathsep.join(map(str, folders))
+    return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def last_lines(stderr: bytes) -> str:
+    """What a process has said at its end."""
+    return " ".join(stderr.decode(errors="replace").strip().splitlines()[-_LINES_SHOWN:])
+
+
 def run_elsewhere(revision: str, order: Order, answer: type[Any]) -> Any:
     """Carries out an order with the code of a revision, and gives what it answers. Raises CodeUnusable."""
     with checked_out(revision) as folder, TemporaryDirectory(prefix="neural-hive-order-") as name:
         asked, answered = Path(name) / "order", Path(name) / "answer"
+        for ours in _OURS:
+            _put(_ROOT / ours, folder / ours)
         asked.write_bytes(msgspec.msgpack.encode(order))
         done = subprocess.run(
             [sys.executable, "-m", "neural_hive.replay.rerun.elsewhere", str(asked), str(answered)],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
+            env=environment(folder),
             capture_output=True,
             check=False,
         )
         if done.returncode:
-            why = done.stderr.decode(errors="replace").strip().splitlines()[-_LINES_SHOWN:]
-            raise CodeUnusable(f"the code of {revision} could not be run by this build: {' '.join(why)}")
+            raise CodeUnusable(
+                f"the code of {revision} cannot be run as a whole by this build: {last_lines(done.stderr)}. Its kernel "
+                "is too far from today's: name a revision nearer to it, or check that one out and run its own "
+                "`neural-hive replay what-if`"
+            )
         return msgspec.msgpack.decode(answered.read_bytes(), type=answer)

@@ -1,4 +1,4 @@
-"""Carries out an order in a process of its own, with the code that stands there: see code.py.
+"""Runs a whole history in a process of its own, with the code that stands there: see code.py.
 
 python -m neural_hive.replay.rerun.elsewhere ORDER ANSWER
 """
@@ -7,41 +7,31 @@ import logging
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import structlog
 
-from neural_hive.replay.report import Findings, Report
-from neural_hive.replay.rerun.decisions import check_decisions
 from neural_hive.replay.rerun.outside import Chosen
 from neural_hive.replay.rerun.recording import Recording
 from neural_hive.replay.rerun.what_if import Side, run
 from neural_hive.streams.kernel.reading import MessageReader
-from neural_hive.streams.kernel.versions import logic_version
 from neural_hive.streams.systems import SYSTEMS
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What to do with the code there."""
+    """What to run with the code there."""
 
-    do: Literal["decisions", "run"]
     systems: tuple[str, ...]
     settings: dict[str, Any]
     recording: Recording
     chosen: Chosen = Chosen()
 
 
-def carry_out(order: Order) -> Report | Side:
+def carry_out(order: Order) -> Side:
     """Does it."""
     systems = [SYSTEMS[name](SimpleNamespace(**order.settings)) for name in order.systems]
-    read = MessageReader()
-    if order.do == "run":
-        return run(systems, order.recording, order.chosen, read)
-    findings = Findings()
-    for system in systems:
-        check_decisions(system, order.recording, logic_version(system), read, findings)
-    return findings.report([], 0.0)
+    return run(systems, order.recording, order.chosen, MessageReader())
 
 
 def main(asked: str, answered: str) -> None:

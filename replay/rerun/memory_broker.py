@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from neural_hive.connectors.kafka_log import Record
-from neural_hive.replay.rerun.past_views import added
+from neural_hive.replay.rerun.then.past import added
 from neural_hive.streams.kernel.broadcast import Snapshot, View
 from neural_hive.streams.kernel.unit import Output
 
@@ -120,6 +120,6 @@ class LatestView:
         for number, first in self._positions.items():
             log = self._broker.logs.get((self._view.topic, number), [])
             for record in log[first:]:
-                self._value = added(self._view, self._value, record)
+                self._value = added(self._view.add, self._value, record)
             self._positions[number] = len(log)
         return Snapshot(self._value, dict(self._positions), 0.0)

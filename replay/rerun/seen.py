@@ -7,43 +7,22 @@ ticket is given to an agent's webhook) do not: they were made from a place near 
 import re
 from collections.abc import Iterator, Mapping
 from itertools import chain, islice, product
-from typing import Any, Final
+from typing import Final
 
 from neural_hive.replay.rerun.causes import Caused
-from neural_hive.replay.rerun.past_views import PastView, Positions
+from neural_hive.replay.rerun.past_views import PastTopic
+from neural_hive.replay.rerun.then.words import Positions, Sight
 from neural_hive.schemas.codec import decode
-from neural_hive.streams.kernel.broadcast import Snapshot
 
 TRIES_MAX: Final = 1_000  # views that are tried for one decision
 _NEVER_READ_S: Final = 1e9  # as old as a view that was never whole
 _TOLD_AGE: Final = re.compile(r"is (\d+|inf) s old")
 
 
-class Sight(Mapping[str, Snapshot[Any]]):
-    """The views of one decision, made when they are asked for."""
-
-    def __init__(
-        self, views: Mapping[str, PastView], at: Mapping[str, Positions], ages_s: Mapping[str, float]
-    ):
-        self._views, self._at, self._ages_s = views, at, ages_s
-        self.asked: set[str] = set()
-
-    def __getitem__(self, name: str) -> Snapshot[Any]:
-        self.asked.add(name)
-        positions = self._at[name]
-        return Snapshot(self._views[name].at(positions), dict(enumerate(positions)), self._ages_s[name])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._views)
-
-    def __len__(self) -> int:
-        return len(self._views)
-
-
 class Seen:
     """What one partition's decisions saw, in their order."""
 
-    def __init__(self, views: Mapping[str, PastView]) -> None:
+    def __init__(self, views: Mapping[str, PastTopic]) -> None:
         self._views = views
         self._names = {view.topic: name for name, view in views.items()}
         self._last = {name: view.begins for name, view in views.items()}
@@ -59,7 +38,7 @@ class Seen:
         told = self._told(caused)
         if told.keys() >= self._views.keys():
             at = {name: positions for name, (positions, _) in told.items()}
-            yield Sight(self._views, at, {name: age_s for name, (_, age_s) in told.items()})
+            yield Sight(at, {name: age_s for name, (_, age_s) in told.items()})
             return
         yield from islice(self._possible(caused), TRIES_MAX)
 
@@ -76,7 +55,7 @@ class Seen:
                     yield self._sight({**base, name: positions}, age_s)
 
     def _sight(self, at: Mapping[str, Positions], age_s: float) -> Sight:
-        return Sight(self._views, at, dict.fromkeys(self._views, age_s))
+        return Sight(dict(at), dict.fromkeys(self._views, age_s))
 
     def _told(self, caused: Caused) -> dict[str, tuple[Positions, float]]:
         """By view: the positions that an event of the decision names, and the age, s."""

@@ -13,7 +13,7 @@ import msgspec
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.replay.checks.inputs import Read
 from neural_hive.replay.rerun.memory_broker import Heard, LatestView, MemoryBroker, MemoryLog, VirtualClock
-from neural_hive.replay.rerun.memory_store import MemoryStore
+from neural_hive.replay.rerun.then.memory_store import MemoryStore
 from neural_hive.schemas.topics import partition_of
 from neural_hive.streams.kernel.fold import NEVER
 from neural_hive.streams.kernel.partition import Partition, Place

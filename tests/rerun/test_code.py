@@ -1,10 +1,9 @@
-"""Other code decides: a revision in a process of its own, or a function. What cannot be had is said in one sentence."""
+"""Other code runs a history: a revision in a process of its own, or a function. What cannot be had is said."""
 
 from pathlib import Path
 
 import pytest
 
-from neural_hive.replay.report import Report
 from neural_hive.replay.rerun.code import CodeUnusable, built_by, checked_out, run_elsewhere, systems_of
 from neural_hive.replay.rerun.comparison import compare
 from neural_hive.replay.rerun.elsewhere import Order
@@ -23,25 +22,16 @@ needs_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the package
 @needs_git
 def test_a_revision_runs_a_history_in_a_process_of_its_own() -> None:
     recording = recording_of(hive_world(6))
-    side = run_elsewhere("HEAD", Order("run", NAMES, _plain(), recording), Side)
+    side = run_elsewhere("HEAD", Order(NAMES, _plain(), recording), Side)
     here = run(systems_of(_plain(), NAMES), recording, Chosen(), MessageReader())
     assert side.outcome.workflows.keys() == here.outcome.workflows.keys()
     assert compare(here.outcome, side.outcome).left.workflows
 
 
 @needs_git
-def test_a_revision_leaves_out_what_other_code_decided() -> None:
-    recording = recording_of(hive_world(6))
-    report = run_elsewhere("HEAD", Order("decisions", NAMES, _plain(), recording), Report)
-    assert report.findings == ()
-    assert all("logic version logic decided it" in left.reason for left in report.left_out)
-
-
-@needs_git
-def test_a_revision_is_unpacked_with_this_build_beside_it() -> None:
+def test_a_revision_is_unpacked_and_taken_away() -> None:
     with checked_out("HEAD") as folder:
         assert (folder / "aggregates" / "matching.py").is_file()
-        assert (folder / "neural_hive" / "replay" / "rerun" / "code.py").is_file()
     assert not folder.exists()
 
 

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neural_hive.connectors.kafka_log import Record
-from neural_hive.replay.rerun.past_views import KEPT_EVERY, STEPS_BACK_MAX, PastView
+from neural_hive.replay.rerun.past_views import STEPS_BACK_MAX, PastTopic
 from neural_hive.replay.rerun.recording import Recording, Stretch
+from neural_hive.replay.rerun.then.past import KEPT_EVERY, Past
 from neural_hive.streams.kernel.broadcast import View
 
 RECORDS = 3 * KEPT_EVERY
@@ -32,7 +33,8 @@ places = st.lists(st.tuples(st.integers(0, RECORDS), st.integers(0, RECORDS)), m
 @given(st.integers(0, 5), places)
 def test_any_way_leads_to_the_same_value(seed: int, wanted: list[tuple[int, int]]) -> None:
     said = recording(seed)
-    view = PastView(VIEW, said)
+    topic = PastTopic("said", said)
+    view = Past(VIEW, "said", topic.begins, topic.partitions)
     for positions in wanted:
         expected = {(r.partition, r.offset) for r in said.all("said") if r.offset < positions[r.partition]}
         assert view.at(positions) == expected
@@ -40,10 +42,11 @@ def test_any_way_leads_to_the_same_value(seed: int, wanted: list[tuple[int, int]
 
 def test_what_is_near_goes_back_record_by_record_and_then_on() -> None:
     said = recording(1)
-    view = PastView(VIEW, said)
-    here = view.as_of(RECORDS // 2)
+    topic = PastTopic("said", said)
+    view = Past(VIEW, "said", topic.begins, topic.partitions)
+    here = topic.as_of(RECORDS // 2)
     count = len(view.at(here))
     assert count == RECORDS // 2 + 1
-    near = [len(view.at(positions)) for positions in view.near(here)]
+    near = [len(view.at(positions)) for positions in topic.near(here)]
     assert near[:STEPS_BACK_MAX] == list(range(count - 1, count - STEPS_BACK_MAX - 1, -1))
     assert near[STEPS_BACK_MAX:] == list(range(count + 1, count + 1 + len(near) - STEPS_BACK_MAX))

@@ -1,5 +1,7 @@
 """Histories of simulated worlds, as a run reads them."""
 
+from collections.abc import Mapping
+
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.replay.rerun.recording import Recording, Stretch
 from neural_hive.replay.rerun.simulation import Simulation
@@ -11,10 +13,10 @@ from tests.simulation.world import PARTITIONS, World
 LOGIC = "logic"  # what the worlds' processors say that they are
 
 
-def hive_world(seed: int) -> World:
-    """A world in which orchestrator and registry have worked, and much went wrong."""
+def hive_world(seed: int, logic: Mapping[str, str] | None = None) -> World:
+    """A world in which orchestrator and registry have worked, and much went wrong. `logic`: see World."""
     with silent_kernel():
-        world = World(seed, Hive)
+        world = World(seed, Hive, logic=logic)
         world.run(Hive.steps)
     return world
 

@@ -9,7 +9,7 @@ Which systems run, what is said to them and by whom, a scenario says (scenario.p
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -89,7 +89,9 @@ class World:
         scenario: type[Scenario],
         log_of: type[SimulatedLog] = SimulatedLog,
         partition_class: type[Partition] = Partition,
+        logic: Mapping[str, str] | None = None,
     ) -> None:
+        """`logic`: the versions that the systems' code calls itself, by name; else "logic"."""
         self.chance = random.Random(seed)
         self.broker = Broker()
         self.scenario = scenario(self)
@@ -99,7 +101,7 @@ class World:
         self.sent: dict[str, str] = {}  # message id → its routing id
         self.clocks_agree = self.chance.random() < 0.5
         self.broker_was_set_back = False
-        self._log_of, self._partition_class = log_of, partition_class
+        self._log_of, self._partition_class, self._logic = log_of, partition_class, logic or {}
         self._armed: tuple[int, str] | None = None
         topics = (t for system in self.systems.values() for t in (*system.topics, *system.event_topics))
         self._counts = dict.fromkeys((*topics, DEAD_LETTERS), PARTITIONS)
@@ -249,7 +251,7 @@ class World:
             Path("state") / name / str(number),
             {topic: f"id-{topic}" for topic in system.event_topics},
             self._counts,
-            "logic",
+            self._logic.get(name, "logic"),
             "state",
             30.0,
             partial(decode, kind="message"),
