@@ -16,12 +16,13 @@ from neural_hive.replay.payloads import payload_of
 from neural_hive.replay.report import Check, Findings
 from neural_hive.schemas.codec import Decoded, EventEncoder
 from neural_hive.streams.kernel.broadcast import Snapshot
-from neural_hive.streams.kernel.fold import Fold, Route
+from neural_hive.streams.kernel.bulk_fold import BulkFold
+from neural_hive.streams.kernel.fold import Fold
 from neural_hive.streams.kernel.inbox import open_mail
 from neural_hive.streams.kernel.reading import RegistryAway
-from neural_hive.streams.kernel.state import Position, Store, row_key
+from neural_hive.streams.kernel.state import Position, Store
 from neural_hive.streams.kernel.system import System
-from neural_hive.streams.kernel.unit import Work, cause_digest
+from neural_hive.streams.kernel.unit import Work
 
 _CHANGES_MAX: Final = 50_000
 _LOGIC: Final = "0" * 16  # nothing that is decided here is written
@@ -52,26 +53,6 @@ def mailed(record: Record) -> Mailed:
     )
 
 
-def apply(fold: Fold, event: Event) -> None:
-    """Folds one event. Raises BadRecord, LookupError: this build cannot."""
-    rest, value = event.rest, event.record.value or b""
-    aggregate = fold.aggregates[event.lead.aggregate_type]
-    key = row_key(aggregate.name, rest["aggregate_id"])
-    fold.apply(
-        aggregate,
-        rest["aggregate_id"],
-        key,
-        fold.row(aggregate, key),
-        event_of(aggregate, event.lead.event_type, payload_of(value, event.lead.schema.id, event.payload_at)),
-        rest["version"],
-        rest["occurred_at"],
-        event.digest,
-        cause_digest(rest["causation_id"]),
-        Route((event.record.key or b"").decode(), rest["correlation_id"], rest["trace_id"]),
-    )
-    fold.keep()
-
-
 class Refold:
     """The fold of one partition's events so far."""
 
@@ -90,6 +71,7 @@ class Refold:
         self._store = Store(folder)
         self._read = read
         self._fold = Fold(system.all_aggregates, self._store)
+        self._bulk = BulkFold(self._fold)
         # What other systems said then is not known here, and what has no effect does not ask.
         self._views = {name: Snapshot(view.empty, {}, 0.0) for name, view in system.views.items()}
         self._encoders = {
@@ -104,13 +86,27 @@ class Refold:
         self.last[event.record.topic] = (event.record.offset, event.digest)
         if rest["sequence"] <= self.sequence:
             return  # recovery passes over it too
-        apply(self._fold, event)
+        value, of_type = event.record.value or b"", event.lead
+        aggregate = self._fold.aggregates[of_type.aggregate_type]
+        payload = payload_of(value, of_type.schema.id, event.payload_at)
+        self._bulk.take(
+            self._bulk.open(aggregate, rest["aggregate_id"]),
+            event_of(aggregate, of_type.event_type, payload),
+            rest["version"],
+            rest["occurred_at"],
+            event.digest,
+            rest["causation_id"],
+            event.record.key or b"",
+            rest["correlation_id"],
+            rest["trace_id"],
+        )
         self.sequence = rest["sequence"]
         if self._fold.changes > _CHANGES_MAX:
             self._write()
 
     def has_no_effect(self, record: Record) -> bool:
         """Whether the system, in this state, would answer the record with nothing at all. Raises RegistryAway."""
+        self._bulk.settle()
         work = Work(
             self._fold,
             self._partition,
@@ -152,6 +148,7 @@ class Refold:
         self._store.close()
 
     def _write(self) -> None:
+        self._bulk.settle()
         self._fold.write(Position("", self.sequence, {}))
 
 

@@ -117,14 +117,14 @@ class Fold:
                 recent = (recent + cause)[-_RECENT_BYTES:]
         after = aggregate.evolve(before, event)
         changed = Row(version, occurred_at, digest, recent, after)
-        self._set(key, changed)
+        self.put(key, changed)
         for name, change in aggregate.counters(event, before, after):
             counter = counter_key(name)
-            self._set(counter, self.count(counter) + change or None)
+            self.put(counter, self.count(counter) + change or None)
         if aggregate.has_timers:
             self._move_timers(aggregate, aggregate_id, before, after, route)
         if aggregate.has_queues:
-            self._move_places(aggregate, aggregate_id, before, after)
+            self.move_places(aggregate, aggregate_id, before, after)
         return changed
 
     def _move_timers(
@@ -137,30 +137,35 @@ class Fold:
         parts = (route.routing_id, route.correlation_id, route.trace_id)
         for name, due in old.items():
             if new.get(name) != due:
-                self._set(timer_key(Timer(aggregate.name, aggregate_id, name, due, *parts)), None)
+                self.put(timer_key(Timer(aggregate.name, aggregate_id, name, due, *parts)), None)
         for name, due in new.items():
             if old.get(name) != due:
-                timer = Timer(aggregate.name, aggregate_id, name, due, *parts)
-                self._set(timer_key(timer), timer)
-                self.next_due = min(self.next_due, due)
+                self.put_timer(Timer(aggregate.name, aggregate_id, name, due, *parts))
 
-    def _move_places(self, aggregate: Aggregate[Any], aggregate_id: str, before: Any, after: Any) -> None:
+    def put_timer(self, timer: Timer) -> None:
+        """Sets a timer."""
+        self.put(timer_key(timer), timer)
+        self.next_due = min(self.next_due, timer.due)
+
+    def move_places(self, aggregate: Aggregate[Any], aggregate_id: str, before: Any, after: Any) -> None:
+        """Moves an aggregate in the queues that its state implies, from one state to another."""
         old = aggregate.queues(before) if before is not None else {}
         new = aggregate.queues(after)
         for queue, place in old.items():
             if new.get(queue) != place:
                 key = queue_key(queue, place, aggregate_id)
-                self._set(key, None)
+                self.put(key, None)
                 if (standing := self._queues.get(queue)) is not None:
                     del standing[bisect_left(standing, (key, aggregate_id))]
         for queue, place in new.items():
             if old.get(queue) != place:
                 key = queue_key(queue, place, aggregate_id)
-                self._set(key, aggregate_id)
+                self.put(key, aggregate_id)
                 if (standing := self._queues.get(queue)) is not None:
                     insort(standing, (key, aggregate_id))
 
-    def _set(self, key: bytes, value: Any) -> None:
+    def put(self, key: bytes, value: Any) -> None:
+        """Changes a row, counter, timer or place in a queue; None: there is none any more."""
         if key not in self._undo:
             self._undo[key] = self._changed.get(key, ABSENT)
         self._changed[key] = value

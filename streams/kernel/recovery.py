@@ -21,9 +21,10 @@ from neural_hive.projections.whole_log import Readable
 from neural_hive.schemas.catalogue import UnknownSchema
 from neural_hive.schemas.codec import BadRecord, decode
 from neural_hive.schemas.envelope import NO_HASH, Envelope
-from neural_hive.streams.kernel.fold import Fold, Route
-from neural_hive.streams.kernel.state import Position, TopicPosition, row_key
-from neural_hive.streams.kernel.unit import EVENT_TYPE_HEADER, cause_digest
+from neural_hive.streams.kernel.bulk_fold import BulkFold
+from neural_hive.streams.kernel.fold import Fold
+from neural_hive.streams.kernel.state import Position, TopicPosition
+from neural_hive.streams.kernel.unit import EVENT_TYPE_HEADER
 
 FOLDED_BEFORE_WRITE = 50_000  # changed keys that recovery keeps in memory
 FOLDED_BYTES_BEFORE_WRITE = 16 << 20  # of the events that changed them, and of rows that were loaded for it
@@ -196,6 +197,7 @@ def _fold_all(
 ) -> Recovered:
     sequence, topics, last_hash = stored.sequence, dict(stored.topics), b""
     folded = skipped = folded_bytes = 0
+    bulk = BulkFold(fold)
     for number, event in events:
         value = event.record.value or b""
         digest = sha256(value).digest()
@@ -211,7 +213,7 @@ def _fold_all(
                     f"{_place(event.record)} has sequence {number}, expected {sequence + 1}: "
                     + ("events are missing before it" if number > sequence else "two events claim one place")
                 )
-            _fold_one(fold, event, digest, accepted)
+            _fold_one(bulk, event, digest, accepted)
             sequence, last_hash = number, digest
             folded += 1
             folded_bytes += len(value)
@@ -219,43 +221,40 @@ def _fold_all(
         topics[event.record.topic] = TopicPosition(topic_id, event.record.offset, digest)
         held_bytes = folded_bytes + fold.loaded_bytes
         if fold.changes > FOLDED_BEFORE_WRITE or held_bytes > FOLDED_BYTES_BEFORE_WRITE:
+            bulk.settle()
             fold.write(Position(stored.state_version, sequence, dict(topics)))
             folded_bytes = -fold.loaded_bytes
     position = Position(stored.state_version, sequence, topics)
+    bulk.settle()
     fold.write(position)
     fold.rescan_timers()
     return Recovered(position, folded, skipped)
 
 
-def _fold_one(fold: Fold, event: _Event, digest: bytes, accepted: bool) -> None:
+def _fold_one(bulk: BulkFold, event: _Event, digest: bytes, accepted: bool) -> None:
     envelope, record = event.envelope, event.record
-    aggregate = _aggregate_of(fold, event)
-    key = row_key(aggregate.name, envelope.aggregate_id)
-    row = fold.row(aggregate, key)
-    version, prev_hash = (row.version, row.hash) if row is not None else (0, NO_HASH)
-    if not accepted and (envelope.version != version + 1 or envelope.prev_hash != prev_hash):
+    aggregate = _aggregate_of(bulk.fold, event)
+    of = bulk.open(aggregate, envelope.aggregate_id)
+    if not accepted and (envelope.version != of.version + 1 or envelope.prev_hash != of.hash):
         raise BrokenLog(
             f"{_place(record)} is version {envelope.version} of {aggregate.name} {envelope.aggregate_id}, "
-            f"expected {version + 1} with the hash of the one before: the aggregate's chain is broken"
+            f"expected {of.version + 1} with the hash of the one before: the aggregate's chain is broken"
         )
     try:
         known = event_of(aggregate, envelope.event_type, event.payload)
     except LookupError as error:
         raise _newer(record, error) from error
-    route = Route((record.key or b"").decode(), envelope.correlation_id, envelope.trace_id)
-    fold.apply(
-        aggregate,
-        envelope.aggregate_id,
-        key,
-        row,
+    bulk.take(
+        of,
         known,
         envelope.version,
         envelope.occurred_at,
         digest,
-        cause_digest(envelope.causation_id),
-        route,
+        envelope.causation_id,
+        record.key or b"",
+        envelope.correlation_id,
+        envelope.trace_id,
     )
-    fold.keep()
 
 
 def _aggregate_of(fold: Fold, event: _Event) -> Aggregate[Any]:
