@@ -13,6 +13,7 @@ import msgspec
 
 from neural_hive.schemas.catalogue import Registered, parsed, registered, schema_of
 from neural_hive.schemas.codec import FRAME_BYTES, BadRecord, schema_id
+from neural_hive.schemas.quick import QuickReader, quick_reader
 
 _LEAD_FIELDS: Final = ("event_type", "aggregate_type", "schema_version", "logic_version", "producer")
 
@@ -33,6 +34,7 @@ class _Parts(msgspec.Struct):
     schema: Registered
     lead: Any
     rest: Any
+    quick: QuickReader  # of the rest
     latest: Lead | None = None
 
 
@@ -56,6 +58,12 @@ class EnvelopeReader:
         lead = parts.latest
         if lead is None or not value.startswith(lead.raw):
             lead = parts.latest = _lead_of(value, parts)
+        try:
+            rest, end = parts.quick(value, len(lead.raw))
+            if end <= len(value):
+                return lead, rest, end
+        except (IndexError, ValueError):
+            pass  # not as usual: the decoder says what is wrong with it
         stream = io.BytesIO(value)
         stream.seek(len(lead.raw))
         return lead, _read(stream, parts.rest), stream.tell()
@@ -72,7 +80,7 @@ class EnvelopeReader:
         return found
 
 
-def _split(number: int) -> tuple[Any, Any]:
+def _split(number: int) -> tuple[Any, Any, QuickReader]:
     envelope = schema_of(number)["fields"][0]["type"]
     fields = [{**field, "type": _plain(field["type"])} for field in envelope["fields"]]
     names = tuple(field["name"] for field in fields[: len(_LEAD_FIELDS)])
@@ -80,7 +88,7 @@ def _split(number: int) -> tuple[Any, Any]:
         raise BadRecord(f"the envelope of schema id {number} begins with {names}, expected {_LEAD_FIELDS}")
     lead = {"type": "record", "name": "Lead", "fields": fields[: len(_LEAD_FIELDS)]}
     rest = {"type": "record", "name": "Rest", "fields": fields[len(_LEAD_FIELDS) :]}
-    return fastavro.parse_schema(lead), fastavro.parse_schema(rest)
+    return fastavro.parse_schema(lead), fastavro.parse_schema(rest), quick_reader(rest)
 
 
 def _plain(schema: Any) -> Any:

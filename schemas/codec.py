@@ -24,6 +24,7 @@ from neural_hive.schemas.catalogue import (
 from neural_hive.schemas.envelope import NAMESPACE, Envelope, Header
 from neural_hive.schemas.envelope_reader import EnvelopeReader
 from neural_hive.schemas.int_ranges import int_check
+from neural_hive.schemas.quick import QuickReader, quick_reader, read_to_end
 from neural_hive.schemas.shape import full_name
 from neural_hive.schemas.strict import VALUES_MAX, NotADatum, Program, check, compiled
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, TOPICS
@@ -315,6 +316,7 @@ class _Reader(msgspec.Struct, frozen=True):
     envelopes: EnvelopeReader | None  # of events
     payload_program: Program
     payload_parsed: Any
+    payload_quick: QuickReader
 
 
 @cache
@@ -334,6 +336,7 @@ def _reader(number: int) -> _Reader:
         EnvelopeReader(first, FRAME_BYTES) if row.kind == "event" else None,
         compiled(payload),
         parsed_payload(number),
+        quick_reader(payload),
     )
 
 
@@ -395,7 +398,18 @@ def _read(value: bytes, reader: _Reader, wanted: Any = None) -> dict[str, Any]:
     return _read_datum(value, FRAME_BYTES, reader.program, reader.parsed, reader, wanted)
 
 
+def payload_of(value: bytes, number: int, start: int) -> dict[str, Any]:
+    """The payload that begins at `start` in an event of a schema id, checked as `decode` does it."""
+    reader = _reader(number)
+    if len(value) > reader.bytes_max:
+        raise BadRecord(_too_large(reader.row.name, len(value), reader.bytes_max))
+    return _read_payload(value, start, reader)
+
+
 def _read_payload(value: bytes, start: int, reader: _Reader) -> dict[str, Any]:
+    found: dict[str, Any] | None = read_to_end(reader.payload_quick, value, start)
+    if found is not None:
+        return found
     return _read_datum(value, start, reader.payload_program, reader.payload_parsed, reader)
 
 

@@ -12,9 +12,8 @@ import msgspec
 from neural_hive.aggregates.aggregate import event_of
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.replay.checks.chain import Event
-from neural_hive.replay.payloads import payload_of
 from neural_hive.replay.report import Check, Findings
-from neural_hive.schemas.codec import Decoded, EventEncoder
+from neural_hive.schemas.codec import Decoded, EventEncoder, payload_of
 from neural_hive.streams.kernel.broadcast import Snapshot
 from neural_hive.streams.kernel.bulk_fold import BulkFold
 from neural_hive.streams.kernel.fold import Fold

@@ -44,7 +44,7 @@ class RevisionDecider:
     def __init__(self, revision: str, process: subprocess.Popen[bytes], said: IO[bytes], who: Who) -> None:
         """`said`: the file that the process's standard error goes to."""
         self._revision, self._process, self._said = revision, process, said
-        self._about = self._answer(who, About)
+        self._about: About = self._answer(who, About)
 
     def about(self) -> About:
         """See Decider.about."""

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from functools import partial
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import msgspec
 import structlog
@@ -51,24 +51,24 @@ class _Known:
         return next((record for record in known.partitions[partition] if record.offset == offset), None)
 
 
-def read_message(stream: BinaryIO) -> bytes:
+def read_message(stream: IO[bytes]) -> bytes:
     """The next message; empty: there is none any more."""
     head = stream.read(_LENGTH_BYTES)
     return stream.read(int.from_bytes(head, "big")) if len(head) == _LENGTH_BYTES else b""
 
 
-def write_message(stream: BinaryIO, message: bytes) -> None:
+def write_message(stream: IO[bytes], message: bytes) -> None:
     """Sends one message."""
     stream.write(len(message).to_bytes(_LENGTH_BYTES, "big") + message)
     stream.flush()
 
 
-def serve(orders: BinaryIO, answers: BinaryIO) -> None:
+def serve(orders: IO[bytes], answers: IO[bytes]) -> None:
     """Does what it is told, one answer for each order, until nothing is told any more."""
     decoder, known = msgspec.msgpack.Decoder(Order), _Known()
     who = decoder.decode(read_message(orders))
     assert isinstance(who, Who)
-    system = SYSTEMS[who.system](_Settings(who.settings))  # type: ignore[arg-type]
+    system = SYSTEMS[who.system](_Settings(who.settings))
     decider = Decider(system, partial(decode, kind="message"), known.look_up)
     write_message(answers, msgspec.msgpack.encode(decider.about()))
     while message := read_message(orders):
