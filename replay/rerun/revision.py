@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO, Any, Final
@@ -116,6 +116,9 @@ def deciding(revision: str, system: str, settings: Mapping[str, Any]) -> Iterato
                 yield RevisionDecider(revision, process, said, Who(system, dict(settings)))
             finally:
                 process.kill()
+                with suppress(BrokenPipeError):  # what it has not taken any more
+                    assert process.stdin is not None
+                    process.stdin.close()
 
 
 def check_decisions_elsewhere(

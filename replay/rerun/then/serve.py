@@ -54,7 +54,9 @@ class _Known:
 def read_message(stream: IO[bytes]) -> bytes:
     """The next message; empty: there is none any more."""
     head = stream.read(_LENGTH_BYTES)
-    return stream.read(int.from_bytes(head, "big")) if len(head) == _LENGTH_BYTES else b""
+    length = int.from_bytes(head, "big")
+    message = stream.read(length) if len(head) == _LENGTH_BYTES else b""
+    return message if len(message) == length else b""  # who speaks has ended in mid-word
 
 
 def write_message(stream: IO[bytes], message: bytes) -> None:
