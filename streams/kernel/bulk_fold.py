@@ -114,7 +114,7 @@ class BulkFold:
         """Brings all of it into the fold, for good."""
         fold = self.fold
         for of in self._open.values():
-            if of.version:
+            if of.state is not None:  # else its first event could not be folded
                 fold.put(of.key, Row(of.version, of.occurred_at, of.hash, of.recent, of.state))
                 self._settle_timers(of)
                 if of.aggregate.has_queues:
@@ -136,11 +136,6 @@ class BulkFold:
             if (set_for := of.due.get(timer)) is not None:
                 parts = (route.routing_id, route.correlation_id, route.trace_id)
                 self.fold.put_timer(Timer(name, of.aggregate_id, timer, set_for, *parts))
-
-    @property
-    def waiting(self) -> int:
-        """How many aggregates wait."""
-        return len(self._open)
 
 
 __all__ = ["BulkFold", "Open"]
