@@ -23,6 +23,8 @@ from neural_hive.streams.kernel.versions import state_version
 
 _NO_END: Final = 1 << 62
 _WHOLE: Final = "files as they were written"
+# The last one is what aggregates say of a history whose beginning was taken away.
+_CANNOT_FOLD: Final = (BadRecord, LookupError, DamagedState, AssertionError)
 
 
 class Kept(msgspec.Struct):
@@ -143,7 +145,7 @@ class Folding:
         if self.is_whole:
             try:
                 self._pass.take(event)
-            except (BadRecord, LookupError, DamagedState) as error:
+            except _CANNOT_FOLD as error:
                 self._end(error)
 
     def finish(self) -> None:
@@ -151,7 +153,7 @@ class Folding:
         if self.is_whole:
             try:
                 self._pass.finish()
-            except (BadRecord, LookupError, DamagedState) as error:
+            except _CANNOT_FOLD as error:
                 self._end(error)
 
     def _end(self, error: Exception) -> None:
