@@ -69,50 +69,50 @@ def measure(rounds: int, tell: Tell, events: int = EVENTS) -> list[Figures]:
     cpu: dict[str, list[float]] = defaultdict(list)
     memory: dict[str, list[float]] = defaultdict(list)
     with running() as (system, data), clickhouse(system.kafka_bootstrap, data) as settings:
-        work = _Work(settings, data)
-        work.add(events // 10, tell)
-        for name, options in WAYS.items():
-            memory[_tenth(name)].append(_run(_tenth(name), settings, options, tell).memory_mb)
-        work.add(events - events // 10, tell)
-        for number in range(rounds):
-            for index in in_turn(len(WAYS), number):
-                name, options = list(WAYS.items())[index]
-                run = _run(name, settings, options, tell)
-                rates[name].append(run.rate)
-                cpu[name].append(run.cpu_us)
-                memory[name].append(run.memory_mb)
+        clock = Clock()
+        work = _Work(settings, clock)
+        with NoWork(settings.kafka_config(), settings.partitions, clock.told):
+            work.add(events // 10, tell)
+            with _projected(settings, data, tell):
+                for name, options in WAYS.items():
+                    memory[_tenth(name)].append(_run(_tenth(name), settings, options, tell).memory_mb)
+            work.add(events - events // 10, tell)
+        with _projected(settings, data, tell):
+            for number in range(rounds):
+                for index in in_turn(len(WAYS), number):
+                    name, options = list(WAYS.items())[index]
+                    run = _run(name, settings, options, tell)
+                    rates[name].append(run.rate)
+                    cpu[name].append(run.cpu_us)
+                    memory[name].append(run.memory_mb)
     counts = run.report["counts"]
     note = f"{counts['events']:,} events of {counts['aggregates']:,} aggregates, {counts['inputs']:,} inputs."
     return [_rates(rates, note), _of(cpu), _memory(memory)]
 
 
 class _Work:
-    """Lets the system make events, and then has them archived."""
+    """Lets the system make events."""
 
-    def __init__(self, settings: Settings, data: Path) -> None:
-        self._settings, self._data, self._clock = settings, data, Clock()
-        self._bench = Bench(settings.kafka_config(), self._clock)
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._bench, self._clock = Bench(settings.kafka_config(), clock), clock
 
     def add(self, events: int, tell: Tell) -> None:
         """About so many more. Raises RuntimeError: a workflow did not complete."""
-        with NoWork(self._settings.kafka_config(), self._settings.partitions, self._clock.told):
-            self._bench.rate(IN_FLIGHT, -(-events // EVENTS_PER_WORKFLOW))
-        if self._clock.failed:
-            raise RuntimeError(
-                f"{len(self._clock.failed)} workflows did not complete: {self._clock.failed[:5]}"
-            )
+        self._bench.rate(IN_FLIGHT, -(-events // EVENTS_PER_WORKFLOW))
+        if failed := self._clock.failed:
+            raise RuntimeError(f"{len(failed)} workflows did not complete: {failed[:5]}")
         tell(f"about {events:,} more events are made")
-        with _projected(self._settings, self._data) as projector:
-            wait_archived(self._settings, tuple(all_topics()), lambda: projector.exit_code is None)
-        tell("and archived")
 
 
 @contextmanager
-def _projected(settings: Settings, data: Path) -> Iterator[Child]:
+def _projected(settings: Settings, data: Path, tell: Tell) -> Iterator[None]:
+    """With a projector, when it has come to the end of the log."""
     environment = {**os.environ, **settings.environment()}
     projector = Child(command_line("projector"), data / "projector.log", environment=environment)
     try:
-        yield projector
+        wait_archived(settings, tuple(all_topics()), lambda: projector.exit_code is None)
+        tell("all of it is archived")
+        yield
     finally:
         projector.stop(30)
 
