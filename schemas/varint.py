@@ -2,7 +2,9 @@
 
 from typing import Final
 
-SHORT: Final = tuple(bytes((n << 1,)) for n in range(64))  # of what takes one byte, such as a short text's length
+SHORT: Final = tuple(
+    bytes((n << 1,)) for n in range(64)
+)  # of what takes one byte, such as a short text's length
 _LEN_1, _LEN_2, _LEN_3, _LEN_4 = (1 << bits for bits in (7, 14, 21, 28))
 
 

@@ -131,9 +131,7 @@ class Work:
     def begin(self, cause: Cause) -> None:
         """Starts one record: what was done before it stands."""
         self.fold.keep()
-        self._mark = (
-            len(self.outputs), self.sequence, self.events, len(self.observed), len(self.measured)
-        )
+        self._mark = (len(self.outputs), self.sequence, self.events, len(self.observed), len(self.measured))
         if self.trace is not None:
             self.trace.begin(cause, len(self.outputs))
         self._digest = cause.digest
@@ -319,4 +317,6 @@ class Work:
         key = routing_id.encode()
         partition = partition_of(key, self._partitions_of[topic])
         value = encode_message(header, payload)
-        self._put(Output(topic, partition, key, value, self._headers(message_type.encode(), span_id.encode()), None))
+        self._put(
+            Output(topic, partition, key, value, self._headers(message_type.encode(), span_id.encode()), None)
+        )
