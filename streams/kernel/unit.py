@@ -13,7 +13,6 @@ from neural_hive.schemas.codec import (
     EventEncoder,
     HeldBack,
     avro_bytes,
-    avro_long,
     decode,
     encode_message,
     event_context,
@@ -22,6 +21,7 @@ from neural_hive.schemas.codec import (
 from neural_hive.schemas.envelope import NO_HASH, Header
 from neural_hive.schemas.personal import check_encrypted
 from neural_hive.schemas.topics import partition_of
+from neural_hive.schemas.varint import avro_long
 from neural_hive.streams.kernel.fold import Fold, Route
 from neural_hive.streams.kernel.state import CAUSE_BYTES, Row, counter_key, row_key
 from neural_hive.streams.kernel.system import Measured, Observed
