@@ -12,11 +12,8 @@ import typer
 
 DEBUG: Final = "--debug"
 FAILED: Final = 1
-MODULES_GC: Final = (
-    100_000,
-    50,
-    100,
-)  # loading modules makes objects that stay: a tenth of its time goes into looking
+# Loading modules makes objects that stay: looking for cycles among them takes a tenth of its time.
+MODULES_GC: Final = (100_000, 50, 100)
 UNEXPECTED: Final = 70  # EX_SOFTWARE of sysexits.h
 
 # command: the module in neural_hive/commands that registers it, and its line in the help
