@@ -12,11 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions, KafkaException
+from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from bench.figures import Figures, Goal, Series, in_turn, ratio
 from bench.kernel_contenders import hive
+from bench.kernel_worker import READY
 from bench.topics import PARTITIONS, Topics, forget, new_topics, show, wait_for, written
 from neural_hive.connectors.child import Child
 
@@ -57,7 +58,7 @@ def _run(bootstrap: str, processes: int, records: int, keys: int, record_bytes: 
                 own = Path(folder) / str(number)
                 own.mkdir()
                 children.append(hive(topics, own))
-            _wait_ready(topics, processes)
+            _wait_ready(topics, [Path(folder) / str(number) / READY for number in range(processes)])
             show(topics, records, keys, record_bytes)
             wait_for(topics, records)
         finally:
@@ -68,25 +69,26 @@ def _run(bootstrap: str, processes: int, records: int, keys: int, record_bytes: 
     return rate
 
 
-def _wait_ready(topics: Topics, processes: int) -> None:
+def _wait_ready(topics: Topics, files: list[Path]) -> None:
+    """Waits until the workers have been ready, with the same share each, for the time of a heartbeat."""
     admin = AdminClient({"bootstrap.servers": topics.bootstrap, "log_level": 2})
-    until = time.monotonic() + _READY_MAX_S
-    while not _is_ready(admin, topics, processes):
+    until, since = time.monotonic() + _READY_MAX_S, float("inf")
+    while time.monotonic() - since < _SETTLE_S:
+        if not _is_ready(admin, topics, files):
+            since = float("inf")
+        elif since == float("inf"):
+            since = time.monotonic()
         if time.monotonic() > until:
-            raise NotReady(f"{processes} workers have not shared {topics.source} in {_READY_MAX_S:g} s")
+            raise NotReady(f"{len(files)} workers have not shared {topics.source} in {_READY_MAX_S:g} s")
         time.sleep(_LOOK_EVERY_S)
-    time.sleep(_SETTLE_S)
 
 
-def _is_ready(admin: AdminClient, topics: Topics, processes: int) -> bool:
-    """Whether all members are there, and each partition was opened: its first offset is committed."""
+def _is_ready(admin: AdminClient, topics: Topics, files: list[Path]) -> bool:
+    """Whether the group has given each worker as many partitions, and all say that theirs are open."""
     try:
         group = admin.describe_consumer_groups([topics.name])[topics.name].result(_ASK_S)
     except (KafkaException, TimeoutError):  # there is no group yet, or the machine is busy with its start
         return False
-    if group.state != ConsumerGroupState.STABLE or len(group.members) != processes:
-        return False
-    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(topics.name)])
-    known = asked[topics.name].result(_ASK_S).topic_partitions
-    opened = [place for place in known if place.topic == topics.source and place.offset >= 0]
-    return len(opened) == PARTITIONS
+    shares = [len(member.assignment.topic_partitions) for member in group.members]
+    is_shared = shares == [PARTITIONS // len(files)] * len(files)
+    return group.state == ConsumerGroupState.STABLE and is_shared and all(file.exists() for file in files)

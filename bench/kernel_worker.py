@@ -5,7 +5,7 @@ python -m bench.kernel_worker BOOTSTRAP SOURCE EVENTS GROUP FOLDER
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -13,6 +13,8 @@ from neural_hive.aggregates.aggregate import Aggregate
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.runner import run_system
 from tests.toy.counter import COUNTER, Counter, Raise
+
+READY: Final = "ready"
 
 
 def build(source: str, events: str, name: str) -> System:
@@ -28,8 +30,13 @@ def build(source: str, events: str, name: str) -> System:
 
 
 def main(bootstrap: str, source: str, events: str, group: str, folder: str) -> None:
-    """Works until it is told to stop."""
-    run_system(build(source, events, group), {"bootstrap.servers": bootstrap}, Path(folder))
+    """Works until it is told to stop. While its partitions are open, the folder holds a file that says so."""
+    file = Path(folder) / READY
+
+    def tell(ready: bool) -> None:
+        file.touch() if ready else file.unlink(missing_ok=True)
+
+    run_system(build(source, events, group), {"bootstrap.servers": bootstrap}, Path(folder), tell)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ import orjson
 from neural_hive.projections.avro_types import column_type, renamed
 from neural_hive.projections.groups import Group, Raw, grouped
 from neural_hive.schemas.catalogue import schema_of
-from neural_hive.schemas.codec import FRAME_BYTES, avro_bytes, avro_long
+from neural_hive.schemas.codec import FRAME_BYTES, avro_bytes
+from neural_hive.schemas.varint import avro_long
 
 GUARD_BYTES: Final = 8
 _SYNC_BYTES: Final = 16

@@ -24,13 +24,14 @@ from neural_hive.schemas.catalogue import (
 from neural_hive.schemas.envelope import NAMESPACE, Envelope, Header
 from neural_hive.schemas.envelope_reader import EnvelopeReader
 from neural_hive.schemas.int_ranges import int_check
+from neural_hive.schemas.plain_fields import plain_writer
 from neural_hive.schemas.quick import QuickReader, quick_reader, read_to_end
 from neural_hive.schemas.shape import full_name
 from neural_hive.schemas.strict import VALUES_MAX, NotADatum, Program, check, compiled
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, TOPICS
+from neural_hive.schemas.varint import SHORT, avro_long
 
 FRAME_BYTES: Final = 5
-_SHORT: Final = tuple(bytes((n << 1,)) for n in range(64))  # the Avro length prefix of a short string
 _MAGIC: Final = b"\0"
 _LONG_END: Final = 1 << 63
 _LONG: Final = fastavro.parse_schema({"type": "long"})
@@ -52,27 +53,10 @@ class Decoded(msgspec.Struct, frozen=True):
     payload: dict[str, Any]
 
 
-def avro_long(n: int) -> bytes:
-    """A non-negative Avro long: zig-zag, seven bits a byte, lowest first."""
-    n <<= 1
-    if n < 0x80:
-        return bytes((n,))
-    if n < 0x4000:
-        return bytes((n & 0x7F | 0x80, n >> 7))
-    if n < 0x200000:
-        return bytes((n & 0x7F | 0x80, n >> 7 & 0x7F | 0x80, n >> 14))
-    out = bytearray()
-    while n > 0x7F:
-        out.append(n & 0x7F | 0x80)
-        n >>= 7
-    out.append(n)
-    return bytes(out)
-
-
 def avro_bytes(data: bytes) -> bytes:
     """An Avro bytes value: its length, then the bytes."""
     length = len(data)
-    return (_SHORT[length] if length < 64 else avro_long(length)) + data
+    return (SHORT[length] if length < 64 else avro_long(length)) + data
 
 
 @lru_cache(maxsize=1_000)
@@ -83,18 +67,28 @@ def avro_string(text: str) -> bytes:
 
 class _PayloadWriter:
     """Writes the payloads of one schema with fastavro, and looks at what that does not: the range of ints, and how
-    many values there are. What is large enough to have too many is looked at byte for byte.
+    many values there are. What is large enough to have too many is looked at byte for byte. Small payloads of plain
+    fields are written by hand: 1 µs instead of 2.
     """
 
-    __slots__ = ("_check_ints", "_parsed", "_program")
+    __slots__ = ("_check_ints", "_parsed", "_plain", "_program")
 
     def __init__(self, number: int) -> None:
         payload = schema_of(number)["fields"][1]["type"]
         self._parsed, self._program = parsed_payload(number), compiled(payload)
         self._check_ints = int_check(payload)
+        self._plain = plain_writer(payload)
 
     def write(self, payload: dict[str, Any]) -> bytes:
         """One Avro datum. Raises whatever says that the payload does not fit."""
+        if self._plain is not None:
+            try:
+                return self._plain(payload)
+            except Exception:  # whatever it is, the library has the last word
+                return self._by_library(payload)
+        return self._by_library(payload)
+
+    def _by_library(self, payload: dict[str, Any]) -> bytes:
         out = io.BytesIO()
         fastavro.schemaless_writer(out, self._parsed, payload)
         body = out.getvalue()
@@ -118,7 +112,7 @@ class EventEncoder:
     them together.
     """
 
-    __slots__ = ("_bytes_max", "_lead", "_write", "event_type", "is_older")
+    __slots__ = ("_bytes_max", "_lead", "_write", "event_type", "is_older", "name")
 
     def __init__(
         self,
@@ -131,7 +125,7 @@ class EventEncoder:
         """`version`: the one that is written; None: the newest."""
         newest = current(event_type)
         row = version or newest
-        self.event_type = event_type
+        self.event_type, self.name = event_type, event_type.encode()
         self.is_older = row.id != newest.id  # what is written may say less than what was decided
         self._write = _payload_writer(row.id).write
         self._bytes_max = _bytes_max(row)
@@ -209,7 +203,7 @@ def event_context(correlation_id: str, causation_id: str, trace_id: str) -> byte
     lengths = len(correlation), len(causation), len(trace)
     if max(lengths) < 64:
         first, second, third = lengths
-        return b"".join((_SHORT[first], correlation, _SHORT[second], causation, _SHORT[third], trace))
+        return b"".join((SHORT[first], correlation, SHORT[second], causation, SHORT[third], trace))
     return avro_bytes(correlation) + avro_bytes(causation) + avro_bytes(trace)
 
 

@@ -4,13 +4,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from neural_hive.connectors.ports import HOST, answers_ok
 from neural_hive.process import Readiness, process, processor_name, stop_event
 from neural_hive.settings import BadSettings, Settings, load_settings
+
+if TYPE_CHECKING:
+    from neural_hive.projections.archive_reader import ArchiveReader
 
 REGISTRY: Final = "registry"  # the system that agents tell of themselves
 
@@ -52,8 +55,7 @@ def processor(
 
 def run_processor(settings: Settings, names: Sequence[str], ready: Readiness) -> None:
     """Runs systems by their names until the process is told to stop."""
-    from neural_hive.connectors.schema_registry import ForeignSchemas
-    from neural_hive.projections.archive_reader import ArchiveReader
+    from neural_hive.connectors.foreign_schemas import ForeignSchemas
     from neural_hive.streams.flow_c import followed
     from neural_hive.streams.runner import run_systems
     from neural_hive.streams.systems import SYSTEMS
@@ -68,9 +70,16 @@ def run_processor(settings: Settings, names: Sequence[str], ready: Readiness) ->
             folder,
             ready,
             fetch_schema=foreign.schema,
-            open_archive=partial(ArchiveReader.of, settings),
+            open_archive=partial(_archive, settings),
             on_stopped=ready.tell_stopped,
         )
+
+
+def _archive(settings: Settings) -> "ArchiveReader":
+    """What goes on where Kafka has no more: its client is loaded when it is needed."""
+    from neural_hive.projections.archive_reader import ArchiveReader
+
+    return ArchiveReader.of(settings)
 
 
 def _known(schemas: tuple[int, ...]) -> tuple[int, ...]:
@@ -154,7 +163,7 @@ def schema_registry(data: Data = None, config: Config = None) -> None:
     settings = load_settings(config, data=data)
     url = f"http://{HOST}:{settings.schema_registry_port}/ready"
     with process(settings, "schema-registry", lambda: answers_ok(url)):
-        from neural_hive.connectors.schema_registry import run
+        from neural_hive.connectors.schema_registry_process import run
 
         run(
             settings.kafka_bootstrap,

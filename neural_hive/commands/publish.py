@@ -101,7 +101,7 @@ def _follow(settings: Settings, decision: DecisionConsolidated, timeout_s: float
     from neural_hive.publishing import exit_code, publish_and_follow
 
     def fetch(number: int) -> dict[str, Any]:
-        from neural_hive.connectors.schema_registry import ForeignSchemas
+        from neural_hive.connectors.foreign_schemas import ForeignSchemas
 
         return ForeignSchemas(settings.schema_registry_url).schema(number)
 

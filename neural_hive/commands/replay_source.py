@@ -135,7 +135,7 @@ def schemas_of_others(settings: Settings) -> Callable[[int], dict[str, Any]]:
 
     def schema(number: int) -> dict[str, Any]:
         if not known:
-            from neural_hive.connectors.schema_registry import ForeignSchemas
+            from neural_hive.connectors.foreign_schemas import ForeignSchemas
 
             known.append(ForeignSchemas(settings.schema_registry_url))
         found: dict[str, Any] = known[0].schema(number)

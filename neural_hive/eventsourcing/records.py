@@ -16,12 +16,12 @@ from neural_hive.schemas.codec import (
     BadRecord,
     EventEncoder,
     avro_bytes,
-    avro_long,
     decode,
     event_context,
     event_source,
 )
 from neural_hive.schemas.envelope import Envelope
+from neural_hive.schemas.varint import avro_long
 
 ORIGINATOR: Final = "originator"  # the two aggregate types
 UPSTREAM: Final = "upstream"

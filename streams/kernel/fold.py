@@ -48,6 +48,8 @@ class Fold:
             aggregate.name: msgspec.msgpack.Decoder(Row[aggregate.state])  # type: ignore[name-defined]
             for aggregate in aggregates
         }
+        self._timed = {a.name for a in aggregates if a.has_timers}
+        self._queued = {a.name for a in aggregates if a.has_queues}
         self._cached = RowCache(CACHED_BYTES)
         self._changed: dict[bytes, Any] = {}
         self._undo: dict[bytes, Any] = {}
@@ -121,9 +123,9 @@ class Fold:
         for name, change in aggregate.counters(event, before, after):
             counter = counter_key(name)
             self.put(counter, self.count(counter) + change or None)
-        if aggregate.has_timers:
+        if aggregate.name in self._timed:
             self._move_timers(aggregate, aggregate_id, before, after, route)
-        if aggregate.has_queues:
+        if aggregate.name in self._queued:
             self.move_places(aggregate, aggregate_id, before, after)
         return changed
 

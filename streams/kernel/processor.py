@@ -25,6 +25,7 @@ from neural_hive.connectors.disk import says_full
 from neural_hive.connectors.kafka_log import UnreadableLog, end_offsets
 from neural_hive.streams.kernel.broadcast import Broadcast
 from neural_hive.streams.kernel.credentials import faust_credentials
+from neural_hive.streams.kernel.no_tables import NoTables
 from neural_hive.streams.kernel.partition import Fenced, Partition, Place
 from neural_hive.streams.kernel.rocks import DiskFull
 from neural_hive.streams.kernel.stable_ends import StableEnds
@@ -228,6 +229,7 @@ class Processor:
             stream_buffer_maxsize=1_000,
             stream_wait_empty=False,
             stream_recovery_delay=0,
+            TableManager=NoTables,
         )
         app.transport = BatchTransport(brokers, app, loop=app.loop)
         app.transport.on_expelled = lambda why: self._fail(Fenced(why))

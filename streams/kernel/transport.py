@@ -109,6 +109,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         fetched = await super()._fetch_records(
             consumer, active_partitions, timeout=timeout, max_records=max_records
         )
+        _to_the_end(consumer._fetcher._records, fetched)
         batches = {}
         for tp, place in self._places(consumer):
             records, after = fetched.get(tp, []), place.position
@@ -128,6 +129,17 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             return []
         states = subscription.assignment._tp_state
         return [(tp, state) for tp, state in states.items() if state.has_valid_position]
+
+
+def _to_the_end(waiting: dict[TP, Any], taken: Iterable[TP]) -> None:
+    """Partitions that gave records just now come last the next time.
+
+    aiokafka takes from the first that has any, up to the limit of one call: all of a long fetch, before the next
+    partition has its first record.
+    """
+    for tp in taken:
+        if tp in waiting:
+            waiting[tp] = waiting.pop(tp)
 
 
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]

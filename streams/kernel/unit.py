@@ -13,7 +13,6 @@ from neural_hive.schemas.codec import (
     EventEncoder,
     HeldBack,
     avro_bytes,
-    avro_long,
     decode,
     encode_message,
     event_context,
@@ -22,12 +21,14 @@ from neural_hive.schemas.codec import (
 from neural_hive.schemas.envelope import NO_HASH, Header
 from neural_hive.schemas.personal import check_encrypted
 from neural_hive.schemas.topics import partition_of
+from neural_hive.schemas.varint import avro_long
 from neural_hive.streams.kernel.fold import Fold, Route
 from neural_hive.streams.kernel.state import CAUSE_BYTES, Row, counter_key, row_key
 from neural_hive.streams.kernel.system import Measured, Observed
 
 S = TypeVar("S")
 EVENT_TYPE_HEADER = "event_type"
+_NO_CAUSE = blake2b(digest_size=CAUSE_BYTES)
 ORIGIN_HEADER = "origin"  # topic:partition:offset of a forwarded record
 
 LookUp = Callable[[str, int, int], Record | None]  # of a topic, a partition, an offset; raises RecordAway
@@ -42,7 +43,7 @@ def looks_nowhere(topic: str, partition: int, offset: int) -> Record | None:
     raise RecordAway(f"there is no log here to find {topic}:{partition}:{offset} in")
 
 
-class Output(msgspec.Struct, frozen=True):
+class Output(msgspec.Struct, frozen=True, gc=False):
     """One record to be produced in the batch's transaction."""
 
     topic: str
@@ -53,7 +54,7 @@ class Output(msgspec.Struct, frozen=True):
     hash: bytes | None  # of an event, for the position; None for what carries no sequence
 
 
-class Cause(msgspec.Struct, frozen=True):
+class Cause(msgspec.Struct, frozen=True, gc=False):
     """The record or timer that is being handled."""
 
     message_id: str
@@ -83,7 +84,9 @@ class Traces(Protocol):
 
 def cause_digest(message_id: str) -> bytes:
     """What an aggregate remembers of a message, to know it again."""
-    return blake2b(message_id.encode(), digest_size=CAUSE_BYTES).digest()
+    digest = _NO_CAUSE.copy()  # to set one up costs more than to copy it
+    digest.update(message_id.encode())
+    return digest.digest()
 
 
 class Work:
@@ -121,22 +124,24 @@ class Work:
         self._partitions_of = partitions_of
         self._producer = producer
         self._look_up = look_up
+        self._repeated: dict[bytes, bool] = {}  # aggregates touched by this cause: had they seen it before?
+        self._indexes: dict[str, int] = {}  # events of this cause so far, by aggregate id
+        self._sent: dict[str, int] = {}
 
     def begin(self, cause: Cause) -> None:
         """Starts one record: what was done before it stands."""
         self.fold.keep()
-        self._mark = (len(self.outputs), self.sequence, self.events)
+        self._mark = (len(self.outputs), self.sequence, self.events, len(self.observed), len(self.measured))
         if self.trace is not None:
             self.trace.begin(cause, len(self.outputs))
-        self._observed_before = (len(self.observed), len(self.measured))
         self._digest = cause.digest
         self._source = event_source(cause.topic, cause.partition) + avro_long(cause.offset)
         self._own = cause.route
         self._trace = self._own.trace_id.encode()
         self._speak_of(cause)
-        self._repeated: dict[bytes, bool] = {}  # aggregates touched by this cause: had they seen it before?
-        self._indexes: dict[str, int] = {}  # events of this cause so far, by aggregate id
-        self._sent: dict[str, int] = {}
+        self._repeated.clear()
+        self._indexes.clear()
+        self._sent.clear()
         self.now, self.sent_at = cause.now, cause.sent_at
         self.message_id = cause.message_id
 
@@ -149,10 +154,8 @@ class Work:
     def refuse(self) -> None:
         """Takes back all that the record did."""
         self.fold.undo()
-        outputs, self.sequence, self.events = self._mark
-        del self.outputs[outputs:]
-        observed, measured = self._observed_before
-        del self.observed[observed:], self.measured[measured:]
+        outputs, self.sequence, self.events, observed, measured = self._mark
+        del self.outputs[outputs:], self.observed[observed:], self.measured[measured:]
 
     def refuse_with(self, letter: Output) -> None:
         """Adds the dead letter of what was refused."""
@@ -248,7 +251,7 @@ class Work:
         if encoder.is_older:  # the state is the fold of what is written
             event = event_of(aggregate, event_type, decode(value, "event").payload)
         digest = sha256(value).digest()
-        headers = self._headers(event_type, span_id)
+        headers = self._headers(encoder.name, span_id)
         self._put(Output(aggregate.topic, self.partition, self._key, value, headers, digest))
         self.events += 1
         changed = self.fold.apply(
@@ -290,9 +293,9 @@ class Work:
         self._put(Output(topic, partition, key, record.value, headers, None))
         self._output_bytes += sum(len(value or b"") for _, value in headers)
 
-    def _headers(self, record_type: str, span_id: bytes) -> list[tuple[str, bytes]]:
+    def _headers(self, record_type: bytes, span_id: bytes) -> list[tuple[str, bytes]]:
         traceparent = b"00-%b-%b-01" % (self._trace, span_id)
-        return [("traceparent", traceparent), (EVENT_TYPE_HEADER, record_type.encode())]
+        return [("traceparent", traceparent), (EVENT_TYPE_HEADER, record_type)]
 
     def send(self, topic: str, message_type: str, routing_id: str, payload: dict[str, Any]) -> None:
         """See Unit.send."""
@@ -314,4 +317,6 @@ class Work:
         key = routing_id.encode()
         partition = partition_of(key, self._partitions_of[topic])
         value = encode_message(header, payload)
-        self._put(Output(topic, partition, key, value, self._headers(message_type, span_id.encode()), None))
+        self._put(
+            Output(topic, partition, key, value, self._headers(message_type.encode(), span_id.encode()), None)
+        )

@@ -90,18 +90,26 @@ class _Records(fetcher.PartitionRecords):  # type: ignore[misc]
     """
 
     next_fetch_offset: int
+    _records_iterator: Iterator[Fetched]
 
     def __init__(self, tp: Any, records: Any, *more: Any) -> None:
         super().__init__(tp, _Batches(records), *more)
 
-    def __next__(self) -> Fetched:
-        try:
-            found: Fetched = super().__next__()
-            return found
-        except TooLargeUnpacked:
-            # The generator has ended with the error: another one goes on behind the batch.
-            self._records_iterator = chain(self._refused(self._records.last), self._unpack_records())
-            return self.__next__()
+    def take(self, records_max: int | None) -> tuple[list[Fetched], bool]:
+        """The next records, up to that many and to TAKEN_BYTES_MAX; and whether there may be more."""
+        taken: list[Fetched] = []
+        size_bytes = 0
+        while True:
+            try:
+                for record in self._records_iterator:
+                    taken.append(record)
+                    size_bytes += record.size_bytes
+                    if len(taken) == records_max or size_bytes > TAKEN_BYTES_MAX:
+                        return taken, True
+                return taken, False
+            except TooLargeUnpacked:
+                # The generator has ended with the error: another one goes on behind the batch.
+                self._records_iterator = chain(self._refused(self._records.last), self._unpack_records())
 
     def _refused(self, batch: Any) -> Iterator[Fetched]:
         why = (
@@ -118,8 +126,9 @@ class _Records(fetcher.PartitionRecords):  # type: ignore[misc]
         size_bytes = len(key or b"") + len(value or b"") + _ROOM_BYTES
         if headers:
             size_bytes += sum([len(name) + len(held or b"") for name, held in headers])
-        place = (tp.topic, tp.partition, record.offset, record.timestamp)
-        return Fetched(*place, key, value, headers, size_bytes)
+        return Fetched(
+            tp.topic, tp.partition, record.offset, record.timestamp, key, value, headers, size_bytes
+        )
 
 
 class _Result(fetcher.FetchResult):  # type: ignore[misc]
@@ -130,16 +139,10 @@ class _Result(fetcher.FetchResult):  # type: ignore[misc]
     def getall(self, max_records: int | None = None) -> list[Fetched]:
         if not self.check_assignment(self._topic_partition) or self._partition_records is None:
             return []
-        taken: list[Fetched] = []
-        size_bytes = 0
-        for record in self._partition_records:
-            taken.append(record)
-            size_bytes += record.size_bytes
-            if len(taken) == max_records or size_bytes > TAKEN_BYTES_MAX:
-                self._update_position()
-                return taken
+        taken, has_more = self._partition_records.take(max_records)
         self._update_position()
-        self._partition_records = None
+        if not has_more:
+            self._partition_records = None
         return taken
 
 

@@ -38,7 +38,6 @@ from neural_hive.aggregates.workflow import (
 from neural_hive.aggregates.workflow import Status as WorkflowStatus
 from neural_hive.schemas.codec import (
     EventEncoder,
-    avro_long,
     avro_string,
     decode,
     encode_message,
@@ -48,6 +47,7 @@ from neural_hive.schemas.codec import (
 from neural_hive.schemas.envelope import Header
 from neural_hive.schemas.topics import TOPICS
 from neural_hive.schemas.topics import Kind as TopicKind
+from neural_hive.schemas.varint import avro_long
 from neural_hive.settings import Settings
 from neural_hive.streams import orchestrator_course, orchestrator_dispatch
 from neural_hive.streams.orchestrator import build

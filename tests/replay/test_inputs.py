@@ -12,9 +12,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient
 
 from neural_hive.aggregates.aggregate import Rejected
+from neural_hive.connectors.foreign_schemas import ForeignSchemas
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.connectors.ports import free_port
-from neural_hive.connectors.schema_registry import ForeignSchemas
 from neural_hive.replay.checks.refold import Refold
 from neural_hive.replay.everything import Request, verify_everything
 from neural_hive.replay.report import Check, Report

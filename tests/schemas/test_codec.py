@@ -18,6 +18,7 @@ from neural_hive.schemas.catalogue import UnknownSchema
 from neural_hive.schemas.codec import BadRecord, EventEncoder
 from neural_hive.schemas.envelope import Envelope, Header
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, murmur2, partition_of
+from neural_hive.schemas.varint import avro_long
 from tests.schemas import samples
 
 EVENTS = sorted(row.name for row in catalogue.registered().values() if row.kind == "event")
@@ -61,11 +62,11 @@ def by_hand(head: Envelope, payload: dict[str, Any]) -> bytes:
         head.event_id.encode(),
         codec.avro_string(head.aggregate_id),
         head.version,
-        codec.avro_long(head.occurred_at),
+        avro_long(head.occurred_at),
         codec.event_context(head.correlation_id, head.causation_id, head.trace_id),
         head.span_id.encode(),
         head.sequence,
-        codec.event_source(head.source_topic, head.source_partition) + codec.avro_long(head.source_offset),
+        codec.event_source(head.source_topic, head.source_partition) + avro_long(head.source_offset),
         head.prev_hash,
         payload,
     )
@@ -123,7 +124,7 @@ def test_a_header_that_does_not_fit_is_not_written(wrong: dict[str, Any]) -> Non
 def test_a_long_is_zig_zag(number: int) -> None:
     out = io.BytesIO()
     fastavro.schemaless_writer(out, fastavro.parse_schema({"type": "long"}), number)
-    assert codec.avro_long(number) == out.getvalue()
+    assert avro_long(number) == out.getvalue()
 
 
 def _message(**payload: Any) -> tuple[Header, dict[str, Any]]:

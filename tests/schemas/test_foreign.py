@@ -8,8 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
+from neural_hive.connectors.foreign_schemas import ForeignSchemas
 from neural_hive.connectors.ports import free_port
-from neural_hive.connectors.schema_registry import ForeignSchemas, _name_of
+from neural_hive.connectors.schema_registry import _name_of
 from neural_hive.schemas.catalogue import UnknownSchema, current, schema_of
 from neural_hive.schemas.codec import encode_message
 from neural_hive.schemas.envelope import Header

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from neural_hive.schemas import catalogue, codec
-from neural_hive.schemas.codec import FRAME_BYTES, avro_bytes, avro_long
+from neural_hive.schemas.codec import FRAME_BYTES, avro_bytes
+from neural_hive.schemas.varint import avro_long
 from tests.schemas.test_hostile_bytes import ROWS, good_bytes
 
 CHANGES_PER_SCHEMA = 500

@@ -25,10 +25,11 @@ from confluent_kafka.schema_registry import (
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
+from neural_hive.connectors.foreign_schemas import ForeignSchemas
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
 from neural_hive.connectors.kafka_log import read_committed
 from neural_hive.connectors.ports import free_port
-from neural_hive.connectors.schema_registry import ForeignSchemas, RegistryConflict, register_all
+from neural_hive.connectors.schema_registry import RegistryConflict, register_all
 from neural_hive.schemas import catalogue, codec, freeze
 from neural_hive.schemas.catalogue import UnknownSchema
 from tests.conftest import TopicFactory
@@ -37,7 +38,7 @@ from tests.schemas.conftest import Write
 
 START = """
 import sys
-from neural_hive.connectors.schema_registry import run
+from neural_hive.connectors.schema_registry_process import run
 run(sys.argv[1], int(sys.argv[2]), topic=sys.argv[3], fill=sys.argv[4:] == ["fill"])
 """
 

@@ -17,7 +17,7 @@ import msgspec
 
 from neural_hive.aggregates.aggregate import Aggregate, Rejected
 from neural_hive.connectors.clickhouse import ClickHouse
-from neural_hive.connectors.schema_registry import ForeignSchemas
+from neural_hive.connectors.foreign_schemas import ForeignSchemas
 from neural_hive.projections.archive_reader import ArchiveReader
 from neural_hive.schemas.codec import decode
 from neural_hive.streams import runner

@@ -1,0 +1,93 @@
+"""Writes payloads of a few plain fields by hand: for a small record the library's call costs more than its work.
+
+Only exactly what a field is made for is written here. Whatever is unusual about a payload (a field that is left to its
+default, a value of another type or out of range) is left to the library, which knows all the rules.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from neural_hive.schemas.shape import full_name
+from neural_hive.schemas.varint import SHORT, avro_long
+
+FIELDS_MAX: Final = 8  # of about ten on the library is as fast
+_INT_END: Final = 1 << 31
+_LONG_END: Final = 1 << 63
+_BOOLEANS: Final = {True: b"\1", False: b"\0"}
+Write = Callable[[dict[str, Any]], bytes]
+
+
+class Unusual(Exception):
+    """A value that is left to the library."""
+
+
+def plain_writer(payload: Any) -> Write | None:
+    """Writes one datum of a payload's schema, or raises whatever says that the library should be asked: any exception.
+
+    None: the schema has more fields, or others. `shape.shape_problems` has allowed its shape.
+    """
+    if len(payload["fields"]) > FIELDS_MAX:
+        return None
+    named: dict[str, Any] = {}
+    fields = [(field["name"], _put_of(field["type"], named)) for field in payload["fields"]]
+    known = [(name, put) for name, put in fields if put is not None]
+    if len(known) < len(fields):
+        return None
+
+    def write(values: dict[str, Any]) -> bytes:
+        return b"".join([put(values[name]) for name, put in known])
+
+    return write
+
+
+def _put_of(node: Any, named: dict[str, Any]) -> Callable[[Any], bytes] | None:
+    node = named.get(node, node) if isinstance(node, str) else node
+    if isinstance(node, str):
+        return _PUTS.get(node)
+    if isinstance(node, list):
+        put = _put_of(node[1], named)
+        return (lambda value: b"\0" if value is None else b"\2" + put(value)) if put else None
+    if node["type"] == "enum":
+        named[full_name(node)] = node
+        return {symbol: avro_long(at) for at, symbol in enumerate(node["symbols"])}.__getitem__
+    return _put_of(node["type"], named) if isinstance(node["type"], str) else None
+
+
+def _text(value: Any) -> bytes:
+    if type(value) is not str:
+        raise Unusual
+    return _bytes(value.encode())
+
+
+def _bytes(value: Any) -> bytes:
+    if type(value) is not bytes:
+        raise Unusual
+    length = len(value)
+    return (SHORT[length] if length < len(SHORT) else avro_long(length)) + value
+
+
+def _int(value: Any) -> bytes:
+    if type(value) is not int or not 0 <= value < _INT_END:
+        raise Unusual
+    return avro_long(value)
+
+
+def _long(value: Any) -> bytes:
+    if type(value) is not int or not 0 <= value < _LONG_END:
+        raise Unusual
+    return avro_long(value)
+
+
+def _boolean(value: Any) -> bytes:
+    if type(value) is not bool:
+        raise Unusual
+    return _BOOLEANS[value]
+
+
+_PUTS: Final[dict[str, Callable[[Any], bytes]]] = {
+    "string": _text,
+    "bytes": _bytes,
+    "int": _int,
+    "long": _long,
+    "boolean": _boolean,
+}
