@@ -79,7 +79,7 @@ def test_half_an_answer_does_not_pass_for_a_whole_one(caller: TestClient) -> Non
     late = "SELECT throwIf(number = 3000000) FROM numbers(4000000)"
     with pytest.raises(Exception, match="not complete"):
         TestClient(caller.app, headers=caller.headers).post(
-            QUERY, json={"sql": late, "output_format": "CSVWithNames"}
+            QUERY, json={"sql": late, "output_format": "JSONEachRow"}
         )
 
 
