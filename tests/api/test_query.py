@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -74,13 +75,50 @@ def test_what_is_refused_is_told(caller: TestClient, sql: str) -> None:
     problem(caller.post(QUERY, json={"sql": sql}), 400, "sql-refused")
 
 
-@pytest.mark.slow
-def test_half_an_answer_does_not_pass_for_a_whole_one(caller: TestClient) -> None:
-    late = "SELECT throwIf(number = 3000000) FROM numbers(4000000)"
-    with pytest.raises(Exception, match="not complete"):
-        TestClient(caller.app, headers=caller.headers).post(
-            QUERY, json={"sql": late, "output_format": "JSONEachRow"}
-        )
+class Server:
+    """A server that answers with these pieces."""
+
+    def __init__(self, status: int, *pieces: bytes, **headers: str) -> None:
+        self.status, self.pieces = status, pieces
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.is_left = False
+
+    def answers(self, api: Api) -> None:
+        """Makes it the one that an API asks."""
+        transport = httpx.MockTransport(self._answer)
+        api.services.sql._client = httpx.AsyncClient(transport=transport)
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(self.status, content=self._pieces(), headers=self.headers)
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        try:
+            for piece in self.pieces:
+                yield piece
+        finally:
+            self.is_left = True
+
+
+def test_half_an_answer_does_not_pass_for_a_whole_one(lonely: Api) -> None:
+    late = b"\r\n__exception__\r\ntag\r\nCode: 395. DB::Exception: too bad\n40 tag\r\n__exception__\r\n"
+    server = Server(200, b"x" * 1_000, late, X_ClickHouse_Exception_Tag="tag")
+    server.answers(lonely)
+    reader = TestClient(lonely.app, headers=lonely.caller().headers)
+    with pytest.raises(ConnectionAbortedError):  # which ends the connection
+        reader.post(QUERY, json={"sql": "SELECT 1", "output_format": "JSONEachRow"})
+    assert server.is_left
+
+
+@pytest.mark.parametrize("code", [201, 202])
+def test_a_server_that_has_had_enough_of_a_caller(lonely: Api, code: int) -> None:
+    Server(503, f"Code: {code}. DB::Exception: Quota for user `x` (version 25.8)".encode()).answers(lonely)
+    answer = lonely.caller().post(QUERY, json={"sql": "SELECT 1"})
+    told = problem(answer, 429, "too-many-requests")
+    assert told["code"] == code and "version" not in told["detail"] and answer.headers["Retry-After"]
+
+
+def test_a_server_that_is_away(lonely: Api) -> None:
+    problem(lonely.caller().post(QUERY, json={"sql": "SELECT 1"}), 503, "unavailable")
 
 
 @pytest.mark.slow
