@@ -31,11 +31,16 @@ help:
 
 # One stamp for the whole set-up: pinned packages by hash, then this project in place.
 $(VENV)/.installed: requirements.lock requirements-dev.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Neural Hive needs Python 3.11 or newer; found " + sys.version.split()[0] + ". Set PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Neural Hive needs Python 3.11 or newer; found " + sys.version.split()[0] + ". Set PYTHON=python3.11")'
+	@echo "Setting up $(VENV), once: $$(grep -c == requirements-dev.lock) packages, about 1.4 GB on disk. That takes minutes."
+	@$(PYTHON) -m venv $(VENV)
+	@echo "  a dot for every ten packages that are fetched and checked, then installed:"
+	@{ $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes -r requirements-dev.lock \
+		|| touch $(VENV)/.failed; } | awk '/^Collecting/ {if (++n % 10 == 0) {printf "."; fflush()}} \
+		/^Installing/ {printf " fetched, installing …"; fflush()} /^Successfully/ {print " done"} /^ERROR/ {print}'
+	@! rm $(VENV)/.failed 2>/dev/null
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
 
 demo: $(VENV)/.installed
 	$(BIN)/neural-hive demo

@@ -47,6 +47,7 @@ from neural_hive.connectors.clickhouse_request import (
     credentials,
     form_fields,
     session_timeout_s,
+    with_quota_key,
 )
 from neural_hive.connectors.clickhouse_sql import SqlError, first_word, output_format, parse_insert
 from neural_hive.connectors.disk import room, says_full
@@ -169,6 +170,7 @@ class ClickHouseHttp:
     async def _answer(self, request: Request, body: RequestBody, query_id: str) -> Response:
         fields = dict(parse_qsl(request.url.query, keep_blank_values=True, errors="surrogateescape"))
         given = credentials(request, fields)
+        fields = with_quota_key(request, fields)
         peer = request.client.host if request.client else ""
         account = await self._accounts.logins.account(given, peer, request.headers.get("host", ""))
         form = "multipart/form-data" in request.headers.get("content-type", "")

@@ -188,6 +188,16 @@ def credentials(request: Request, fields: Mapping[str, str]) -> Credentials:
     return Credentials(user or "default", password)
 
 
+def with_quota_key(request: Request, fields: Mapping[str, str]) -> dict[str, str]:
+    """The fields, with the quota key if it came as a header. Raises EngineError (36): it came twice."""
+    key = request.headers.get("x-clickhouse-quota", "")
+    if key and "quota_key" in fields:
+        raise EngineError.own(
+            36, "BAD_ARGUMENTS", "The quota key is a header or a field of the URL, not both"
+        )
+    return {**fields, "quota_key": key} if key else dict(fields)
+
+
 async def form_fields(body: RequestBody, content_type: str) -> dict[str, str]:
     """Fields of a multipart form: `query`, `param_*`, settings. Files would be external tables."""
     content = bytearray()

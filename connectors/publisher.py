@@ -12,7 +12,7 @@ from neural_hive.aggregates.identity import derived_id
 from neural_hive.connectors.personal import Personal
 from neural_hive.connectors.published_spans import Delivered, traced
 from neural_hive.connectors.sparse_log import Sparse
-from neural_hive.connectors.tracing import tracer
+from neural_hive.connectors.tracing import asked_trace, tracer
 from neural_hive.schemas.codec import encode_message
 from neural_hive.schemas.envelope import Header
 from neural_hive.schemas.personal import check_encrypted
@@ -82,8 +82,9 @@ class Publisher:
         causation_id: str = "",
         trace_id: str = "",
     ) -> Header:
-        """The header of one message. What is left empty follows from the message's id."""
-        trace_id = trace_id or derived_id(message_id, "trace").replace("-", "")
+        """The header of one message. What is left empty follows from the message's id; the trace is that of the request
+        that is answered meanwhile, if it has one."""
+        trace_id = trace_id or asked_trace() or derived_id(message_id, "trace").replace("-", "")
         return Header(
             message_id=message_id,
             message_type=message_type,

@@ -5,7 +5,8 @@
         async for piece in answer.pieces: ...
 
 The engine's gate and limits hold; nothing is checked here, but that the engine is told to write nothing. With
-`on_behalf_of`, the embedded engine bounds how much each person asks at once; or give a login of his own.
+`on_behalf_of`, ClickHouse's quota key, the embedded engine bounds how much each person asks at once, and a server
+counts its quotas for each; or give a login of his own.
 """
 
 import re
@@ -20,6 +21,8 @@ from neural_hive.connectors.clickhouse import ClickHouseAway, ClickHouseError, L
 
 _CONNECT_S: Final = 5.0
 _ANSWER_S: Final = 330.0  # the longest that a user's query may take, and a bit
+_NESTED: Final = re.compile(r"\{\s*(\w+)\s*:\s*(?:Array|Map|Tuple)\b")  # parameters that are no single value
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _CODE: Final = re.compile(r"Code: (\d+)\. DB::Exception: ")
 _VERSION: Final = re.compile(r" \(version [^()]*(?:\([^()]*\))?[^()]*\)\s*$")
 
@@ -63,16 +66,25 @@ class SqlReader:
     """Asks one server as one user, for any number of tasks. Close it with `aclose`."""
 
     def __init__(
-        self, host: str, port: int, user: str, password: str, database: str, secure: bool = False
+        self,
+        host: str,
+        port: int,
+        user: str,
+        password: str,
+        database: str,
+        secure: bool = False,
+        answer_s: float = _ANSWER_S,
     ) -> None:
+        """`answer_s`: how long the server may say nothing."""
         self.url = f"{'https' if secure else 'http'}://{host}:{port}/"
         self._login = {"X-ClickHouse-User": user, "X-ClickHouse-Key": password}
         self._database = database
-        timeout = httpx.Timeout(_ANSWER_S, connect=_CONNECT_S)
-        self._client = httpx.AsyncClient(timeout=timeout, limits=httpx.Limits(max_connections=64))
+        timeout = httpx.Timeout(answer_s, connect=_CONNECT_S)
+        # A connection for each query, which costs more than it: none outlives its server, or its event loop.
+        self._client = httpx.AsyncClient(timeout=timeout, limits=httpx.Limits(max_keepalive_connections=0))
 
     @classmethod
-    def of(cls, settings: ReaderSettings) -> Self:
+    def of(cls, settings: ReaderSettings, answer_s: float = _ANSWER_S) -> Self:
         """The database of the settings, as the user who reads for others: on the embedded engine `api`."""
         user = settings.clickhouse_api_user
         return cls(
@@ -82,6 +94,7 @@ class SqlReader:
             settings.password_of(user),
             settings.clickhouse_database,
             settings.clickhouse_secure,
+            answer_s,
         )
 
     async def aclose(self) -> None:
@@ -99,19 +112,22 @@ class SqlReader:
         on_behalf_of: str = "",
         login: tuple[str, str] | None = None,
     ) -> AsyncIterator[SqlAnswer]:
-        """Runs one statement; leaving the block stops it. `params` are for {name:Type} in it.
+        """Runs one statement; leaving the block stops it. `params` are for {name:Type} in it, as plain text; lists and
+        the like as ClickHouse writes them.
 
         Raises ClickHouseError with ClickHouse's code (516 for a wrong password, 497 and 164 for what readers may not
         do, 202 when too many ask), and ClickHouseAway when nobody answers.
         """
         fields = {"database": self._database, "default_format": output_format, "readonly": "1"}
         fields |= settings or {}
-        fields |= {f"param_{name}": value for name, value in (params or {}).items()}
-        if on_behalf_of:
-            fields["quota_key"] = on_behalf_of
+        nested = set(_NESTED.findall(sql))
+        for name, value in (params or {}).items():
+            fields[f"param_{name}"] = value if name in nested else value.translate(_ESCAPES)
         headers = self._login
         if login is not None:
             headers = {"X-ClickHouse-User": login[0], "X-ClickHouse-Key": login[1]}
+        if on_behalf_of:  # as a header: addresses are logged on their way
+            headers = headers | {"X-ClickHouse-Quota": on_behalf_of}
         request = self._client.build_request(
             "POST", self.url, params=fields, content=sql.encode(), headers=headers
         )

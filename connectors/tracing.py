@@ -156,6 +156,7 @@ def _weight(span: Span) -> int:
 
 _installed: Tracer | None = None
 _current: ContextVar[tuple[str, str]] = ContextVar("span", default=("", ""))  # trace id and span id
+_asked: ContextVar[str] = ContextVar("asked trace", default="")
 
 
 def tracer() -> Tracer | None:
@@ -214,6 +215,23 @@ def current_span(trace_id: str) -> str:
     """The span id of what is being done here and now for a trace; empty if that is nothing."""
     trace, span_id = _current.get()
     return span_id if trace == trace_id else ""
+
+
+def asked_trace() -> str:
+    """The trace of the request that is answered here and now; empty if there is none, or it has no trace."""
+    return _asked.get()
+
+
+@contextlib.contextmanager
+def answering(trace_id: str, span_id: str) -> Iterator[None]:
+    """Makes all that is published meanwhile part of a request's trace, and what is told of it stand below its span."""
+    asked, current = _asked.set(trace_id), _current.set((trace_id, span_id))
+    try:
+        with structlog.contextvars.bound_contextvars(trace_id=trace_id):
+            yield
+    finally:
+        _current.reset(current)
+        _asked.reset(asked)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from neural_hive.api.openapi import DESCRIPTION, TITLE, describe
 from neural_hive.api.reference import page
 from neural_hive.api.routes import ROUTES
 from neural_hive.api.services import Services
+from neural_hive.api.spans import Spans
 
 
 def create_app(services: Services, timeout_s: float = REQUEST_TIMEOUT_S) -> FastAPI:
@@ -46,6 +47,7 @@ def create_app(services: Services, timeout_s: float = REQUEST_TIMEOUT_S) -> Fast
         refusals=services.refusals,
     )
     app.add_middleware(Edge, timeout_s=timeout_s)
+    app.add_middleware(Spans)
     return app
 
 

@@ -17,12 +17,12 @@ _REFUSED: Final = Counter("neural_hive_api_refused", "Requests that the gate ref
 _ERRORS: Final = Counter("neural_hive_api_errors", "Requests that ended in an error that was not foreseen")
 _WAITING: Final = Gauge("neural_hive_api_waiting", "Requests that wait for what becomes of a message")
 _TOKENS: Final = Counter("neural_hive_api_ticket_tokens", "Tokens of tickets that were made")
-_METHODS: Final = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"))
+METHODS: Final = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"))
 
 
 def answered(method: str, route: str, status: int, took_s: float) -> None:
     """A request was answered. `route` is "" if no route is its: ids and nonsense must not become labels."""
-    labels = method if method in _METHODS else "other", route or "none"
+    labels = method if method in METHODS else "other", route or "none"
     _SECONDS.labels(*labels).observe(took_s)
     _REQUESTS.labels(*labels, str(status)).inc()
 

@@ -42,6 +42,7 @@ def backup(
         _check(folder)
         return
     from neural_hive.projections.archive_reader import ArchiveReader
+    from neural_hive.replay.backup.copies import are_secret
     from neural_hive.replay.backup.saved import Source, back_up
     from neural_hive.schemas.extensions import all_topics
 
@@ -62,7 +63,7 @@ def backup(
     console.print(
         _told(folder, manifest), f"inputs were held for {manifest.held_s:.1f} s", sep="\n", highlight=False
     )
-    if manifest.keys:
+    if are_secret(manifest.keys):
         keys = f"keys are in {folder / 'keys'}: who has them can sign as this system. Keep them apart (--without-keys)"
         console.print(keys, style="yellow", highlight=False)
     for warning in manifest.warnings:

@@ -52,4 +52,17 @@ def demo(
             shutil.rmtree(keys_beside(data), ignore_errors=True)
     console.print("[green]✔[/] all is as it must be; nothing is left running")
     console.print(f"The data is kept in {data}" if keep else "The data was removed; --keep FOLDER keeps it")
-    console.out(NEXT, highlight=False)
+    console.out(_next(), highlight=False)
+
+
+def _next() -> str:
+    """What to try, as it can be typed where this was started."""
+    if shutil.which("neural-hive"):
+        return NEXT
+    activate = Path(sys.executable).with_name("activate")
+    head, _, commands = NEXT.partition("\n")
+    return f"{head}\n  source {_near(activate)}\n{commands}" if activate.exists() else NEXT
+
+
+def _near(file: Path) -> Path:
+    return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file

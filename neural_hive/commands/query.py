@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from neural_hive.commands.narrowed import narrowed
 from neural_hive.settings import Settings, load_settings
 
 FORMAT = "PrettyCompact"
@@ -112,6 +113,10 @@ def _revealed(pieces: Iterator[bytes], settings: Settings, written: str) -> Iter
         text = part.decode(errors="surrogateescape")  # not all that a table holds is text
         return CIPHERTEXT.sub(text_of, text).encode(errors="surrogateescape")
 
+    if written.startswith("Pretty"):  # the engine has made it as a whole
+        table = changed(b"".join(pieces)).decode(errors="surrogateescape")
+        yield narrowed(table).encode(errors="surrogateescape")
+        return
     rest = b""
     for piece in pieces:
         lines, newline, rest = (rest + piece).rpartition(b"\n")

@@ -4,9 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from neural_hive.connectors.clickhouse import ClickHouse
-from neural_hive.sdk.tables import client_as
-from neural_hive.settings import Settings
+from neural_hive.connectors.sql_reader import SqlReader
 
 ROWS_MAX: Final = 1_000  # shown; an export has what the engine's limits allow
 EXPORT_BYTES_MAX: Final = 64 << 20
@@ -31,19 +29,18 @@ class Unanswered(ValueError):
 
 
 class TooLarge(ValueError):
-    """An export above EXPORT_BYTES_MAX."""
+    """An answer above EXPORT_BYTES_MAX."""
 
 
 class Console:
-    """Runs statements. Blocking; each has a connection of its own, so that a slow one holds up no other."""
+    """Runs statements, each for a person: `key` is that of their quota, and the engine's limits hold for each."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, reader: SqlReader) -> None:
+        self._reader = reader
 
-    def run(self, sql: str) -> Answer:
-        """Raises ClickHouseError: what the engine or its gate says; Unanswered: it is no table."""
-        with self._client() as client:
-            body = client.raw(cleaned(sql), None, "JSONCompact")
+    async def run(self, sql: str, key: str) -> Answer:
+        """Raises ClickHouseError: what the engine or its gate says; TooLarge; Unanswered: it is no table."""
+        body = await self.export(sql, "JSONCompact", key)
         try:
             found = msgspec.json.decode(body)
         except msgspec.DecodeError:
@@ -60,22 +57,18 @@ class Console:
             float(found.get("statistics", {}).get("elapsed", 0.0)),
         )
 
-    def export(self, sql: str, output_format: str) -> bytes:
+    async def export(self, sql: str, output_format: str, key: str) -> bytes:
         """The whole answer in one of ClickHouse's formats. Raises ClickHouseError, TooLarge."""
-        pieces, size_bytes = list[bytes](), 0
-        with self._client() as client, client.raw_stream(cleaned(sql), None, output_format) as stream:
-            for piece in stream:
-                size_bytes += len(piece)
-                if size_bytes > EXPORT_BYTES_MAX:
+        body = bytearray()
+        asking = self._reader.ask(cleaned(sql), output_format=output_format, on_behalf_of=key)
+        async with asking as answer:
+            async for piece in answer.pieces:
+                body += piece
+                if len(body) > EXPORT_BYTES_MAX:
                     raise TooLarge(
                         f"more than {EXPORT_BYTES_MAX >> 20} MB: add a LIMIT, or use `neural-hive query --format`"
                     )
-                pieces.append(piece)
-        return b"".join(pieces)
-
-    def _client(self) -> ClickHouse:
-        user = self._settings.clickhouse_api_user  # never our own: it may do everything
-        return client_as(self._settings, user, timeout_s=60, retry_s=0)
+        return bytes(body)
 
 
 def cleaned(sql: str) -> str:

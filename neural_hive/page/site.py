@@ -34,6 +34,6 @@ class Site(msgspec.Struct, frozen=True):
             services,
             Sessions(services.authenticator),
             Board(services),
-            Console(services.settings),
+            Console(services.sql),
             VerificationRun(services.settings),
         )

@@ -1,4 +1,4 @@
-"""What lies beside the log and belongs to it: keys, and the files that tasks have made."""
+"""What lies beside the log and belongs to it: keys, who may come in, and the files that tasks have made."""
 
 import os
 import shutil
@@ -14,6 +14,10 @@ KEYS: Final = "keys"  # in the backup's folder
 ARTIFACTS: Final = "artifacts"  # in the data folder and in the backup's
 WEBHOOKS: Final = "webhooks"  # secrets: each file of the folder is one
 KEY_FOLDERS: Final = ("auditor", "seal", "witness", WEBHOOKS)  # in the data folder
+# Who may call: hashes of random keys, which tell nobody anything, and so are no secret.
+CALLERS: Final = "api/keys.json"
+# Who may ask in SQL: hashes of passwords, which can be guessed. Without the file everybody on the machine may ask.
+SQL_USERS: Final = "clickhouse/sql-users.toml"
 _KEYS: Final = frozenset((".key", ".pub"))
 _PRIVATE_FOLDER: Final = 0o700
 _PRIVATE_FILE: Final = 0o600
@@ -21,18 +25,29 @@ _SEPARATOR: Final = "  "  # as sha256sum writes it, so that `sha256sum -c` can c
 _SHA256_DIGITS: Final = 64
 
 
-def copy_keys(data: Path, folder: Path) -> tuple[str, ...]:
-    """Copies all keys of a data folder into the backup, for its owner's eyes only, and gives their hashes and names.
+def copy_keys(data: Path, folder: Path, with_secrets: bool = True) -> tuple[str, ...]:
+    """Copies all keys of a data folder, and who may come in, into the backup, for its owner's eyes only; gives their
+    hashes and names. Without secrets that is only what opens nothing: the hashes of API keys.
 
     What lies beside them, such as the file of seals, is of a later moment than what is saved, and made anew from it.
+    The API's secrets are made anew too: nothing in the log needs them.
     """
-    names = [
-        str(file.relative_to(data))
-        for name in KEY_FOLDERS
-        for file in sorted((data / name).rglob("*"))
-        if file.is_file() and not file.is_symlink() and _is_key(file, name)
-    ]
-    return tuple(_copied(data / name, folder / KEYS, name) for name in names)
+    names = [CALLERS, *(_secrets(data) if with_secrets else ())]
+    there = [name for name in names if (data / name).is_file() and not (data / name).is_symlink()]
+    return tuple(_copied(data / name, folder / KEYS, name) for name in there)
+
+
+def are_secret(keys: tuple[str, ...]) -> bool:
+    """Whether who has these files can do something with them."""
+    return any(line.partition(_SEPARATOR)[2] != CALLERS for line in keys)
+
+
+def _secrets(data: Path) -> Iterator[str]:
+    yield SQL_USERS
+    for name in KEY_FOLDERS:
+        for file in sorted((data / name).rglob("*")):
+            if _is_key(file, name):
+                yield str(file.relative_to(data))
 
 
 def _is_key(file: Path, folder: str) -> bool:
@@ -47,7 +62,7 @@ def restore_keys(folder: Path, keys: tuple[str, ...], data: Path) -> None:
         source, target = folder / KEYS / name, data / name
         if target.exists() and target.read_bytes() != source.read_bytes():
             raise BackupUnusable(
-                f"{target} is another key than the backup's: move it away, or restore elsewhere"
+                f"{target} is another one than the backup's: move it away, or restore elsewhere"
             )
         _copied(source, data, name)
 

@@ -127,7 +127,7 @@ class _Backup:
             topics=saved,
             groups={group: _saved(of) for group, of in offsets.items() if of},
             schema_ids=tuple(sorted(registered())),
-            keys=copy_keys(source.data, self._folder) if source.with_keys else (),
+            keys=copy_keys(source.data, self._folder, source.with_keys),
             artifacts=copy_artifacts(source.data / ARTIFACTS, self._folder / ARTIFACTS),
             warnings=tuple(self._warnings),
         )

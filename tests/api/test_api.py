@@ -352,28 +352,6 @@ def test_dead_letters_are_written_again(api: Api, caller: TestClient) -> None:
     problem(caller.post("/api/v1/dead-letters/nobody/redrive", json={"reason": "x"}), 404, "not-found")
 
 
-def test_sql(api: Api, caller: TestClient) -> None:
-    published(caller, plan("asked", "a"))
-    asked = {
-        "sql": "SELECT plan_id FROM workflows WHERE plan_id = {p:String} LIMIT 1",
-        "params": {"p": "asked"},
-    }
-    assert caller.post("/api/v1/query", json=asked).json()["data"] == [{"plan_id": "asked"}]
-    lines = caller.post("/api/v1/query", json=asked | {"output_format": "CSVWithNames"})
-    assert lines.text.split() == ['"plan_id"', '"asked"'] and lines.headers["content-type"].startswith(
-        "text/csv"
-    )
-    for sql in (
-        "SELECT * FROM file('/etc/passwd')",
-        "DROP TABLE events",
-        "SELECT 1; SELECT 2",
-        "SELEC",
-        "SELECT 1 FORMAT CSV",
-    ):
-        problem(caller.post("/api/v1/query", json={"sql": sql}), 400, "sql-refused")
-    problem(api.caller("publisher").post("/api/v1/query", json=asked), 403, "forbidden")
-
-
 def test_agents_and_how_it_does(api: Api, caller: TestClient, agent: str) -> None:
     found = eventually(lambda: caller.get(f"/api/v1/agents/{agent}").json())
     assert found["capabilities"] == [REMOTE]

@@ -167,7 +167,7 @@ def test_keys_are_for_their_owner_and_come_back(tmp_path: Path) -> None:
     restore_keys(folder, keys, new)
     assert (new / "seal" / "signing.key").read_bytes() == b"secret"
     (new / "seal" / "signing.key").write_bytes(b"another")
-    with pytest.raises(BackupUnusable, match="is another key"):
+    with pytest.raises(BackupUnusable, match="is another one"):
         restore_keys(folder, keys, new)
     kept.write_bytes(b"secreT")
     with pytest.raises(BackupUnusable, match="is damaged"):

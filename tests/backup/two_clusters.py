@@ -93,10 +93,10 @@ class TwoClusters:
         )
         return back_up(source, self.folder)
 
-    def restore(self) -> Manifest:
-        """On the second cluster, with tables."""
+    def restore(self, data: Path | None = None) -> Manifest:
+        """On the second cluster, with tables; `data`: another data folder than the saved one."""
         kinds = {self.topic: Kind.INPUT}
-        return restore(self.folder, Target(self.second, 1, self.store, kinds, self.data))
+        return restore(self.folder, Target(self.second, 1, self.store, kinds, data or self.data))
 
     def records(self, config: dict[str, Any], partition: int = 0) -> list[Record]:
         """What a cluster has."""

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from neural_hive.api.services import TABLES_MAX
 from neural_hive.connectors.reader_rules import SYSTEM_TABLES
 from tests.docs.pages import ROOT
 from tests.fixtures_clickhouse import ClickHouseServer
 
 FILE = ROOT / "deploy" / "clickhouse" / "readers.sql"
-ROLE = "neural_hive_reader"
+ROLE, CALLERS, API_USER = "neural_hive_reader", "neural_hive_callers", "neural_hive_api"
 TRY = """
 import json, sys
 from pathlib import Path
@@ -54,7 +55,9 @@ def statements() -> list[str]:
 
 def settings() -> dict[str, str]:
     """The limits of the reader's profile."""
-    (profile,) = (one for one in statements() if one.startswith(f"CREATE SETTINGS PROFILE OR REPLACE {ROLE}"))
+    (profile,) = (
+        one for one in statements() if one.startswith(f"CREATE SETTINGS PROFILE OR REPLACE {ROLE} ")
+    )
     return dict(re.findall(r"^\s*(\w+) = (\S+) ", profile, re.MULTILINE))
 
 
@@ -74,9 +77,9 @@ def test_a_statement_that_is_none_is_found_out(clickhouse: ClickHouseServer) -> 
 
 def test_the_rights_are_those_of_a_reader(tmp_path: Path) -> None:
     grants = [
-        one.removesuffix(f" TO {ROLE}")
+        one.removesuffix(f" TO {ROLE}, {CALLERS}")
         for one in statements()
-        if re.fullmatch(rf"GRANT .* ON .* TO {ROLE}", one)
+        if re.fullmatch(rf"GRANT .* ON .* TO {ROLE}, {CALLERS}", one)
     ]
     assert len(grants) > 10
     allowed = [
@@ -136,3 +139,31 @@ def test_limits_are_those_of_the_embedded_engine() -> None:
 def test_nobody_can_log_in_before_a_password_is_given() -> None:
     users = [one for one in statements() if one.startswith("CREATE USER")]
     assert users and all(re.search(r"IDENTIFIED WITH sha256_hash BY '0{64}'", one) for one in users)
+
+
+def test_callers_are_counted_by_their_key_and_nobody_else_is() -> None:
+    quotas = {
+        name: (key, to)
+        for one in statements()
+        for name, key, to in re.findall(
+            r"CREATE QUOTA OR REPLACE (\w+) KEYED BY (.+?)\n.* TO (.+)", one, re.DOTALL
+        )
+    }
+    assert quotas == {ROLE: ("user_name", ROLE), CALLERS: ("client_key, user_name", CALLERS)}
+    # One quota holds for a user: the server's choice if there are two.
+    given = {one for one in statements() if re.fullmatch(r"GRANT \w+ TO .*", one)}
+    assert {one for one in given if API_USER in one or CALLERS in one} == {f"GRANT {CALLERS} TO {API_USER}"}
+    (user,) = (one for one in statements() if one.startswith(f"CREATE USER IF NOT EXISTS {API_USER}\n"))
+    assert user.endswith(f"DEFAULT ROLE {CALLERS}")
+
+
+def test_what_callers_share_is_more_than_one_readers() -> None:
+    """And the API's own reads, of which it has TABLES_MAX at once, leave room for theirs and use up no quota."""
+    (quota,) = (one for one in statements() if one.startswith(f"CREATE QUOTA OR REPLACE {CALLERS} "))
+    assert "queries =" not in quota and int(re.findall(r"execution_time = (\d+)", quota)[0]) > TABLES_MAX * 60
+    at_once = {
+        to: int(most)
+        for one in statements()
+        for most, to in re.findall(r"max_concurrent_queries_for_user = (\d+) CONST\n    TO (\w+)", one)
+    }
+    assert at_once[CALLERS] > 2 * TABLES_MAX and at_once[ROLE] == 2

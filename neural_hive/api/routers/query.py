@@ -1,26 +1,25 @@
-"""SQL: passed on to ClickHouse, which answers as a user who may only read."""
+"""SQL: passed on to ClickHouse, which answers as a user who may only read, within the limits of who asks."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Annotated, Any, Final
 
-from anyio.to_thread import run_sync
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from neural_hive.api.answers import problem
 from neural_hive.api.problems import Problem
-from neural_hive.api.services import ServicesOf
+from neural_hive.api.services import IdentityOf, ServicesOf
 from neural_hive.connectors.clickhouse import ClickHouseError
 from neural_hive.connectors.clickhouse_sql import SqlError
 from neural_hive.connectors.clickhouse_sql import output_format as named_format
-from neural_hive.sdk.tables import client_as
-from neural_hive.settings import Settings
 
 router = APIRouter(tags=["sql"])
 SQL_CHARS_MAX: Final = 100_000
-QUERY_TIMEOUT_S: Final = 50.0  # before the request's own time is over
+TOO_MANY: Final = frozenset({201, 202})  # QUOTA_EXCEEDED, TOO_MANY_SIMULTANEOUS_QUERIES
+_RETRY_S: Final = 5
 _FORMATS: Final = {
     "JSON": "application/json",
     "JSONCompact": "application/json",
@@ -57,48 +56,50 @@ _ANSWER: Final[dict[int | str, Any]] = {
     response_class=StreamingResponse,
     responses=_ANSWER | problem(400, "ClickHouse refused the query, and says why"),
 )
-async def query(asked: AskedQuery, services: ServicesOf) -> StreamingResponse:
-    """Asks ClickHouse in SQL: one statement that reads, within the limits of users' queries."""
-    answer = _Answer(services.settings, asked)
-    first = await run_sync(answer.begin)
-    return StreamingResponse(answer.pieces(first), media_type=_FORMATS[asked.output_format])
-
-
-class _Answer:
-    """One query's answer, a piece after the other; its connection ends with it."""
-
-    def __init__(self, settings: Settings, asked: AskedQuery) -> None:
-        self._settings, self._asked = settings, asked
-        self._stack = ExitStack()
-        self._pieces: Iterator[bytes] = iter(())
-
-    def begin(self) -> bytes:
-        """Sends the query; the first piece. Raises Problem: it was refused."""
-        sql, user = self._asked.sql.strip().rstrip(";"), self._settings.clickhouse_api_user
+async def query(asked: AskedQuery, services: ServicesOf, identity: IdentityOf) -> StreamingResponse:
+    """Asks ClickHouse in SQL: one statement that reads, within limits that hold for each caller."""
+    sql = asked.sql.strip().rstrip(";")
+    key = services.quota_keys.of_caller(identity)
+    async with AsyncExitStack() as stack:
         try:
             if named_format(sql):
                 raise Problem(400, "sql-refused", "name the format in `output_format`, not in the query")
-            client = self._stack.enter_context(
-                client_as(self._settings, user, timeout_s=QUERY_TIMEOUT_S, retry_s=0)
+            asking = services.sql.ask(
+                sql, output_format=asked.output_format, params=asked.params, on_behalf_of=key
             )
-            pieces = client.raw_stream(sql, self._asked.params, self._asked.output_format)
-            self._pieces = self._stack.enter_context(pieces)
-            return next(self._pieces, b"")
+            pieces = (await stack.enter_async_context(asking)).pieces
+            first = await anext(pieces, b"")  # an error before it is a problem document yet
         except (ClickHouseError, SqlError) as error:
-            self._stack.close()
-            if isinstance(error, ClickHouseError) and error.is_passing:
-                raise
-            raise Problem(400, "sql-refused", str(error), code=error.code) from None
-        except BaseException:
-            self._stack.close()
-            raise
+            raise _refused(error) from None
+        return _Passed(first, pieces, _FORMATS[asked.output_format], stack.pop_all())
+    raise AssertionError("an exit stack that suppresses nothing")
 
-    async def pieces(self, first: bytes) -> AsyncIterator[bytes]:
-        """All of it. An error in the middle ends the connection: half an answer must not pass for a whole one."""
-        try:
-            piece: bytes | None = first
-            while piece is not None:
-                yield piece
-                piece = await run_sync(next, self._pieces, None)
-        finally:
-            self._stack.close()
+
+def _refused(error: ClickHouseError | SqlError) -> Exception:
+    if error.code in TOO_MANY:
+        retry = {"Retry-After": str(_RETRY_S)}
+        return Problem(429, "too-many-requests", str(error), headers=retry, code=error.code)
+    if isinstance(error, ClickHouseError) and error.is_passing:
+        return error
+    return Problem(400, "sql-refused", str(error), code=error.code)
+
+
+class _Passed(StreamingResponse):
+    """An answer that is passed on as it comes. An error in the middle ends the connection: half an answer must not pass
+    for a whole one. The query ends with it, also if nobody reads it."""
+
+    def __init__(
+        self, first: bytes, pieces: AsyncIterator[bytes], media_type: str, query: AsyncExitStack
+    ) -> None:
+        super().__init__(_all(first, pieces), media_type=media_type)
+        self._query = query
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._query:
+            await super().__call__(scope, receive, send)
+
+
+async def _all(first: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in pieces:
+        yield piece

@@ -1,6 +1,5 @@
 """SQL: a statement, its result as a table or drawn, and as a file."""
 
-from asyncio import to_thread
 from typing import Any, Final
 
 from nicegui import ui
@@ -22,6 +21,7 @@ async def show(site: Site, identity: Identity) -> None:
     heading("SQL", "One statement that reads; Ctrl+Enter runs it. Tables and examples: docs/sql.md.")
     if not lets_in(identity, "SQL", "POST", "/api/v1/query"):
         return
+    key = site.services.quota_keys.of_caller(identity)
     editor = ui.codemirror(FIRST, language="SQL", theme="basicLight").classes("w-full h-48 border")
     with ui.row().classes("items-center gap-2"):
         start = ui.button("Run", icon="play_arrow", on_click=lambda: execute())
@@ -37,8 +37,8 @@ async def show(site: Site, identity: Identity) -> None:
         start.disable()
         status.text, said.text = "running", ""
         try:
-            answer = await to_thread(site.console.run, editor.value)
-        except (ClickHouseError, Unanswered) as error:
+            answer = await site.console.run(editor.value, key)
+        except (ClickHouseError, TooLarge, Unanswered) as error:
             status.text, said.text = "", str(error)
             return
         finally:
@@ -52,7 +52,7 @@ async def show(site: Site, identity: Identity) -> None:
     async def save(output_format: str, ending: str) -> None:
         said.text = ""
         try:
-            body = await to_thread(site.console.export, editor.value, output_format)
+            body = await site.console.export(editor.value, output_format, key)
         except (ClickHouseError, TooLarge) as error:
             said.text = str(error)
             return
