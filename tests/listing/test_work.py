@@ -52,7 +52,9 @@ def test_a_deadline_is_at_risk_when_the_metric_counts_it(
     tables: Tables, clickhouse: ClickHouseServer
 ) -> None:
     database = tables.rows("SELECT currentDatabase()")[0][0]
-    columns = "topic, partition, offset, valid_from, version, event_type, workflow_id, plan_id, status, started_at"
+    columns = (
+        "topic, partition, offset, valid_from, version, event_type, workflow_id, plan_id, status, started_at"
+    )
     rows = (
         f"('orchestration.workflows', 0, {number}, now64(3), 1, 'WorkflowStarted', '{name}', 'p', '{status}', "
         f"now64(6) - {WHOLE_S - left_s}, now64(6) + {left_s})"
