@@ -13,7 +13,7 @@ from neural_hive.listing.listing import SINCE, Listing
 from neural_hive.sdk.tables import Reader
 
 FEW: Final = 50_000  # rows; to look their things up costs more than to fold all when they are many
-NEWEST: Final = 20  # times the length of a page: so many of the newest are folded before all are
+WINDOWS: Final = (20, 200)  # times the length of a page: so many of the newest are folded before all are
 Place = tuple[str, int]  # key of a thing, and when it came to be, µs since 1970 UTC
 
 
@@ -48,13 +48,15 @@ class Keys:
         if 0 in told:
             return []
         found: list[Place] = []
-        if min(told) > FEW:
-            window = self._asked(reader, NEWEST * count, behind)
+        for times in WINDOWS if min(told) > FEW else ():
+            window = self._asked(reader, times * count, behind)
             standing = self._standing(reader, window)
-            found = [place for place in window if place[0] in standing]
-            if len(found) >= count or len(window) < NEWEST * count:
+            found += [place for place in window if place[0] in standing]
+            if len(found) >= count or len(window) < times * count:
                 return found[:count]
             behind = window[-1]
+            if not any(key in standing for key, _ in window[-len(window) // 4 :]):
+                break  # those that stand so lie far back, if there are any
         return found + self._asked(reader, count - len(found), behind, self._folded(told))
 
     def _asked(self, reader: Reader, count: int, behind: Place | None, more: str = "1") -> list[Place]:

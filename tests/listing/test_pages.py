@@ -56,7 +56,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param != "few rows told it":
         monkeypatch.setattr(keys, "FEW", 0)
     if request.param == "all are folded":
-        monkeypatch.setattr(keys, "NEWEST", 1)
+        monkeypatch.setattr(keys, "WINDOWS", (1, 2))
     return str(request.param)
 
 
