@@ -1,4 +1,4 @@
-"""The state of the whole system in few numbers, looked up once for all who look, and at most every two seconds."""
+"""The state of the whole system in few numbers, looked up once for all who look, every two seconds or more seldom."""
 
 import threading
 import time
@@ -67,7 +67,7 @@ class Board:
         try:
             self._note_rates()
             return Seen(health, work(self._services.tables), tuple(self._rates))
-        except Exception as error:  # it is shown, and asked again in two seconds
+        except Exception as error:  # it is shown, and asked again in a moment
             return Seen(health, rates=tuple(self._rates), problem=str(error))
 
     def _note_rates(self) -> None:
