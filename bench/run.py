@@ -15,7 +15,18 @@ from typing import Any, Final
 
 import msgspec
 
-from bench import growth, kernel, orchestration, plan_sizes, projection, recovery, replay, start, verify
+from bench import (
+    growth,
+    kernel,
+    lists,
+    orchestration,
+    plan_sizes,
+    projection,
+    recovery,
+    replay,
+    start,
+    verify,
+)
 from bench.figures import Figures, markdown
 from bench.kernel_contenders import NoPeers
 
@@ -25,6 +36,7 @@ ALL: Final[dict[str, Callable[[int, Tell], list[Figures]]]] = {
     "orchestration": orchestration.measure,
     "plan-sizes": plan_sizes.measure,
     "projection": projection.measure,
+    "lists": lists.measure,
     "replay": replay.measure,
     "verify": verify.measure,
     "recovery": recovery.measure,

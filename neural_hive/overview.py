@@ -18,7 +18,7 @@ from neural_hive.connectors.kafka_log import told
 from neural_hive.connectors.kafka_offsets import Offsets, Place, UnreadableLog
 from neural_hive.connectors.publisher import KAFKA_LOG
 from neural_hive.discovery import Load, slot_loads
-from neural_hive.listing import plain_row
+from neural_hive.listing.pages import plain_row
 from neural_hive.process import metrics_url, stopped_partitions
 from neural_hive.sdk.breaker import CircuitOpen
 from neural_hive.sdk.tables import Tables
@@ -26,8 +26,8 @@ from neural_hive.settings import Settings
 from neural_hive.state import running_state
 from neural_hive.streams.kernel.router import router_name
 from neural_hive.streams.kernel.system import System
+from neural_hive.work import AtRisk, work
 
-AT_RISK_MAX: Final = 10
 AGENTS_MAX: Final = 100
 _TIMEOUT_S: Final = 5.0
 _SCRAPE_TIMEOUT_S: Final = 2.0
@@ -35,25 +35,10 @@ _RECORDS: Final = "neural_hive_records_total"
 _EVENTS: Final = "neural_hive_events_total"
 _PROJECTED: Final = "neural_hive_projector_records_total"
 _PROJECTOR_LAG: Final = "neural_hive_projector_lag_records"
-# A tenth of its time is left, or none.
-_RISK: Final = (
-    "status IN ('RUNNING', 'QUEUED', 'PAUSED', 'COMPENSATING') "
-    "AND dateDiff('microsecond', now64(6, 'UTC'), deadline_at) * 10 < dateDiff('microsecond', started_at, deadline_at)"
-)
-_WORKFLOWS_SQL: Final = f"SELECT status, count(), countIf({_RISK}) FROM workflows GROUP BY status"
-_AT_RISK_SQL: Final = (
-    "SELECT workflow_id, plan_id, status, deadline_at, dateDiff('second', now64(6, 'UTC'), deadline_at) "
-    f"FROM workflows WHERE {_RISK} ORDER BY deadline_at LIMIT {AT_RISK_MAX}"
-)
-_TICKETS_SQL: Final = "SELECT status, count() FROM tickets GROUP BY status"
 _AGENTS_SQL: Final = (
     "SELECT agent_id, status, capacity, load, success_rate, seen_at FROM agents "
     f"WHERE status NOT IN ('REMOVED', 'DEREGISTERED') ORDER BY agent_id LIMIT {AGENTS_MAX}"
 )
-_LETTERS_SQL: Final = (
-    "SELECT count(), countIf(valid_from > now64(3, 'UTC') - INTERVAL 1 HOUR) FROM dead_letters"
-)
-_REDRIVEN_SQL: Final = "SELECT uniqExact(dead_letter) FROM redrives WHERE outcome = 'REDRIVEN'"
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -72,16 +57,6 @@ class Reading(msgspec.Struct, frozen=True):
     lag_records: int | None
     records_per_s: float | None
     events_per_s: float | None
-
-
-class AtRisk(msgspec.Struct, frozen=True):
-    """A workflow of whose time a tenth is left, or none."""
-
-    workflow_id: str
-    plan_id: str
-    status: str
-    deadline_at: Any
-    left_s: int
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -121,8 +96,7 @@ class Overlook:
         for part in (
             self._processes,
             lambda: self._readers(figures),
-            self._done,
-            self._letters,
+            self._work,
             self._agents,
         ):
             try:
@@ -182,23 +156,10 @@ class Overlook:
             found |= {(at.topic, at.partition): at.offset for at in answer.topic_partitions or ()}
         return {place: offset for place, offset in found.items() if place[0] in counts}
 
-    def _done(self) -> dict[str, Any]:
-        rows = self._tables.rows(_WORKFLOWS_SQL)
-        return {
-            "workflows": {str(status): int(count) for status, count, _ in rows},
-            "at_risk_count": sum(int(count) for _, _, count in rows),
-            "at_risk": tuple(AtRisk(*row) for row in self._tables.rows(_AT_RISK_SQL)),
-            "tickets": {str(status): int(count) for status, count in self._tables.rows(_TICKETS_SQL)},
-        }
-
-    def _letters(self) -> dict[str, Any]:
-        [(count, last_hour)] = self._tables.rows(_LETTERS_SQL)
-        [(redriven,)] = self._tables.rows(_REDRIVEN_SQL)
-        return {
-            "dead_letters": int(count),
-            "dead_letters_last_hour": int(last_hour),
-            "dead_letters_redriven": int(redriven),
-        }
+    def _work(self) -> dict[str, Any]:
+        found = msgspec.structs.asdict(work(self._tables))
+        del found["agents"]  # told one by one
+        return found
 
     def _agents(self) -> dict[str, Any]:
         names = ("agent_id", "status", "capacity", "load", "success_rate", "seen_at")

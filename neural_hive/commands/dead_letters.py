@@ -29,8 +29,10 @@ from neural_hive.commands.shown import (
 
 if TYPE_CHECKING:
     from neural_hive.dead_letters import Content
+    from neural_hive.listing.pages import Rows
     from neural_hive.sdk.client import HiveClient
     from neural_hive.sdk.outcome import Outcome
+    from neural_hive.sdk.tables import Tables
     from neural_hive.streams.operations_letters import Found
 
 DUMP_BYTES: Final = 512
@@ -43,6 +45,20 @@ _COLUMNS: Final = {
     "redrives": plain,
     "reason": plain,
 }
+# What --json tells of each: not the records' bytes, of which a page can be gigabytes.
+COLUMNS: Final = (
+    *("dead_letter", "written_at", "source_topic", "source_partition", "source_offset", "error_type"),
+    *("reason", "processor", "redrives"),
+)
+_REDRIVES: Final = (
+    "SELECT dead_letter, toUInt32(countIf(outcome = 'REDRIVEN')) AS redrives FROM redrives "
+    "GROUP BY dead_letter"
+)
+_WITH_REDRIVES: Final = (
+    f"(SELECT l.dead_letter AS dead_letter, l.valid_from AS written_at, source_topic, source_partition, source_offset, "
+    f"error_type, reason, processor, r.redrives AS redrives FROM dead_letters AS l LEFT JOIN ({_REDRIVES}) AS r "
+    "ON l.dead_letter = r.dead_letter)"
+)
 Topics = Annotated[
     list[str] | None, typer.Option("--topic", help="Only what came from this topic; repeatable")
 ]
@@ -97,15 +113,20 @@ def list_letters(
     """List what could not be processed, the newest first; show one; write them again."""
     if context.invoked_subcommand:
         return
-    from neural_hive.listing import DEAD_LETTERS
-
     wanted = _wanted(topic, error, processor, why, since, "waiting" if waiting else "")
     with tables_of(data, config) as (tables, _):
-        found = asked(lambda: DEAD_LETTERS.page(tables, wanted, limit, page))
+        found = asked(lambda: _page(tables, wanted, limit, page))
     if as_json:
         print_json({"dead_letters": found.items, "next": found.next})
     else:
         print_page(found, _COLUMNS, "no dead letter fits", ("dead_letter", "error_type", "reason"))
+
+
+def _page(tables: "Tables", wanted: dict[str, Any], limit: int, start: str = "") -> "Rows":
+    from neural_hive.listing.pages import page_rows
+    from neural_hive.listing.things import DEAD_LETTER_PLACES
+
+    return page_rows(tables, DEAD_LETTER_PLACES, COLUMNS, wanted, limit, start, _WITH_REDRIVES)
 
 
 def _wanted(
@@ -117,9 +138,9 @@ def _wanted(
     state: str,
 ) -> dict[str, Any]:
     return {
-        "topic": topic,
-        "error": error,
-        "processor": processor,
+        "source_topic": topic,
+        "error_type": error,
+        "processors": processor,
         "reason": why,
         "since": since_us(since),
         "state": state,
@@ -236,14 +257,12 @@ def _chosen(
     data: Path | None,
     config: Path | None,
 ) -> list[str]:
-    from neural_hive.listing import DEAD_LETTERS
-
     wanted = _wanted(topic, error, processor, why, since, "")
     if not any(wanted.values()):
         raise typer.BadParameter("name dead letters, or choose them by --topic, --error, --why, …")
     wanted["state"] = "" if again else "waiting"
     with tables_of(data, config) as (tables, _):
-        found = DEAD_LETTERS.page(tables, wanted, limit)
+        found = _page(tables, wanted, limit)
     # In the order in which they had come.
     return [letter["dead_letter"] for letter in reversed(found.items) if letter["source_topic"]]
 

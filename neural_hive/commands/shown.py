@@ -19,7 +19,7 @@ from neural_hive.settings import Settings, load_settings
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from neural_hive.listing import Rows
+    from neural_hive.listing.pages import Rows
     from neural_hive.sdk.tables import Tables
 
 LIMIT: Final = 50
@@ -75,11 +75,11 @@ def since_us(text: str) -> int:
 
 def asked(list_page: "Callable[[], Rows]") -> "Rows":
     """A page; what a person has written wrong is told as wrong arguments."""
-    from neural_hive.listing import BadPage
+    from neural_hive.sdk.views import BadCursor
 
     try:
         return list_page()
-    except BadPage as error:
+    except BadCursor as error:
         raise typer.BadParameter(str(error), param_hint="--page") from None
 
 

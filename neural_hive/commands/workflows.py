@@ -1,5 +1,6 @@
 """`workflows`, `tickets`: what is done, has been done and waits, as the read models have it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -26,7 +27,7 @@ from neural_hive.commands.shown import (
 )
 
 if TYPE_CHECKING:
-    from neural_hive.listing import Listing
+    from neural_hive.listing.listing import Listing
 
 TICKETS_MAX: Final = 1_000  # of a workflow that is shown; a list of them goes on page by page
 _WORKFLOW: Final = {
@@ -52,6 +53,23 @@ _TICKET: Final = {
     "finished_at": moment,
     "error": plain,
 }
+# What --json tells of each.
+WORKFLOW_COLUMNS: Final = (
+    *("workflow_id", "plan_id", "status", "priority", "risk_band", "requested_by"),
+    *("task_count", "completed_count", "failed_count", "started_at", "deadline_at", "finished_at"),
+    *("duration_ms", "waiting_reason", "reason"),
+)
+TICKET_COLUMNS: Final = (
+    *("ticket_id", "task_id", "task_type", "status", "attempt", "agent_id", "priority", "workflow_id"),
+    *("plan_id", "created_at", "started_at", "finished_at", "deadline_at", "exit_code", "error"),
+)
+STEP_COLUMNS: Final = (
+    *("version", "event_type", "status", "occurred_at", "attempt", "agent_id", "requested_by", "error"),
+)
+_STEPS: Final = (
+    f"SELECT {', '.join(STEP_COLUMNS)} FROM ticket_history WHERE ticket_id = {{ticket_id:String}} "
+    f"ORDER BY occurred_at DESC, version DESC LIMIT {TICKETS_MAX}"
+)
 _OF_ONE: Final = (
     "task_id",
     "status",
@@ -111,10 +129,10 @@ def list_workflows(
     """List workflows, the newest first; show one."""
     if context.invoked_subcommand:
         return
-    from neural_hive.listing import WORKFLOWS
+    from neural_hive.listing.things import WORKFLOWS
 
     wanted = {"status": _upper(status), "plan": plan, "priority": _upper(priority)}
-    _list(WORKFLOWS, wanted, since, limit, page, as_json, data, config)
+    _list(WORKFLOWS, WORKFLOW_COLUMNS, wanted, since, limit, page, as_json, data, config)
 
 
 def list_tickets(
@@ -143,22 +161,23 @@ def list_tickets(
     """List tickets, the newest first; show one."""
     if context.invoked_subcommand:
         return
-    from neural_hive.listing import TICKETS
+    from neural_hive.listing.things import TICKETS
 
     wanted = {
         "status": _upper(status),
         "plan": plan,
-        "workflow": workflow,
+        "workflow_id": workflow,
         "task": task,
-        "type": _upper(task_type),
-        "agent": agent,
+        "task_type": _upper(task_type),
+        "agent_id": agent,
         "priority": _upper(priority),
     }
-    _list(TICKETS, wanted, since, limit, page, as_json, data, config)
+    _list(TICKETS, TICKET_COLUMNS, wanted, since, limit, page, as_json, data, config)
 
 
 def _list(
     listing: "Listing",
+    columns: Sequence[str],
     wanted: dict[str, Any],
     since: str,
     limit: int,
@@ -167,9 +186,11 @@ def _list(
     data: Path | None,
     config: Path | None,
 ) -> None:
+    from neural_hive.listing.pages import page_rows
+
     wanted["since"] = since_us(since)
     with tables_of(data, config) as (tables, _):
-        found = asked(lambda: listing.page(tables, wanted, limit, page))
+        found = asked(lambda: page_rows(tables, listing, columns, wanted, limit, page))
     if as_json:
         print_json({listing.table: found.items, "next": found.next})
     elif listing.table == "workflows":
@@ -186,11 +207,13 @@ def show_workflow(
     config: Config = None,
 ) -> None:
     """Show a workflow and its tickets as they stand."""
-    from neural_hive.listing import TICKETS
+    from neural_hive.listing.pages import page_rows
+    from neural_hive.listing.things import TICKETS
 
     with tables_of(data, config) as (tables, _):
         workflow = _one(tables, "workflows", "workflow_id", workflow_id)
-        tickets = TICKETS.page(tables, {"workflow": workflow_id}, TICKETS_MAX)
+        of_it = {"workflow_id": workflow_id}
+        tickets = page_rows(tables, TICKETS, TICKET_COLUMNS, of_it, TICKETS_MAX)
     if as_json:
         print_json({"workflow": workflow, "tickets": tickets.items, "next": tickets.next})
         return
@@ -210,12 +233,12 @@ def show_ticket(
     config: Config = None,
 ) -> None:
     """Show a ticket as it stands, and its steps."""
-    from neural_hive.listing import HISTORY
+    from neural_hive.listing.pages import Rows, plain_row
 
     with tables_of(data, config) as (tables, _):
         ticket = _one(tables, "tickets", "ticket_id", ticket_id)
-        steps = HISTORY.page(tables, {"ticket": ticket_id}, TICKETS_MAX)
-    steps.items.reverse()
+        rows = tables.rows(_STEPS, {"ticket_id": ticket_id})
+    steps = Rows([plain_row(STEP_COLUMNS, row) for row in reversed(rows)])
     if as_json:
         print_json({"ticket": ticket, "steps": steps.items})
         return
@@ -225,7 +248,7 @@ def show_ticket(
 
 def _one(tables: Any, table: str, key: str, wanted: str) -> dict[str, Any]:
     """All that is known of one thing. Raises NoSuch."""
-    from neural_hive.listing import plain_row
+    from neural_hive.listing.pages import plain_row
 
     names = [
         str(name)

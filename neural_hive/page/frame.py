@@ -1,7 +1,7 @@
 """What is around every view: who is signed in, where one can go, light or dark, and the keys."""
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from nicegui import app, ui
@@ -72,8 +72,17 @@ def dark_switch() -> None:
     )
 
 
+def _drawer() -> Any:
+    """Open where there is room for it, which the browser sees and tells.
+
+    Without a value NiceGUI would ask the browser, and log an error whenever that has gone on to another view.
+    """
+    drawer = ui.left_drawer(value=False, bordered=True).classes("p-2")
+    return drawer.props("show-if-above")
+
+
 def _header(site: Site, identity: Identity, path: str) -> None:
-    drawer = ui.left_drawer(bordered=True).classes("p-2")
+    drawer = _drawer()
     with ui.header().classes("items-center gap-2 py-1"):
         ui.button(icon="menu", on_click=drawer.toggle).props('flat round color=white aria-label="Menu"')
         ui.label("Neural Hive").classes("text-lg")

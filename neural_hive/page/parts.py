@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import structlog
 from nicegui import ui
+from nicegui.events import GenericEventArguments
 
 from neural_hive.connectors.clickhouse import ClickHouseError
 from neural_hive.following import Unreachable
@@ -73,6 +74,30 @@ def size_text(size_bytes: float) -> str:
             return f"{size_bytes:,.0f} {unit}"
         size_bytes /= 1_024
     return f"{size_bytes:,.1f} TB"
+
+
+class Slider:
+    """A whole number from 0 to a most, chosen with the pointer or with arrow keys.
+
+    The browser's own: what has the focus is what is told to who does not see it, which Quasar's slider keeps apart.
+    """
+
+    def __init__(self, name: str, moved: Callable[[], Awaitable[None]]) -> None:
+        """`moved` is called when somebody has moved it, not by `set`."""
+        self.value, self._most = 0, 0
+
+        async def note(event: GenericEventArguments) -> None:
+            self.set(int(event.args), self._most)
+            await moved()
+
+        self._field = ui.element("input").classes("w-full").style("accent-color: var(--q-primary)")
+        self._field.props(f'type=range min=0 max=0 step=1 value=0 aria-label="{name}"')
+        self._field.on("input", note, throttle=0.05, js_handler="(e) => emit(Number(e.target.value))")
+
+    def set(self, value: int, most: int) -> None:
+        """Puts it there, within its ends."""
+        self.value, self._most = min(max(value, 0), most), most
+        self._field.props.update(max=most, value=self.value)
 
 
 class Trouble:

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import msgspec
 
-from neural_hive.api.lists import one
-from neural_hive.api.routers.workflows import WORKFLOWS
 from neural_hive.api.views import TimelineEvent
+from neural_hive.listing.pages import one
+from neural_hive.listing.things import WORKFLOWS
 from neural_hive.sdk.tables import Reader
 from neural_hive.sdk.views import TicketInfo, WorkflowInfo, rows_as, select
 
@@ -54,8 +54,7 @@ _MESSAGES: Final = (
 
 def workflow(reader: Reader, workflow_id: str) -> WorkflowInfo | None:
     """As it stands; None: there is none. Raises ClickHouseError."""
-    found: WorkflowInfo | None = one(reader, WORKFLOWS, workflow_id)
-    return found
+    return one(reader, WORKFLOWS, WorkflowInfo, workflow_id)
 
 
 def workflow_at(reader: Reader, workflow_id: str, at: datetime) -> WorkflowInfo | None:

@@ -22,6 +22,16 @@ def test_who_is_not_known_is_not_let_in(stranger: Visitor, shown: Shown) -> None
     stranger.sees_heading("Sign in")
 
 
+def test_who_goes_on_at_once_leaves_no_trouble_in_the_log(visitor: Visitor, shown: Shown) -> None:
+    for _ in range(3):
+        visitor.page.goto(shown.url)
+        visitor.page.get_by_label("Menu").wait_for()
+    visitor.page.goto("about:blank")
+    visitor.page.wait_for_timeout(3_000)  # an answer of the browser is waited for so long
+    log = (shown.hive.data / "logs" / "api.log").read_text()
+    assert "JavaScript did not respond" not in log
+
+
 def test_what_a_browser_chose_is_kept_with_the_data(visitor: Visitor, shown: Shown) -> None:
     visitor.page.get_by_label("Light, dark or automatic").click()
     visitor.sees("dark")

@@ -64,6 +64,22 @@ def test_the_slider_shows_the_workflow_as_it_was(visitor: Visitor, shown: Shown)
     visitor.page.locator("svg").get_by_text("✘ deploy").wait_for()
 
 
+def test_arrow_keys_move_the_slider(visitor: Visitor, shown: Shown) -> None:
+    visitor.go(f"/workflow/{shown.workflow_id}")
+    visitor.page.locator("svg").get_by_text("✘ deploy").wait_for()
+    slider = visitor.page.get_by_role("slider", name="Moment")
+    visitor.until(lambda: slider.input_value() != "0")
+    slider.press("ArrowLeft")
+    now = visitor.page.locator(".q-card").get_by_text("now", exact=True)
+    now.wait_for(state="detached")
+    slider.press("Home")
+    visitor.page.locator(".q-card").get_by_text("WorkflowStarted").wait_for()
+    visitor.page.locator("svg").get_by_text("✘ deploy").wait_for(state="detached")
+    slider.press("End")
+    now.wait_for()
+    visitor.page.locator("svg").get_by_text("✘ deploy").wait_for()
+
+
 def test_a_running_workflow_moves_by_itself(visitor: Visitor, shown: Shown, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     waits = f"while [ ! -e {gate} ]; do sleep 0.1; done"

@@ -46,6 +46,26 @@ def envelope(event_type: str, aggregate_id: str, version: int, schema_version: i
     )
 
 
+def created(ticket: str, task: str = "build", plan: str = "plan-1") -> bytes:
+    payload = {
+        "ticket_id": ticket,
+        "workflow_id": "workflow-1",
+        "plan_id": plan,
+        "task": {"task_id": task, "task_type": "BUILD", "timeout_ms": 1_000, "security_level": "INTERNAL"},
+        "dependencies": [],
+        "dependents": [],
+        "priority": "NORMAL",
+        "risk_band": "medium",
+        "priority_score": 0.5,
+        "deadline_at": AT + 1,
+        "delivery_mode": "AT_LEAST_ONCE",
+        "consistency": "STRONG",
+        "durability": "PERSISTENT",
+        "created_at": AT,
+    }
+    return encode_event(envelope("TicketCreated", ticket, 1), payload)
+
+
 def ready(ticket: str, version: int = 1) -> bytes:
     payload = {"ticket_id": ticket, "workflow_id": "workflow-1", "ready_at": AT}
     return encode_event(envelope("TicketReady", ticket, version), payload)

@@ -1,22 +1,13 @@
-"""The read models of dead letters, of what people did about them, and of refused calls; and their lists."""
-
-import uuid
-from collections.abc import Iterator
+"""The read models of what people did about dead letters, and of refused calls."""
 
 import msgspec
-import pytest
 
-from neural_hive.connectors.clickhouse import ClickHouse
-from neural_hive.listing import DEAD_LETTERS, TICKETS, WORKFLOWS, BadPage
 from neural_hive.projections.http_store import HttpStore
-from neural_hive.projections.read_models import rebuild
 from neural_hive.projections.redrives import REDRIVES
 from neural_hive.projections.refused_calls import REFUSED_CALLS
-from neural_hive.projections.tickets import TICKETS as TICKETS_MODEL
 from neural_hive.schemas.codec import encode_event
-from tests.fixtures_clickhouse import ClickHouseServer
 from tests.projections.grammar import given
-from tests.projections.support import AT, completed, envelope, failed, ready, started
+from tests.projections.support import AT, envelope
 
 PLACE = "dead.letters:3:17"
 
@@ -59,69 +50,3 @@ def test_refused_calls_are_rows(store: HttpStore) -> None:
     given(store, _event("CallRefused", "api", 1, **call)).then_rows(
         REFUSED_CALLS, {"api": "api", "caller": "ann", "status": 429, "calls": 70_000, "path": "/x/{id}"}
     )
-
-
-class Reader:
-    """The database as a list asks it: with parameters."""
-
-    def __init__(self, server: ClickHouseServer, database: str) -> None:
-        self._client = ClickHouse(
-            server.host, server.port, user=server.user, password=server.password, database=database
-        )
-        self.rows = self._client.rows
-        self.close = self._client.close
-
-
-@pytest.fixture(scope="module")
-def reader(clickhouse: ClickHouseServer) -> Iterator[Reader]:
-    """Five tickets in one database, for all lists: making its tables takes long."""
-    name = f"lists_{uuid.uuid4().hex[:8]}"
-    store = HttpStore(clickhouse.host, clickhouse.port, clickhouse.user, clickhouse.password, name)
-    store.create_database()
-    histories = [(ready(f"t{n}"), started(f"t{n}")) for n in range(5)]
-    given(store, *(value for history in histories for value in history), completed("t0"), failed("t1"))
-    rebuild(store, TICKETS_MODEL)
-    found = Reader(clickhouse, name)
-    yield found
-    found.close()
-    store.command(f"DROP DATABASE {name}")
-    store.close()
-
-
-def test_a_list_is_its_pages(reader: Reader) -> None:
-    whole = TICKETS.page(reader, {}, 100).items
-    assert [ticket["ticket_id"] for ticket in whole] == ["t1", "t0", "t4", "t3", "t2"]
-    found, page = [], ""
-    while page is not None:
-        rows = TICKETS.page(reader, {}, 2, page)
-        found += rows.items
-        page = rows.next or None
-    assert found == whole
-    with pytest.raises(BadPage):
-        TICKETS.page(reader, {}, 2, "nonsense")
-
-
-@pytest.mark.parametrize(
-    ("wanted", "count"),
-    [
-        ({"status": ["FAILED", "COMPLETED"]}, 2),
-        ({"status": ["RUNNING"], "agent": "agent-1"}, 3),
-        ({"status": []}, 5),
-        ({"task": ["*"]}, 5),
-        ({"task": ["o'x%", "\\", "_"]}, 0),
-        ({"since": AT + 86_400_000_000}, 0),
-        ({"since": AT - 86_400_000_000}, 5),
-    ],
-)
-def test_filters(reader: Reader, wanted: dict[str, object], count: int) -> None:
-    assert len(TICKETS.page(reader, wanted, 100).items) == count
-
-
-def test_an_unknown_filter_is_an_error(reader: Reader) -> None:
-    with pytest.raises(LookupError, match="by: status"):
-        WORKFLOWS.page(reader, {"colour": "red"})
-
-
-def test_empty_lists(reader: Reader) -> None:
-    assert WORKFLOWS.page(reader, {"status": "RUNNING"}).items == []
-    assert DEAD_LETTERS.page(reader, {"state": "waiting", "processor": "orchestrator.*"}).items == []

@@ -8,25 +8,18 @@ from fastapi import Path, Query, Request
 from starlette.responses import Response
 
 from neural_hive.api.answers import answered, problem, told
-from neural_hive.api.lists import Listing, one, page
 from neural_hive.api.problems import not_found
 from neural_hive.api.reading import ID_CHARS_MAX, Cursor, Limit, reading_router
 from neural_hive.api.services import ServicesOf
 from neural_hive.api.views import DeadLetterInfo
+from neural_hive.listing.pages import one, page
+from neural_hive.listing.things import DEAD_LETTERS
 from neural_hive.schemas.catalogue import UnknownSchema
 from neural_hive.schemas.codec import BadRecord, decode
 from neural_hive.sdk.views import Page
 
 router = reading_router("dead letters")
 Filter = Annotated[str, Query(max_length=ID_CHARS_MAX)]
-DEAD_LETTERS: Final = Listing(
-    DeadLetterInfo,
-    "dead_letters",
-    "message_id",
-    "toUnixTimestamp64Micro(assumeNotNull(occurred_at))",
-    "1",  # each is one row
-    fixed=frozenset(("source_topic", "processor", "error_type")),
-)
 VALUE_BYTES_MAX: Final = 1 << 20  # of a letter's bytes, in an answer
 _VALUE: Final = (
     "SELECT base64Encode(ifNull(key, '')), base64Encode(substring(ifNull(value, ''), 1, {max:UInt32})), "
@@ -58,7 +51,7 @@ def list_dead_letters(
 ) -> Response:
     """Dead letters, the newest first; all filters must hold."""
     filters = {"source_topic": source_topic, "processor": processor, "error_type": error_type}
-    return answered(request, page(services.tables, DEAD_LETTERS, filters, limit, cursor))
+    return answered(request, page(services.tables, DEAD_LETTERS, DeadLetterInfo, filters, limit, cursor))
 
 
 @router.get(
@@ -69,7 +62,7 @@ def get_dead_letter(
     request: Request, message_id: Annotated[str, Path(max_length=ID_CHARS_MAX)], services: ServicesOf
 ) -> Response:
     """A dead letter with its bytes, and what they say."""
-    letter = one(services.tables, DEAD_LETTERS, message_id)
+    letter = one(services.tables, DEAD_LETTERS, DeadLetterInfo, message_id)
     rows = services.tables.rows(_VALUE, {"id": message_id, "max": VALUE_BYTES_MAX}) if letter else []
     if letter is None or not rows:
         raise not_found(f"dead letter {message_id}")

@@ -6,13 +6,13 @@ from fastapi import Path, Query, Request
 from starlette.responses import Response
 
 from neural_hive.api.answers import answered, problem, told
-from neural_hive.api.lists import one
 from neural_hive.api.problems import not_found
 from neural_hive.api.reading import ID_CHARS_MAX, reading_router
-from neural_hive.api.routers.workflows import WORKFLOWS
 from neural_hive.api.services import ServicesOf
 from neural_hive.flow_c import FlowCStatus, flow_c_status
-from neural_hive.sdk.views import Flow, FlowStep, flow_of, rows_as, select
+from neural_hive.listing.pages import one
+from neural_hive.listing.things import WORKFLOWS
+from neural_hive.sdk.views import Flow, FlowStep, WorkflowInfo, flow_of, rows_as, select
 
 router = reading_router("flow c")
 STEPS_MAX: Final = 10_000
@@ -37,7 +37,7 @@ def get_flow(
     request: Request, workflow_id: Annotated[str, Path(max_length=ID_CHARS_MAX)], services: ServicesOf
 ) -> Response:
     """A plan's whole way: its context, the steps that were measured so far, the result once it has ended."""
-    workflow = one(services.tables, WORKFLOWS, workflow_id)
+    workflow = one(services.tables, WORKFLOWS, WorkflowInfo, workflow_id)
     if workflow is None:
         raise not_found(f"workflow {workflow_id}")
     rest = f"WHERE workflow_id = {{id:String}} ORDER BY at, step LIMIT {STEPS_MAX}"

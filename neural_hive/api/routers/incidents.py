@@ -1,29 +1,21 @@
 """Incidents: what needs somebody's attention."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import Path, Query, Request
 from starlette.responses import Response
 
 from neural_hive.api.answers import answered, problem, told
-from neural_hive.api.lists import Listing, one, page
 from neural_hive.api.problems import not_found
 from neural_hive.api.reading import ID_CHARS_MAX, Cursor, Limit, reading_router
 from neural_hive.api.services import ServicesOf
 from neural_hive.api.views import IncidentInfo
+from neural_hive.listing.pages import one, page
+from neural_hive.listing.things import INCIDENTS
 from neural_hive.sdk.views import Page
 
 router = reading_router("incidents")
 Filter = Annotated[str, Query(max_length=ID_CHARS_MAX)]
-INCIDENTS: Final = Listing(
-    IncidentInfo,
-    "incidents",
-    "incident_id",
-    "toUnixTimestamp64Micro(assumeNotNull(opened_at))",
-    "event_type = 'IncidentOpened' AND version = 1",
-    fixed=frozenset(("kind", "workflow_id")),
-    moving=frozenset(("status", "severity")),
-)
 
 
 @router.get("/api/v1/incidents", responses=told(Page[IncidentInfo]))
@@ -39,7 +31,7 @@ def list_incidents(
 ) -> Response:
     """Incidents, those that were first opened last before the others; all filters must hold."""
     filters = {"status": status, "kind": kind, "severity": severity, "workflow_id": workflow_id}
-    return answered(request, page(services.tables, INCIDENTS, filters, limit, cursor))
+    return answered(request, page(services.tables, INCIDENTS, IncidentInfo, filters, limit, cursor))
 
 
 @router.get(
@@ -50,7 +42,7 @@ def get_incident(
     request: Request, incident_id: Annotated[str, Path(max_length=ID_CHARS_MAX)], services: ServicesOf
 ) -> Response:
     """An incident as it stands."""
-    found = one(services.tables, INCIDENTS, incident_id)
+    found = one(services.tables, INCIDENTS, IncidentInfo, incident_id)
     if found is None:
         raise not_found(f"incident {incident_id}")
     return answered(request, found)

@@ -10,15 +10,15 @@ from starlette.responses import Response
 
 from neural_hive.api.answers import answered, problem, told, told_written
 from neural_hive.api.auth import Identity
-from neural_hive.api.lists import one
 from neural_hive.api.message_keys import MessageKey, MessageKeyOf
 from neural_hive.api.pending import WaitS
 from neural_hive.api.problems import not_found
 from neural_hive.api.reading import ID_CHARS_MAX
-from neural_hive.api.routers.dead_letters import DEAD_LETTERS
 from neural_hive.api.services import IdentityOf, Services, ServicesOf
 from neural_hive.api.views import DeadLetterInfo
 from neural_hive.api.writing import Asked, Text, publish
+from neural_hive.listing.pages import one
+from neural_hive.listing.things import DEAD_LETTERS
 from neural_hive.streams.operations_messages import COMMANDS, RedriveDeadLetter
 
 router = APIRouter(tags=["dead letters"])
@@ -62,7 +62,7 @@ async def redrive_dead_letter(
     wait_s: WaitS,
 ) -> Response:
     """Writes the record of a dead letter into its topic again: the same bytes, so that a repeat changes nothing."""
-    letter = await run_sync(one, services.tables, DEAD_LETTERS, message_id)
+    letter = await run_sync(one, services.tables, DEAD_LETTERS, DeadLetterInfo, message_id)
     if letter is None:
         raise not_found(f"dead letter {message_id}")
     wanted = _wanted(letter, asked, who)
@@ -89,7 +89,7 @@ async def redrive_dead_letters(
 async def _redriven(
     services: Services, message_id: str, asked: AskedRedrives, who: Identity, key: MessageKey, wait_s: float
 ) -> Redriven:
-    letter = await run_sync(one, services.tables, DEAD_LETTERS, message_id)
+    letter = await run_sync(one, services.tables, DEAD_LETTERS, DeadLetterInfo, message_id)
     if letter is None:
         return Redriven(message_id, "UNKNOWN", f"there is no dead letter {message_id}")
     wanted = _wanted(letter, asked, who)

@@ -11,7 +11,6 @@ from starlette.responses import Response
 from neural_hive.aggregates.vocabulary import Priority, RiskBand
 from neural_hive.aggregates.workflow import ticket_id_of
 from neural_hive.api.answers import answered, problem, told, told_written
-from neural_hive.api.lists import Listing, one, page
 from neural_hive.api.message_keys import MessageKeyOf
 from neural_hive.api.pending import WaitS
 from neural_hive.api.problems import not_found
@@ -20,6 +19,8 @@ from neural_hive.api.routers.plans import decision_of
 from neural_hive.api.services import IdentityOf, Services, ServicesOf
 from neural_hive.api.views import TicketStep
 from neural_hive.api.writing import Asked, Text, publish
+from neural_hive.listing.pages import one, page
+from neural_hive.listing.things import TICKETS
 from neural_hive.plans import Plan, PlanTask
 from neural_hive.sdk.sender import COMMANDS, PLANS
 from neural_hive.sdk.views import Page, TicketInfo, rows_as, select
@@ -31,17 +32,6 @@ TicketId = Annotated[str, Path(max_length=ID_CHARS_MAX)]
 Filter = Annotated[str, Query(max_length=ID_CHARS_MAX)]
 NO_TICKET: Final = problem(404, "There is no such ticket")
 _OF_PLAN: Final = ("plan_id", "intent_id", "priority", "risk_band", "deadline_ms")
-_OF_INTENT: Final = "SELECT workflow_id FROM workflows_versions WHERE intent_id = {intent_id:String}"
-TICKETS: Final = Listing(
-    TicketInfo,
-    "tickets",
-    "ticket_id",
-    "toUnixTimestamp64Micro(assumeNotNull(created_at))",
-    "event_type = 'TicketCreated'",
-    fixed=frozenset(("plan_id", "workflow_id", "priority", "task_type")),
-    moving=frozenset(("status", "agent_id")),
-    special={"intent_id": f"workflow_id IN ({_OF_INTENT})"},
-)
 
 
 class TicketHistory(msgspec.Struct, frozen=True):
@@ -86,7 +76,7 @@ def list_tickets(
         "agent_id": agent_id,
         "task_type": task_type,
     }
-    return answered(request, page(services.tables, TICKETS, filters, limit, cursor))
+    return answered(request, page(services.tables, TICKETS, TicketInfo, filters, limit, cursor))
 
 
 @router.get("/api/v1/tickets/{ticket_id}", responses=told(TicketInfo) | NO_TICKET)
@@ -147,7 +137,7 @@ async def retry_ticket(
 
 def ticket_of(services: Services, ticket_id: str) -> TicketInfo:
     """A ticket as it stands. Raises Problem: there is none; ClickHouseError."""
-    found: TicketInfo | None = one(services.tables, TICKETS, ticket_id)
+    found = one(services.tables, TICKETS, TicketInfo, ticket_id)
     if found is None:
         raise not_found(f"ticket {ticket_id}")
     return found

@@ -7,26 +7,17 @@ from fastapi import Path, Query, Request
 from starlette.responses import Response
 
 from neural_hive.api.answers import answered, problem, told
-from neural_hive.api.lists import Listing, one, page
 from neural_hive.api.problems import not_found
 from neural_hive.api.reading import ID_CHARS_MAX, Cursor, Limit, reading_router
-from neural_hive.api.routers.tickets import TICKETS
 from neural_hive.api.services import ServicesOf
 from neural_hive.api.views import TimelineEvent
+from neural_hive.listing.pages import one, page
+from neural_hive.listing.things import TICKETS, WORKFLOWS
 from neural_hive.sdk.views import Page, TicketInfo, WorkflowInfo, rows_as
 
 router = reading_router("workflows")
 WorkflowId = Annotated[str, Path(max_length=ID_CHARS_MAX)]
 Filter = Annotated[str, Query(max_length=ID_CHARS_MAX)]
-WORKFLOWS: Final = Listing(
-    WorkflowInfo,
-    "workflows",
-    "workflow_id",
-    "toUnixTimestamp64Micro(assumeNotNull(ifNull(started_at, finished_at)))",
-    "event_type IN ('WorkflowStarted', 'PlanRejected')",
-    fixed=frozenset(("plan_id", "intent_id")),
-    moving=frozenset(("status", "priority")),
-)
 _NONE: Final = problem(404, "There is no such workflow")
 _BEGINNING: Final = (
     "SELECT partition, min(offset), toUnixTimestamp64Milli(min(valid_from)) FROM workflows_versions "
@@ -62,13 +53,13 @@ def list_workflows(
 ) -> Response:
     """Workflows, the newest first; all filters must hold."""
     filters = {"status": status, "plan_id": plan_id, "intent_id": intent_id, "priority": priority}
-    return answered(request, page(services.tables, WORKFLOWS, filters, limit, cursor))
+    return answered(request, page(services.tables, WORKFLOWS, WorkflowInfo, filters, limit, cursor))
 
 
 @router.get("/api/v1/workflows/{workflow_id}", responses=told(WorkflowInfo) | _NONE)
 def get_workflow(request: Request, workflow_id: WorkflowId, services: ServicesOf) -> Response:
     """A workflow as it stands."""
-    found = one(services.tables, WORKFLOWS, workflow_id)
+    found = one(services.tables, WORKFLOWS, WorkflowInfo, workflow_id)
     if found is None:
         raise not_found(f"workflow {workflow_id}")
     return answered(request, found)
@@ -86,7 +77,7 @@ def list_workflow_tickets(
     """The tickets of a workflow, the newest first."""
     _beginning(services, workflow_id)
     filters = {"workflow_id": workflow_id, "status": status}
-    return answered(request, page(services.tables, TICKETS, filters, limit, cursor))
+    return answered(request, page(services.tables, TICKETS, TicketInfo, filters, limit, cursor))
 
 
 @router.get("/api/v1/workflows/{workflow_id}/timeline", responses=told(Timeline) | _NONE)

@@ -1,5 +1,6 @@
 """What could not be processed: why, what it says, and writing it again on a person's word."""
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
@@ -8,8 +9,9 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from neural_hive.api.auth import Identity
+from neural_hive.dead_letters import Redrive, redrives_of
 from neural_hive.page.frame import lets_in, may
-from neural_hive.page.parts import Trouble, asked, columns, heading, live
+from neural_hive.page.parts import Trouble, asked, columns, heading, live, time_text
 from neural_hive.page.site import Site
 from neural_hive.page.views.signals import told
 from neural_hive.sdk.tables import Reader
@@ -28,10 +30,6 @@ _ONE: Final = (
     f"substring(toValidUTF8(value), 1, {_TEXT_CHARS}), substring(hex(value), 1, {_TEXT_CHARS}) "
     "FROM dead_letters WHERE dead_letter = {place:String}"
 )
-_STORY: Final = (
-    "SELECT toString(valid_from), outcome, requested_by, reason, ifNull(rejection, '') FROM redrives "
-    "WHERE dead_letter = {place:String} ORDER BY version LIMIT 100"
-)
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -45,7 +43,7 @@ class Letter(msgspec.Struct, frozen=True):
     size_bytes: int
     text: str
     hex: str
-    story: tuple[tuple[str, ...], ...]
+    story: tuple[Redrive, ...]
 
 
 async def show(site: Site, identity: Identity) -> None:
@@ -92,8 +90,8 @@ def letter(reader: Reader, place: str) -> Letter | None:
     rows = reader.rows(_ONE, {"place": place})
     if not rows:
         return None
-    story = tuple(tuple(map(str, row)) for row in reader.rows(_STORY, {"place": place}))
     place, processor, source, error_type, reason, size_bytes, text, in_hex = rows[0]
+    story = tuple(redrives_of(reader, place))
     return Letter(place, processor, source, error_type, reason, size_bytes, text, in_hex, story)
 
 
@@ -144,8 +142,10 @@ def _details(found: Letter) -> None:
     with ui.dialog() as dialog, ui.card().classes("w-full max-w-4xl"):
         ui.label(f"{found.place}, from {found.source}").classes("text-lg")
         ui.label(f"{found.processor}: {found.error_type}: {found.reason}").classes("break-all")
-        for at, outcome, who, why, rejection in found.story:
-            ui.label(f"{at[:23]} {outcome} for {who}: {why} {rejection}".strip())
+        for one in found.story:
+            at = time_text(datetime.fromtimestamp(one.at_ms / 1_000, UTC))
+            said = f"{at} {one.outcome} for {one.requested_by}: {one.reason} {one.rejection}"
+            ui.label(said.strip())
         with ui.expansion(f"Its {found.size_bytes:,} bytes as text", value=True).classes("w-full"):
             ui.label(found.text).classes("font-mono text-xs break-all whitespace-pre-wrap")
         with ui.expansion("as hex").classes("w-full"):

@@ -2,7 +2,6 @@
 
 from asyncio import to_thread
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from nicegui import ui
@@ -10,6 +9,7 @@ from nicegui import ui
 from neural_hive.page.board import Rate, Seen
 from neural_hive.page.parts import Trouble, badge, columns, heading, link_slot, live, time_text
 from neural_hive.page.site import Site
+from neural_hive.work import AtRisk
 
 REFRESH_S = 2.0
 
@@ -39,7 +39,7 @@ async def show(site: Site) -> None:
             )
     with ui.card().classes("w-full"):
         ui.label("May miss their deadline").classes("text-lg")
-        ui.label("Open workflows that have less than a fifth of their time left").classes(
+        ui.label("Workflows that go on with a tenth of their time left, or less, or none").classes(
             "text-sm opacity-70"
         )
         risk = ui.table(columns=columns("workflow", "plan", "status", "done", "left"), rows=[], row_key="key")
@@ -64,7 +64,7 @@ async def show(site: Site) -> None:
         processes.rows = [
             {"name": p.name, "status": p.status, "restarts": p.restarts} for p in seen.health.processes
         ]
-        risk.rows = [_at_risk(row) for row in seen.at_risk]
+        risk.rows = [_at_risk(one) for one in seen.work.at_risk]
 
     await refresh()
     live(REFRESH_S, refresh)
@@ -80,7 +80,7 @@ def _figures(seen: Seen) -> None:
     with ui.card():
         ui.label("Workflows").classes("text-sm opacity-70")
         with ui.row().classes("gap-3"):
-            for status, count in sorted(seen.workflows.items()):
+            for status, count in sorted(seen.work.workflows.items()):
                 with (
                     ui.link(target=f"/workflows?status={status}")
                     .classes("no-underline flex gap-1 items-center")
@@ -88,30 +88,28 @@ def _figures(seen: Seen) -> None:
                 ):
                     badge(status)
                     ui.label(f"{count:,}")
-            if not seen.workflows:
+            if not seen.work.workflows:
                 ui.label("none yet")
-    open_tickets = {s: n for s, n in seen.tickets.items() if s in ("READY", "ASSIGNED", "RUNNING")}
+    open_tickets = {s: n for s, n in seen.work.tickets.items() if s in ("READY", "ASSIGNED", "RUNNING")}
     for name, value, path in (
-        ("Tickets", f"{sum(seen.tickets.values()):,}", "/workflows"),
+        ("Tickets", f"{sum(seen.work.tickets.values()):,}", "/workflows"),
         ("of them at work or waiting for it", f"{sum(open_tickets.values()):,}", "/workflows?status=RUNNING"),
-        ("Healthy agents", f"{seen.agents.get('HEALTHY', 0):,}", "/agents"),
-        ("Dead letters", f"{seen.dead_letters:,}", "/dead-letters"),
+        ("Healthy agents", f"{seen.work.agents.get('HEALTHY', 0):,}", "/agents"),
+        ("Dead letters", f"{seen.work.dead_letters:,}", "/dead-letters"),
     ):
         with ui.card():
             ui.label(name).classes("text-sm opacity-70")
             ui.link(value, path).classes("text-2xl no-underline")
 
 
-def _at_risk(row: Sequence[Any]) -> dict[str, Any]:
-    workflow_id, plan_id, status, _, deadline_at, completed, tasks = row
-    left_s = (deadline_at.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
-    left = f"{left_s / 60:.0f} min" if left_s > 0 else f"over since {time_text(deadline_at)}"
+def _at_risk(one: AtRisk) -> dict[str, Any]:
+    left = f"{one.left_s / 60:.0f} min" if one.left_s > 0 else f"over since {time_text(one.deadline_at)}"
     return {
-        "key": workflow_id,
-        "workflow": workflow_id,
-        "plan": plan_id,
-        "status": status,
-        "done": f"{completed or 0} of {tasks}",
+        "key": one.workflow_id,
+        "workflow": one.workflow_id,
+        "plan": one.plan_id,
+        "status": one.status,
+        "done": f"{one.completed_count} of {one.task_count}",
         "left": left,
     }
 

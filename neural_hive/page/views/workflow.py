@@ -11,6 +11,7 @@ from neural_hive.page import workflow_reads as reads
 from neural_hive.page.drawing import TASKS_MAX, flowchart
 from neural_hive.page.frame import may
 from neural_hive.page.parts import (
+    Slider,
     Trouble,
     asked,
     badge,
@@ -70,7 +71,7 @@ async def show(site: Site, identity: Identity, workflow_id: str) -> None:
             for name, icon, step in MOVES:
                 ui.button(icon=icon, on_click=lambda s=step: move(s)).props(f'flat round aria-label="{name}"')
             moment = ui.label("now")
-        slider = ui.slider(min=0, max=1, value=1, step=1).props('label-always aria-label="Moment" snap')
+        slider = Slider("Moment", lambda: moved())
     with ui.tabs().classes("w-full") as tabs:
         for name in ("Graph", "Tickets", "Trail", "Causes"):
             ui.tab(name)
@@ -111,24 +112,23 @@ async def show(site: Site, identity: Identity, workflow_id: str) -> None:
             return
         shown.steps = steps
         was_now = shown.at is None
-        slider.props(f"max={len(steps)}")
+        slider.set(len(steps) if was_now else slider.value, len(steps))
         trail.rows = [_trail_row(step) for step in steps]
         if was_now:
-            slider.set_value(len(steps))
             await look()
         await _show_causes(causes, trouble, lambda: reads.tree(reads.links(tables, workflow_id, steps)))
 
     async def moved() -> None:
-        index = int(slider.value or 0)
+        index = slider.value
         is_now = index >= len(shown.steps)
         shown.at = None if is_now else shown.steps[index].timestamp
         moment.text = "now" if is_now else _told(shown.steps[index])
         await look()
 
-    def move(step: int) -> None:
-        slider.set_value(min(max(int(slider.value or 0) + step, 0), len(shown.steps)))
+    async def move(step: int) -> None:
+        slider.set(slider.value + step, len(shown.steps))
+        await moved()
 
-    slider.on_value_change(moved)
     await refresh()
     live(REFRESH_S, refresh)
 

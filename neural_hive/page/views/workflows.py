@@ -5,8 +5,8 @@ from typing import Any, Final
 from nicegui import ui
 
 from neural_hive.api.auth import Identity
-from neural_hive.api.lists import page
-from neural_hive.api.routers.workflows import WORKFLOWS
+from neural_hive.listing.pages import page
+from neural_hive.listing.things import WORKFLOWS
 from neural_hive.page.parts import (
     Trouble,
     asked,
@@ -59,7 +59,7 @@ async def show(site: Site, identity: Identity, status: str = "", plan_id: str = 
         nonlocal following
         filters = {"status": chosen.value or "", "plan_id": (plan.value or "").strip()}
         found: Page[WorkflowInfo] | None = await asked(
-            trouble, page, site.services.tables, WORKFLOWS, filters, ROWS, cursors[-1]
+            trouble, page, site.services.tables, WORKFLOWS, WorkflowInfo, filters, ROWS, cursors[-1]
         )
         if found is None:
             return

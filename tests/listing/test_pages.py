@@ -7,16 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neural_hive.api.lists import cursor_of, page, place_of
-from neural_hive.api.routers.workflows import WORKFLOWS as LISTING
+from neural_hive.listing import keys
+from neural_hive.listing.cursor import cursor_of, place_of
+from neural_hive.listing.pages import page
+from neural_hive.listing.things import WORKFLOWS as LISTING
 from neural_hive.projections.archive import EVENTS
 from neural_hive.projections.workflows import WORKFLOWS
 from neural_hive.sdk.tables import Tables
-from neural_hive.sdk.views import BadCursor
+from neural_hive.sdk.views import BadCursor, WorkflowInfo
 from neural_hive.settings import Settings
 from tests.fixtures_clickhouse import ClickHouseServer
 
-DATABASE = "api_lists"
+DATABASE = "listing"
 COUNT = 60
 STATUS = ("RUNNING", "COMPLETED", "PAUSED")
 
@@ -48,12 +50,30 @@ def tables(clickhouse: ClickHouseServer) -> Iterator[Tables]:
     found.close()
 
 
+@pytest.fixture(params=["few rows told it", "the newest hold enough", "all are folded"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How things are found that stand as is wanted."""
+    if request.param != "few rows told it":
+        monkeypatch.setattr(keys, "FEW", 0)
+    if request.param == "all are folded":
+        monkeypatch.setattr(keys, "WINDOWS", (1, 2))
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("limit", [1, 7, 59, 60, 61])
 @pytest.mark.parametrize(
-    "filters", [{}, {"status": "PAUSED"}, {"plan_id": "p-1"}, {"plan_id": "p-0", "status": "RUNNING"}]
+    "filters",
+    [
+        {},
+        {"status": "PAUSED"},
+        {"plan_id": "p-1"},
+        {"plan_id": "p-0", "status": "RUNNING"},
+        {"status": "FAILED"},
+    ],
 )
 def test_pages_hold_each_once_in_order(tables: Tables, limit: int, filters: dict[str, str]) -> None:
-    whole = page(tables, LISTING, filters, 1_000, "").items
+    whole = page(tables, LISTING, WorkflowInfo, filters, 1_000, "").items
     wanted = {
         f"w-{n}"
         for n in range(COUNT)
@@ -65,7 +85,7 @@ def test_pages_hold_each_once_in_order(tables: Tables, limit: int, filters: dict
     assert order == sorted(order, reverse=True)
     seen, cursor = [], ""
     while True:
-        found = page(tables, LISTING, filters, limit, cursor)
+        found = page(tables, LISTING, WorkflowInfo, filters, limit, cursor)
         seen += found.items
         assert len(found.items) <= limit
         if not (cursor := found.next):
