@@ -23,6 +23,12 @@ from neural_hive.schemas.codec import BadRecord, decode
 Reached = Callable[[str], None]  # told the name of every step: tests kill the process there
 
 _TRIAL: Final = "FUNCTION null('auto')"
+_PROJECT_SETTINGS: Final[dict[str, Any]] = {
+    **INSERT_SETTINGS,
+    "merge_tree_min_rows_for_concurrent_read": 8_192,
+    "merge_tree_min_bytes_for_concurrent_read": 1 << 20,
+}
+"""A batch is small for ClickHouse: by default one thread reads it. What several read is still one block."""
 
 
 class DamagedTable(RuntimeError):
@@ -175,7 +181,7 @@ class Sink:
     def _project_once(self, projection: Projection, where: str, key: str) -> None:
         sql = f"{projection.insert_sql(where)} WHERE {self.positions.fence}"
         try:
-            self._store.command(sql, {**INSERT_SETTINGS, "insert_deduplication_token": key})
+            self._store.command(sql, {**_PROJECT_SETTINGS, "insert_deduplication_token": key})
         except StoreRefused as error:
             self._raise_if_taken(error)
             raise
