@@ -118,7 +118,9 @@ class Watch:
 
     def _held(self, first: int) -> dict[int, int]:
         """The newest offset of each partition that has one from `first` on; the rest is known, and not read again."""
-        newest = f"SELECT partition, max(offset) FROM {self._table} WHERE offset >= {first} GROUP BY partition"
+        newest = (
+            f"SELECT partition, max(offset) FROM {self._table} WHERE offset >= {first} GROUP BY partition"
+        )
         return dict(self._store.rows(newest))
 
     @property
