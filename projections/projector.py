@@ -121,7 +121,7 @@ class Projector:
         self._derived = {name for name, kind in kinds.items() if kind is Kind.DERIVED}
         self._stopping, self._ready, self._reached, self._linger_s = stopping, ready, reached, linger_s
         self._batches: queue.Queue[Batch | None] = queue.Queue(maxsize=1)
-        self._wants = threading.Event()  # the writer waits for a batch
+        self._wants = threading.Event()  # the writer waits for a batch, or will when this one could be ready
         self._failure: BaseException | None = None
         self._damage: list[DataPart] = []  # parts that were set aside while the log is followed
         self._has_followed = False
@@ -163,7 +163,9 @@ class Projector:
         keep_open(self._store, self._projections)
         held, set_aside = held_rows(self._store), torn(self._store)
         found = self._located(claimed, held)
-        sink = Sink(self._store, positions, found.positions, self._projections, self._reached)
+        sink = Sink(
+            self._store, positions, found.positions, self._projections, self._reached, self._wants.set
+        )
         repair = Repair(
             self._store, self._config, self._archives, sink, self._projections, frozenset(self._derived)
         )
@@ -279,9 +281,9 @@ class Projector:
                 metrics.tell(source.lags(), source.stopped)
 
     def _is_wanted(self) -> bool:
-        """Whether the batch that is being read should end: the writer waits for it, or takes no more.
+        """Whether the batch that is being read should end: the writer waits for it, will soon, or takes no more.
 
-        Not before: what comes while it would lie there can go with it. Only a full batch lies there, wrapped already.
+        Not as soon as there is room for it: what comes while it would lie there can go with it.
         """
         is_over = self._failure is not None or bool(self._damage) or self._stopping.is_set()
         return is_over or (self._wants.is_set() and self._batches.empty())

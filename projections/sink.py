@@ -53,9 +53,11 @@ class Sink:
         standing: dict[Place, Position],
         projections: Sequence[Projection],
         reached: Reached = lambda step: None,
+        nearly_done: Callable[[], None] = lambda: None,
     ) -> None:
+        """`nearly_done` is called in each batch when little of it is left: the next one may be made ready."""
         self._store, self.positions, self._projections = store, positions, projections
-        self._reached = reached
+        self._reached, self._nearly_done = reached, nearly_done
         self.standing = dict(standing)
         self.looks = False
         """Whether each table is looked at also at the first attempt: where rows were lost, the tokens of their inserts
@@ -84,11 +86,15 @@ class Sink:
             if parts := batch.of(archive):
                 self._archive(archive, parts, batch.wrapped.get(archive.table), again)
                 self._reached(archive.table)
-        for projection in self._projections:
-            if parts := batch.of(projection.source):
-                if again or _concerns(projection, parts):
-                    self._project(projection, [part.range for part in parts], again)
-                self._reached(projection.table)
+        found = [(one, parts) for one in self._projections if (parts := batch.of(one.source))]
+        due = [one.table for one, parts in found if again or _concerns(one, parts)]
+        last_third = due[len(due) * 2 // 3 :]  # takes about as long as to wrap the next batch
+        for projection, parts in found:
+            if projection.table in last_third[:1]:
+                self._nearly_done()
+            if projection.table in due:
+                self._project(projection, [part.range for part in parts], again)
+            self._reached(projection.table)
 
     def _moved(self, batch: Batch, place: Place) -> Position:
         before = self.standing[place]

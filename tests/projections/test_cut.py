@@ -1,16 +1,23 @@
-"""When a batch ends: what comes while the one before is written goes together."""
+"""When a batch ends: what comes while the one before is written goes together, and is wrapped before it is due."""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 
+from neural_hive.connectors.kafka_log import Record
 from neural_hive.projections import projector
+from neural_hive.projections.archive import EVENTS
+from neural_hive.projections.catalogue import PROJECTIONS
+from neural_hive.projections.positions import Position
 from neural_hive.projections.projector import Projector
-from neural_hive.projections.ranges import Batch
+from neural_hive.projections.ranges import Batch, Range
+from neural_hive.projections.sink import Sink
+from neural_hive.projections.source import looked_at, part_of
+from tests.projections.support import ready
 
 WRITE_S = 0.05
 BATCHES = 5
@@ -60,7 +67,56 @@ class SlowSink:
         self.is_writing = False
 
 
-def test_a_batch_grows_until_the_one_before_is_in_all_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+class Noting:
+    """A server that takes all, and notes into which table."""
+
+    def __init__(self) -> None:
+        self.took: list[str] = []
+
+    def insert(self, sql: str, body: Sequence[bytes], settings: Mapping[str, Any]) -> None:
+        self.took.append(sql.split()[2])
+
+    def command(self, sql: str, settings: Mapping[str, Any] | None = None) -> None:
+        self.took.append(sql.split()[2])
+
+
+class Claim:
+    """Positions that nobody contests."""
+
+    fence = "1"
+
+    def pend(self, ranges: Iterable[Range], again: bool = False) -> None:
+        pass
+
+    def done(self, positions: Iterable[Position], idle: bool = False) -> None:
+        pass
+
+
+def test_a_batch_is_made_ready_while_the_last_third_of_the_one_before_is_filled() -> None:
+    place = ("tickets", 0)
+    record = Record(*place, 7, 0, b"workflow-1", ready("t1"), ())
+    part = part_of(place, EVENTS, [looked_at(record, EVENTS)])
+    store = Noting()
+    standing = {place: Position(*place, "id", 7, 0)}
+    sink = Sink(
+        store,  # type: ignore[arg-type]
+        Claim(),  # type: ignore[arg-type]
+        standing,
+        PROJECTIONS,
+        nearly_done=lambda: store.took.append("nearly done"),
+    )
+    sink.write(Batch((part,), {place: 8}))
+    tables = [name for name in store.took if name != "nearly done"]
+    assert tables == ["events", *(one.table for one in PROJECTIONS if "TicketReady" in one.types)]
+    models = len(tables) - 1
+    assert models > 1
+    assert store.took.index("nearly done") == 1 + models * 2 // 3
+    assert len(store.took) == len(tables) + 1
+
+
+def test_a_batch_grows_until_the_writer_is_nearly_done_with_the_one_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stopping = threading.Event()
     sink = SlowSink(stopping)
     source = Trickle(sink, stopping)
