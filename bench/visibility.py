@@ -107,7 +107,7 @@ class Watch:
         """Asks once; how many of the samples so far have not been seen."""
         unseen = [one for one in self._samples if one not in self._seen]
         if not unseen:
-            return len(self._samples) - len(self._seen)
+            return 0
         held = self._held(min(one.offset for one in unseen))
         now = time.monotonic()
         for sample in unseen:
