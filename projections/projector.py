@@ -14,7 +14,7 @@ import structlog
 
 from neural_hive.connectors.kafka_log import CommittedLog, begin_offsets, end_offsets
 from neural_hive.projections import metrics, traces
-from neural_hive.projections.archive import ARCHIVES, Archive
+from neural_hive.projections.archive import Archive
 from neural_hive.projections.catalogue import PROJECTIONS
 from neural_hive.projections.http_store import HttpStore, ServerSettings
 from neural_hive.projections.layout import check, layout, past_expired
@@ -32,11 +32,10 @@ from neural_hive.projections.store import Store, StoreRefused, StoreUnavailable
 from neural_hive.schemas.extensions import all_topics
 from neural_hive.schemas.topics import Kind
 
-LINGER_S: Final = 0.1
+LINGER_S: Final = 0.05
 GC_THRESHOLDS: Final = (100_000, 50, 100)
 """Of a process that does nothing else: the records that it holds have no cycles, and are many to look through."""
 REBUILDS_EVERY_S: Final = 2.0  # how often it looks for tables that were made anew beside the live ones
-_ARCHIVE_TABLES: Final = frozenset(archive.table for archive in ARCHIVES)
 _RETRY_FIRST_S: Final = 0.1
 _RETRY_MAX_S: Final = 5.0
 _LAG_EVERY_S: Final = 1.0
@@ -122,7 +121,7 @@ class Projector:
         self._derived = {name for name, kind in kinds.items() if kind is Kind.DERIVED}
         self._stopping, self._ready, self._reached, self._linger_s = stopping, ready, reached, linger_s
         self._batches: queue.Queue[Batch | None] = queue.Queue(maxsize=1)
-        self._wants = threading.Event()  # the writer waits for a batch, or has the last one in the archive
+        self._wants = threading.Event()  # the writer waits for a batch, or will when this one could be ready
         self._failure: BaseException | None = None
         self._damage: list[DataPart] = []  # parts that were set aside while the log is followed
         self._has_followed = False
@@ -164,7 +163,9 @@ class Projector:
         keep_open(self._store, self._projections)
         held, set_aside = held_rows(self._store), torn(self._store)
         found = self._located(claimed, held)
-        sink = Sink(self._store, positions, found.positions, self._projections, self._passed)
+        sink = Sink(
+            self._store, positions, found.positions, self._projections, self._reached, self._wants.set
+        )
         repair = Repair(
             self._store, self._config, self._archives, sink, self._projections, frozenset(self._derived)
         )
@@ -178,11 +179,6 @@ class Projector:
         for part in set_aside:
             drop(self._store, part)
         return sink
-
-    def _passed(self, step: str) -> None:
-        if step in _ARCHIVE_TABLES:
-            self._wants.set()
-        self._reached(step)
 
     def _located(self, standing: Standing, held: Mapping[Place, Held]) -> Standing:
         """The standing, checked against the log, with new partitions at their beginning.
@@ -276,6 +272,7 @@ class Projector:
             for place, reason in list(self._stops.items()):
                 source.stop(place, reason)
             if batch.nexts:
+                self._wants.clear()  # at once, or a second one would be cut before the writer has come
                 self._hand_over(batch.with_containers())
             elif self._batches.empty():
                 self._ready(not source.stopped)

@@ -23,6 +23,12 @@ from neural_hive.schemas.codec import BadRecord, decode
 Reached = Callable[[str], None]  # told the name of every step: tests kill the process there
 
 _TRIAL: Final = "FUNCTION null('auto')"
+_PROJECT_SETTINGS: Final[dict[str, Any]] = {
+    **INSERT_SETTINGS,
+    "merge_tree_min_rows_for_concurrent_read": 8_192,
+    "merge_tree_min_bytes_for_concurrent_read": 1 << 20,
+}
+"""A batch is small for ClickHouse: by default one thread reads it. What several read is still one block."""
 
 
 class DamagedTable(RuntimeError):
@@ -47,9 +53,11 @@ class Sink:
         standing: dict[Place, Position],
         projections: Sequence[Projection],
         reached: Reached = lambda step: None,
+        nearly_done: Callable[[], None] = lambda: None,
     ) -> None:
+        """`nearly_done` is called in each batch when little of it is left: the next one may be made ready."""
         self._store, self.positions, self._projections = store, positions, projections
-        self._reached = reached
+        self._reached, self._nearly_done = reached, nearly_done
         self.standing = dict(standing)
         self.looks = False
         """Whether each table is looked at also at the first attempt: where rows were lost, the tokens of their inserts
@@ -78,11 +86,15 @@ class Sink:
             if parts := batch.of(archive):
                 self._archive(archive, parts, batch.wrapped.get(archive.table), again)
                 self._reached(archive.table)
-        for projection in self._projections:
-            if parts := batch.of(projection.source):
-                if again or _concerns(projection, parts):
-                    self._project(projection, [part.range for part in parts], again)
-                self._reached(projection.table)
+        found = [(one, parts) for one in self._projections if (parts := batch.of(one.source))]
+        due = [one.table for one, parts in found if again or _concerns(one, parts)]
+        last_third = due[len(due) * 2 // 3 :]  # takes about as long as to wrap the next batch
+        for projection, parts in found:
+            if projection.table in last_third[:1]:
+                self._nearly_done()
+            if projection.table in due:
+                self._project(projection, [part.range for part in parts], again)
+            self._reached(projection.table)
 
     def _moved(self, batch: Batch, place: Place) -> Position:
         before = self.standing[place]
@@ -175,7 +187,7 @@ class Sink:
     def _project_once(self, projection: Projection, where: str, key: str) -> None:
         sql = f"{projection.insert_sql(where)} WHERE {self.positions.fence}"
         try:
-            self._store.command(sql, {**INSERT_SETTINGS, "insert_deduplication_token": key})
+            self._store.command(sql, {**_PROJECT_SETTINGS, "insert_deduplication_token": key})
         except StoreRefused as error:
             self._raise_if_taken(error)
             raise
