@@ -14,6 +14,7 @@ import msgspec
 
 WARNING_BELOW: Final = 0.5  # of the budget
 CRITICAL_BELOW: Final = 0.2
+DIGITS: Final = 9  # of rates: a double's 1 - 0.999 is a little more than 0.001
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -77,8 +78,8 @@ def error_rate(counts: Counts) -> float:
 
 
 def burn_rate(counts: Counts, target: float) -> float:
-    """How many times faster than allowed events go wrong."""
-    return error_rate(counts) / (1 - target)
+    """How many times faster than allowed events go wrong; rounded, so that 1 bad of 1,000 at 99.9 % is 1."""
+    return round(error_rate(counts) / (1 - target), DIGITS)
 
 
 def remaining(counts: Counts, target: float) -> float:
@@ -86,7 +87,7 @@ def remaining(counts: Counts, target: float) -> float:
 
     A window without events has spent nothing.
     """
-    return 1 - burn_rate(counts, target)
+    return round(1 - burn_rate(counts, target), DIGITS)
 
 
 def level(rates: dict[str, float]) -> Level:

@@ -4,7 +4,7 @@ Protects: of each kind a budget has at most one open violation; it is opened and
 """
 
 from enum import StrEnum
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 import msgspec
 
@@ -110,17 +110,17 @@ def decide(found: Violation | None, command: Look) -> list[ViolationEvent]:
     is_open = found is not None and found.is_open
     if holds == is_open:
         return []
-    numbers, kind = msgspec.structs.asdict(seen), command.kind
-    which = {
+    kind = command.kind
+    told: dict[str, Any] = msgspec.structs.asdict(seen) | {
         "violation_id": violation_id_of(seen.budget_id, kind),
         "kind": kind,
         "severity": SEVERITY[kind],
     }
     if holds:
-        return [ViolationOpened(**numbers, **which, opened_at=command.now)]
+        return [ViolationOpened(**told, opened_at=command.now)]
     assert found is not None
     lasted_ms = max(command.now - found.opened_at, 0) // 1_000
-    return [ViolationClosed(**numbers, **which, duration_ms=lasted_ms, closed_at=command.now)]
+    return [ViolationClosed(**told, duration_ms=lasted_ms, closed_at=command.now)]
 
 
 def evolve(found: Violation | None, event: ViolationEvent) -> Violation:
