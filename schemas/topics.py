@@ -63,6 +63,7 @@ TOPICS: Final[dict[str, Topic]] = {
         Topic("sla.commands", Kind.INPUT, 12, _THIRTY_DAYS),
         Topic("sla.measurements", Kind.INPUT, 12, _THIRTY_DAYS),
         Topic("sla.repartition", Kind.INPUT, 12, _THIRTY_DAYS),
+        Topic("sla.sources", Kind.EVENT, 12),
         Topic("sla.definitions", Kind.EVENT, 12),
         Topic("sla.budgets", Kind.EVENT, 12),
         Topic("sla.freeze.events", Kind.EVENT, 12),
