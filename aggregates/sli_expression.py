@@ -159,9 +159,9 @@ class _Reader:
 
     def _likeness(self, node: exp.Like) -> tuple[Test, str]:
         name, found = self._field(node.this)
-        pattern = self._constant(node.expression, found, name)
         if found is not FieldType.TEXT:
             raise BadExpression(f"{name} is {found}: LIKE takes a text")
+        pattern = self._constant(node.expression, found, name)
         fits = _pattern(str(pattern)).fullmatch
         return (
             lambda facts: None if (given := facts.get(name)) is None else fits(str(given)) is not None
