@@ -12,6 +12,8 @@ from neural_hive.streams import (
     privacy,
     registry,
     registry_metrics,
+    sla,
+    sli,
     webhooks,
     webhooks_metrics,
 )
@@ -120,6 +122,8 @@ _OWN: Final[dict[str, Callable[[SystemSettings], System]]] = {
     "operations": lambda settings: operations.build(),
     webhooks.NAME: _webhooks,
     "privacy": lambda settings: privacy.build(),
+    sla.NAME: lambda settings: sla.build(),
+    sli.NAME: lambda settings: sli.build(),
 }
 
 SYSTEMS: Final[dict[str, Callable[[SystemSettings], System]]] = {**_OWN, **declared(SYSTEMS_GROUP, _OWN)}
