@@ -5,6 +5,7 @@ from typing import Final
 from neural_hive.projections.archive_reader import ArchiveReader
 from neural_hive.replay.reader import NothingArchived, Range, Span
 from neural_hive.replay.seal.leaf import record_prefix
+from neural_hive.schemas.extensions import all_topics
 
 Digest = tuple[int, bytes]  # how many records, and SHA-256 over their canonical forms, one behind the other
 _DIGEST: Final = """
@@ -30,13 +31,19 @@ class ArchiveSource(ArchiveReader):
     """See LogSource. Not safe to share between threads."""
 
     name = "archive"
+    partitions = 0  # of each topic, as far as one knows: the archive tells of those only that hold something
 
     def ranges(self, topic: str) -> dict[int, Range]:
         """See LogSource.ranges. Raises NothingArchived."""
         known = {p.partition: p.next for p in self.positions().values() if p.topic == topic}
         if not known:
             raise NothingArchived(f"the archive has nothing of {topic}")
-        return {partition: (0, known.get(partition, 0)) for partition in range(max(known) + 1)}
+        count = max(max(known) + 1, self._count(topic))
+        return {partition: (0, known.get(partition, 0)) for partition in range(count)}
+
+    def _count(self, topic: str) -> int:
+        declared = all_topics().get(topic)
+        return 1 if declared is not None and declared.is_single else self.partitions
 
     def spans(self, topic: str, partition: int, first: int, end: int) -> list[Span]:
         """See LogSource.spans."""

@@ -143,6 +143,7 @@ def _request(settings: Settings, asked: Asked) -> "Request":
         tables=None if no_tables else tables_of(settings),
         states=states if Part.STATE not in asked.left_out and states.is_dir() else None,
         from_archive=asked.source is Source.ARCHIVE,
+        partitions=settings.partitions,
         topics=asked.topics,
         fetch_schema=fetch,
         sealing=None if Part.SEAL in asked.left_out else replay_seal.sealing(settings),

@@ -114,6 +114,7 @@ def read_of(settings: Settings, archive: "ArchiveSource", from_archive: bool) ->
     """Where the log is read: the archive alone, or where Kafka has no more."""
     from neural_hive.replay.reader import JoinedSource, KafkaSource
 
+    archive.partitions = settings.partitions
     return archive if from_archive else JoinedSource(archive, KafkaSource(kafka_of(settings)))
 
 

@@ -36,6 +36,7 @@ class Request(msgspec.Struct, frozen=True):
     tables: Tables | None  # None: archive and read models are left out
     states: Path | None  # the processors' data folder; None: state is left out
     from_archive: bool = False  # read the log from the archive alone
+    partitions: int = 0  # of each topic, which the archive alone does not know; 0: nobody else knows either
     topics: tuple[str, ...] = ()  # only these event topics; () = all
     stall_s: float = 30.0
     fetch_schema: Fetch | None = None  # finds schemas that other producers registered
@@ -61,6 +62,7 @@ class Request(msgspec.Struct, frozen=True):
         source: LogSource = kafka
         if self.tables is not None:
             archive = ArchiveSource(self.tables.clickhouse)
+            archive.partitions = self.partitions
             source = archive if self.from_archive else JoinedSource(archive, kafka)
         return source if self.told is None else ToldSource(source, self.told)
 

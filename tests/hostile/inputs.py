@@ -4,7 +4,7 @@ Everything is drawn from a `random.Random`, so that a seed, or Hypothesis, decid
 """
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any, Final
 
@@ -54,9 +54,23 @@ def written(row: Registered, record: dict[str, Any]) -> bytes:
     return b"\0" + row.id.to_bytes(4, "big") + out.getvalue()
 
 
+def named_types(node: Any) -> Iterator[tuple[str, Any]]:
+    """The types that a schema declares: further on they are called by their names alone."""
+    if isinstance(node, dict):
+        if node["type"] in ("enum", "record"):
+            yield full_name(node), node
+        for field in node.get("fields", ()):
+            yield from named_types(field["type"])
+        for part in ("items", "values"):
+            yield from named_types(node.get(part))
+        yield from named_types(node["type"])
+    for branch in node if isinstance(node, list) else ():
+        yield from named_types(branch)
+
+
 def value_of(node: Any, chance: Random, known: Name, field: str = "", named: Any = None) -> Any:
     """A value that fits a schema and need not make sense."""
-    named = {} if named is None else named
+    named = dict(named_types(node)) if named is None else named
     node = named.get(node, node) if isinstance(node, str) else node
     match node:
         case "string":
@@ -83,10 +97,8 @@ def value_of(node: Any, chance: Random, known: Name, field: str = "", named: Any
             keys = {value_of("string", chance, known, field) for _ in range(chance.randint(0, 3))}
             return {key: value_of(node["values"], chance, known, field, named) for key in sorted(keys)}
         case {"type": "enum"}:
-            named[full_name(node)] = node
             return chance.choice(node["symbols"])
         case {"type": "record"}:
-            named[full_name(node)] = node
             return {f["name"]: value_of(f["type"], chance, known, f["name"], named) for f in node["fields"]}
     return value_of(node["type"], chance, known, field, named)
 
