@@ -24,6 +24,23 @@ class Answer(msgspec.Struct, frozen=True):
         return self.types[index].removeprefix("Nullable(").startswith(("UInt", "Int", "Float", "Decimal"))
 
 
+class _Column(msgspec.Struct):
+    name: str
+    type: str
+
+
+class _Statistics(msgspec.Struct):
+    elapsed: float = 0.0
+
+
+class _Table(msgspec.Struct):
+    """ClickHouse's JSONCompact."""
+
+    meta: list[_Column]
+    data: list[list[Any]]
+    statistics: _Statistics = _Statistics()
+
+
 class Unanswered(ValueError):
     """What came is not a table."""
 
@@ -42,19 +59,17 @@ class Console:
         """Raises ClickHouseError: what the engine or its gate says; TooLarge; Unanswered: it is no table."""
         body = await self.export(sql, "JSONCompact", key)
         try:
-            found = msgspec.json.decode(body)
+            found = msgspec.json.decode(body, type=_Table)
         except msgspec.DecodeError:
             raise Unanswered(
                 "the answer is no table: leave out FORMAT, and ask one statement that reads"
             ) from None
-        rows = tuple(tuple(row) for row in found["data"][:ROWS_MAX])
-        meta = found["meta"]
         return Answer(
-            tuple(str(column["name"]) for column in meta),
-            tuple(str(column["type"]) for column in meta),
-            rows,
-            len(found["data"]) > ROWS_MAX,
-            float(found.get("statistics", {}).get("elapsed", 0.0)),
+            tuple(column.name for column in found.meta),
+            tuple(column.type for column in found.meta),
+            tuple(tuple(row) for row in found.data[:ROWS_MAX]),
+            len(found.data) > ROWS_MAX,
+            found.statistics.elapsed,
         )
 
     async def export(self, sql: str, output_format: str, key: str) -> bytes:
