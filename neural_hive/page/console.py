@@ -24,16 +24,16 @@ class Answer(msgspec.Struct, frozen=True):
         return self.types[index].removeprefix("Nullable(").startswith(("UInt", "Int", "Float", "Decimal"))
 
 
-class _Column(msgspec.Struct):
+class _Column(msgspec.Struct, frozen=True):
     name: str
     type: str
 
 
-class _Statistics(msgspec.Struct):
+class _Statistics(msgspec.Struct, frozen=True):
     elapsed: float = 0.0
 
 
-class _Table(msgspec.Struct):
+class _Table(msgspec.Struct, frozen=True):
     """ClickHouse's JSONCompact."""
 
     meta: list[_Column]
