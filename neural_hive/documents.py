@@ -202,7 +202,8 @@ class _YamlReader:
             return {}
         if isinstance(event, yaml.SequenceStartEvent):
             return []
-        return None if event.style is None and event.value in _NULLS else event.value
+        is_plain = not event.style  # None, and an empty text if libyaml has read it
+        return None if is_plain and event.value in _NULLS else event.value
 
 
 def _json_places(text: str) -> Iterator[tuple[DocumentPath, Place]]:

@@ -1,5 +1,6 @@
 """Reads and writes files of SLOs: our own form, OpenSLO v1, and Prometheus' alert rules, told apart by document."""
 
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Final
@@ -18,6 +19,7 @@ from neural_hive.slo_files.report import Finding, Notes, Outcome, Report
 
 FILE_BYTES_MAX: Final = 4 * 1024 * 1024
 DOCUMENTS_MAX: Final = 2_000
+_OTHER_LINE_ENDS: Final = re.compile("[\\r\\x85\\u2028\\u2029]")
 _FORMS: Final = (
     f"`kind: {own.SLO_KIND}` or `kind: {own.POLICY_KIND}`, `apiVersion: {openslo.API_VERSION}`, or alert rules "
     "with `groups`"
@@ -136,6 +138,14 @@ class _Dumper(yaml.SafeDumper):
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+    def text(self, data: str) -> yaml.ScalarNode:
+        """In double quotes where another style would make a plain end of line of Unicode's other ones."""
+        style = '"' if _OTHER_LINE_ENDS.search(data) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style)
+
+
+_Dumper.add_representer(str, _Dumper.text)
 
 
 def _yaml(documents: Sequence[dict[str, Any]]) -> str:
