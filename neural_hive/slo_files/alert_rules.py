@@ -146,12 +146,9 @@ def _together(alerts: list[_Alert], notes: Notes) -> list[list[_Alert]]:
     found: dict[tuple[str, ...], list[_Alert]] = {}
     for alert in alerts:
         named, counted = alert.label(_ID_LABELS), alert.promise
-        service = alert.label(_SERVICE_LABELS)
-        key = (
-            ("", service, named)
-            if named
-            else (service, counted.recorded or counted.good, "" if counted.recorded else counted.valid)
-        )
+        said = next((alert.labels[name] for name in _SERVICE_LABELS if alert.labels.get(name)), "")
+        events = (counted.recorded,) if counted.recorded else (counted.good, counted.valid)
+        key = ("named", said, named) if named else ("counted", alert.label(_SERVICE_LABELS), *events)
         several = found.setdefault(key, [])
         if several and not is_same(several[0].promise, counted):
             words = f"it names the SLO {named}, of which {several[0].subject} counts other events"
@@ -172,7 +169,7 @@ def _definition(several: list[_Alert], records: Records, notes: Notes, taken: se
     assumed += [words for words in (said, said_window) if words]
     name = first.label(_NAME_LABELS) or first.name
     made = Definition(
-        slo_id=free_id(as_id(first.label(_ID_LABELS) or first.name) or "slo", taken),
+        slo_id=_id(first.label(_ID_LABELS) or first.name, service, taken),
         name=name[:TEXT_CHARS_MAX],
         slo_type=type_said(name, first.name) or counted.slo_type,
         service_name=service[:TEXT_CHARS_MAX],
@@ -194,6 +191,13 @@ def _definition(several: list[_Alert], records: Records, notes: Notes, taken: se
     return made
 
 
+def _id(name: str, service: str, taken: set[str]) -> str:
+    wanted = as_id(name) or "slo"
+    if wanted in taken:
+        wanted = as_id(f"{service}-{wanted}") or wanted
+    return free_id(wanted, taken)
+
+
 def _tell(several: list[_Alert], made: Definition, assumed: list[str], notes: Notes) -> None:
     told: set[str] = set()
     for alert in several:
@@ -213,9 +217,12 @@ def _service(alert: _Alert) -> tuple[str, str]:
 
 
 def _asked(expr: str) -> dict[str, str]:
-    """The labels that every selector of an expression asks for with one value."""
-    found = [equalities(selector).items() for selector in selectors(parse(expr))]
-    return dict(set(found[0]).intersection(*found[1:])) if found else {}
+    """The labels that an expression asks for with one value, wherever it asks for them."""
+    found: dict[str, set[str]] = {}
+    for selector in selectors(parse(expr)):
+        for label, value in equalities(selector).items():
+            found.setdefault(label, set()).add(value)
+    return {label: value for label, (value, *others) in found.items() if not others}
 
 
 def _window(alert: _Alert, records: Records) -> tuple[int, str]:
