@@ -6,7 +6,9 @@ whoever validates decides what it means. Refused: anchors and aliases (bombs), t
 
 import json
 import re
+import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -81,18 +83,25 @@ class Placed(msgspec.Struct, frozen=True):
         return self.places[path]
 
 
-def read_documents(text: str, size_bytes_max: int) -> list[Placed]:
+def read_documents(text: str, size_bytes_max: int, values_max: int) -> list[Placed]:
     """All documents of a text, apart from empty ones: one of JSON if its first character says so, else YAML.
 
-    Raises BadDocument: too large, or not well formed.
+    Raises BadDocument: too large, more values than are read, or not well formed.
     """
     size_bytes = len(text.encode(errors="surrogatepass"))
     if size_bytes > size_bytes_max:
         raise BadDocument(f"it has {size_bytes:,} bytes; at most {size_bytes_max:,} are read")
     text = text.removeprefix("\ufeff")
     if text.lstrip()[:1] == "{":
-        return [Placed(_as_written(_read_json(text)), dict(_json_places(text)))]
-    return [placed for placed in _YamlReader().all(text) if placed.value is not None]
+        value, places = _as_written(_read_json(text)), dict(islice(_json_places(text), values_max + 1))
+        if len(places) > values_max:
+            raise _too_many(values_max)
+        return [Placed(value, places)]
+    return [placed for placed in _YamlReader(values_max).all(text) if placed.value is not None]
+
+
+def _too_many(values_max: int) -> BadDocument:
+    return BadDocument(f"it has more than {values_max:,} values: divide it")
 
 
 def _read_json(text: str) -> Any:
@@ -127,6 +136,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 class _YamlReader:
     """Builds a value from the parser's events, without recursion and without constructors."""
 
+    def __init__(self, values_max: int = sys.maxsize) -> None:
+        self._values_max = values_max
+
     def value(self, text: str) -> Any:
         """The only document's value."""
         return self._only(text).value
@@ -145,6 +157,7 @@ class _YamlReader:
         """Every document."""
         root: list[Any] = []
         all_places: list[dict[DocumentPath, Place]] = []
+        count = 0
         stack: list[tuple[Any, DocumentPath]] = [(root, ())]
         key: list[str | None] = [None]  # per open collection: the mapping's key that waits for its value
         for event in self._events(text):
@@ -164,6 +177,9 @@ class _YamlReader:
             if len(stack) > 1:
                 path = (*path, len(holder) if key[-1] is None else key[-1])
             value = self._node(event, place)
+            count += 1
+            if count > self._values_max:
+                raise _too_many(self._values_max)
             if isinstance(holder, dict):
                 holder[key[-1]], key[-1] = value, None
             else:

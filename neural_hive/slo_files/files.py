@@ -19,6 +19,7 @@ from neural_hive.slo_files.report import Finding, Notes, Outcome, Report
 
 FILE_BYTES_MAX: Final = 4 * 1024 * 1024
 DOCUMENTS_MAX: Final = 2_000
+VALUES_MAX: Final = 400_000  # of a file: the place of each is kept
 _OTHER_LINE_ENDS: Final = re.compile("[\\r\\x85\\u2028\\u2029]")
 _FORMS: Final = (
     f"`kind: {own.SLO_KIND}` or `kind: {own.POLICY_KIND}`, `apiVersion: {openslo.API_VERSION}`, or alert rules "
@@ -47,7 +48,7 @@ def read(text: str, name: str) -> Report:
     """
     reading = _Reading()
     try:
-        documents = read_documents(text, FILE_BYTES_MAX)
+        documents = read_documents(text, FILE_BYTES_MAX, VALUES_MAX)
     except BadDocument as error:
         at = (error.place.line, error.place.column) if error.place else (0, 0)
         found = Finding(Outcome.WRONG, str(error), line=at[0], column=at[1])

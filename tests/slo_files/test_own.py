@@ -172,6 +172,8 @@ def test_many_problems_are_cut() -> None:
         ("{", "it is not JSON"),
         ('{"a": ' + "[" * 50 + "]" * 50 + "}", "nested too deeply"),
         ("x" * (files.FILE_BYTES_MAX + 1), "bytes; at most"),
+        ("-\n" * (files.VALUES_MAX + 1), "values: divide it"),
+        ('{"a": [' + "1," * files.VALUES_MAX + "1]}", "values: divide it"),
         ("kind: 1\n---\n" * (files.DOCUMENTS_MAX + 1), "documents; at most"),
     ],
 )
