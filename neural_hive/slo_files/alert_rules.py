@@ -25,7 +25,7 @@ _ID_LABELS: Final = ("sloth_id", "slo_id", "slo")
 _NAME_LABELS: Final = ("sloth_slo", "slo_name", "slo")
 _SERVICE_LABELS: Final = ("service", "service_name", "sloth_service", "app", "job")
 _OF_ONE_ALERT: Final = ("severity", "sloth_severity", "long", "short", "exhaustion")
-_USED: Final = frozenset((*_ID_LABELS, *_NAME_LABELS, *_SERVICE_LABELS, "layer", "namespace", *_OF_ONE_ALERT))
+_USED: Final = frozenset((*_ID_LABELS, *_NAME_LABELS, "layer", "namespace", *_OF_ONE_ALERT))
 _DAY_S: Final = 86_400
 # Recorded by sloth and pyrra: how long an SLO's window is, under which label the SLO is named, and in which unit.
 _WINDOWS: Final = (("slo:time_period:days", "sloth_id", 1), ("pyrra_window", "slo", _DAY_S))
@@ -179,7 +179,7 @@ def _definition(several: list[_Alert], records: Records, notes: Notes, taken: se
         layer=first.label(("layer",)),
         namespace=first.label(("namespace",)),
         description=_description(several),
-        labels=_labels(several),
+        labels=_labels(several, service),
     )
     problems = rules(made)
     for _, words in problems:
@@ -244,13 +244,15 @@ def _description(several: list[_Alert]) -> str:
     return ""
 
 
-def _labels(several: list[_Alert]) -> dict[str, str]:
+def _labels(several: list[_Alert], service: str) -> dict[str, str]:
     """What all alerts say, apart from what became a field; their severities together."""
     first = several[0]
     labels = {
         name: value
         for name, value in first.labels.items()
-        if name not in _USED and all(alert.labels.get(name) == value for alert in several)
+        if name not in _USED
+        and not (name in _SERVICE_LABELS and value == service)
+        and all(alert.labels.get(name) == value for alert in several)
     }
     severities = [found for alert in several if (found := alert.label(("severity", "sloth_severity")))]
     if severities:

@@ -19,6 +19,7 @@ from neural_hive.slo_files.report import Finding, Notes, Outcome, Report
 
 FILE_BYTES_MAX: Final = 4 * 1024 * 1024
 DOCUMENTS_MAX: Final = 2_000
+FINDINGS_MAX: Final = 20_000
 VALUES_MAX: Final = 400_000  # of a file: the place of each is kept
 _OTHER_LINE_ENDS: Final = re.compile("[\\r\\x85\\u2028\\u2029]")
 _FORMS: Final = (
@@ -62,6 +63,9 @@ def read(text: str, name: str) -> Report:
         reading.findings.append(Finding(Outcome.WRONG, f"it is empty: write {_FORMS}"))
     reading.definitions += read_objects(reading.objects, reading.taken)
     ordered = sorted(reading.findings, key=lambda f: (f.document, f.line, f.column))
+    if len(ordered) > FINDINGS_MAX:
+        more = Finding(Outcome.WRONG, f"and {len(ordered) - FINDINGS_MAX:,} more findings: divide the file")
+        ordered = [*ordered[:FINDINGS_MAX], more]
     return Report(name, tuple(reading.definitions), tuple(reading.policies), tuple(ordered))
 
 

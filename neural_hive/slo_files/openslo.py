@@ -4,6 +4,7 @@ https://github.com/OpenSLO/OpenSLO
 """
 
 import hashlib
+import math
 import re
 from typing import Any, Final
 
@@ -134,9 +135,12 @@ def number_of(holder: dict[str, Any], name: str, path: DocumentPath) -> float | 
     if value is None:
         return None
     try:
-        return msgspec.convert(value, float, strict=False)
+        found = msgspec.convert(value, float, strict=False)
     except msgspec.ValidationError:
-        raise wrong((*path, name), f"must be a number, not {str(value)[:80]!r}") from None
+        found = math.nan
+    if not math.isfinite(found):
+        raise wrong((*path, name), f"must be a number, not {str(value)[:80]!r}")
+    return found
 
 
 def mapping_of(holder: dict[str, Any], name: str, path: DocumentPath) -> dict[str, Any]:

@@ -48,6 +48,16 @@ _LEFT_OUT: Final = {
     ),
 }
 
+# Where a definition's field stands in an object.
+_PLACES: Final[dict[str | int, DocumentPath]] = {
+    "slo_id": ("metadata", "name"),
+    "name": ("metadata", "displayName"),
+    "labels": ("metadata", "labels"),
+    "service_name": ("spec", "service"),
+    "target": ("spec", "objectives"),
+    "window_days": ("spec", "timeWindow"),
+}
+
 
 class _Objective(msgspec.Struct):
     value: dict[str, Any]
@@ -112,12 +122,12 @@ class _Reader:
             return []
         problems = [problem for one in made for problem in rules(one)]
         problems += [
-            (("metadata", "name"), f"there is an SLO {one.slo_id} in this file already")
+            (("slo_id",), f"there is an SLO {one.slo_id} in this file already")
             for one in made
             if one.slo_id in self._taken
         ]
         for path, words in problems:
-            found.add(Outcome.WRONG, f"{words} (as {field(path)} of the SLO)")
+            found.add(Outcome.WRONG, words, _PLACES.get(path[0], ("spec",)) if path else ("spec",))
         if problems:
             return []
         ids = tuple(one.slo_id for one in made)
@@ -140,6 +150,8 @@ class _Reader:
         service = found.annotations.get(openslo.SERVICE_NOTE) or text_of(found.spec, "service", ("spec",))
         if not service:
             raise wrong(("spec", "service"), "is missing")
+        if len(text_of(found.spec, "description", ("spec",))) > TEXT_CHARS_MAX:
+            assumed.append(f"of its description {TEXT_CHARS_MAX:,} characters are kept")
         slo_id = found.annotations.get(openslo.ID_NOTE) or as_id(found.name)
         frame = _Frame(slo_id, found.display_name or found.name, service, window_of(found.spec, assumed))
         objectives = _objectives(found)

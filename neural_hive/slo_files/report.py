@@ -1,6 +1,7 @@
 """What became of a file of SLOs: all that was read, and what was not, each with its place and its reason."""
 
 from collections import Counter
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -54,7 +55,7 @@ class Report(msgspec.Struct, frozen=True):
         lines = [_line(self.name, finding) for finding in self.findings]
         counts = Counter(finding.outcome for finding in self.findings)
         told = ", ".join(f"{counts[kind]} {_TOLD[kind]}" for kind in Outcome if counts[kind])
-        made = f"{len(self.definitions)} SLOs, {len(self.policies)} freeze policies"
+        made = f"{_count(self.definitions, 'SLO')}, {_count(self.policies, 'freeze policy')}"
         return "\n".join([*lines, f"{self.name}: {made}" + (f" ({told})" if told else "")])
 
     def json(self) -> bytes:
@@ -69,6 +70,11 @@ _TOLD: Final = {
     Outcome.NOT_UNDERSTOOD: "not understood",
     Outcome.WRONG: "wrong",
 }
+
+
+def _count(things: Sequence[object], name: str) -> str:
+    many = f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
+    return f"{len(things):,} {name if len(things) == 1 else many}"
 
 
 def _line(name: str, finding: Finding) -> str:

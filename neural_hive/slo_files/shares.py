@@ -30,6 +30,7 @@ _RATIO_NAME: Final = re.compile(
     r"ratio|burn_?rate|error_?rate|success_?rate|availability|error_percent", re.IGNORECASE
 )
 _WINDOW_SUFFIX: Final = re.compile(r"(?<=[a-z_:])\d+(?:ms|[smhdwy])$")
+_KEEPING: Final = ("sum", "avg", "min", "max")  # of shares they make shares
 _COMPARISONS: Final = (">", "<", ">=", "<=", "==", "!=")
 
 
@@ -64,7 +65,11 @@ def line(node: ql.Expr, records: Records, depth: int = 0) -> Line:
         case ql.AggregateExpr():
             if (found := _aggregated_up(node)) is not None:
                 return Line(found)
+            if str(node.op) not in _KEEPING:
+                raise BadQuery(f"it compares a result of {node.op}, and no share of events")
             inner = line(node.expr, records, depth)
+            if inner.share.is_up and str(node.op) == "sum":
+                raise BadQuery("it adds up how many are up: divide by count(up), and it is a share")
             return msgspec.structs.replace(inner, share=_assuming(inner.share, _grouping(node)))
         case ql.Call():
             return Line(_of_call(node))
@@ -155,9 +160,9 @@ def _of_call(node: ql.Call) -> Share:
     if name == "histogram_quantile" and len(node.args) == 2:
         return _quantile(node)
     if name in ("avg_over_time", "min_over_time", "max_over_time"):
-        for found in selectors(node):
-            if found.name in UP:
-                return _up(found)
+        asked = node.args[0]
+        if isinstance(asked, ql.MatrixSelector) and asked.vector_selector.name in UP:
+            return _up(asked.vector_selector)
     if name in ("absent", "absent_over_time"):
         raise BadQuery("it asks whether something is missing: what is not there cannot be counted")
     raise BadQuery(f"it compares a result of {name}, and no share of events")

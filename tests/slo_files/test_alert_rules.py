@@ -266,6 +266,10 @@ spec:
         ("node_filesystem_avail_bytes / node_filesystem_size_bytes * 100 < 5", "no counted events"),
         ("max_over_time(config_last_reload_successful[5m]) == 0", "a result of max_over_time"),
         ("increase(reloads_failures_total[3h]) > 0", "a result of increase"),
+        ("sum(up) < 2", "divide by count(up)"),
+        ("count(up == 0) > 1", "a result of count"),
+        ("avg_over_time((up == 0)[5m:]) > 0.1", "a result of avg_over_time"),
+        ("quantile(0.9, a:error_ratio) > 0.1", "a result of quantile"),
         ('absent(up{job="apiserver"})', "whether something is missing"),
         ("histogram_quantile(0.01, sum(rate(expiry_bucket[5m])) by (le)) < 604800", "no promise of speed"),
         ("histogram_quantile(0.9, sum(rate(native[5m]))) > 1", "a histogram without buckets"),
@@ -321,6 +325,11 @@ def test_alerts_of_one_slo_count_the_same_events() -> None:
     assert told(report, Outcome.NOT_UNDERSTOOD) == [
         "it names the SLO a, of which alert Alert counts other events"
     ]
+
+
+def test_labels_that_are_not_the_service_stay() -> None:
+    made = the_one(rules(alert("up == 0", service="till", app="web", team="ann")))
+    assert (made.service_name, made.labels) == ("till", {"app": "web", "team": "ann"})
 
 
 def test_two_services_may_call_their_slos_alike() -> None:

@@ -269,7 +269,14 @@ def test_windows(window: str | None, kind: WindowKind, days: int) -> None:
         ({"budgetingMethod": "Often"}, Outcome.WRONG, "spec.budgetingMethod", "must be Occurrences"),
         ({"service": None}, Outcome.WRONG, "spec.service", "is missing"),
         ({"objectives": "[]"}, Outcome.WRONG, "spec.objectives", "1 to 50 objectives"),
-        ({"objectives": "[{target: 1}]"}, Outcome.WRONG, "", "99.9 % is 0.999"),
+        ({"objectives": "[{target: 1}]"}, Outcome.WRONG, "spec.objectives", "99.9 % is 0.999"),
+        ({"objectives": "[{target: nan}]"}, Outcome.WRONG, "spec.objectives[0].target", "must be a number"),
+        (
+            {"timeWindow": "[{duration: 91d, isRolling: true}]"},
+            Outcome.WRONG,
+            "spec.timeWindow",
+            "within 1 and 90",
+        ),
         ({"objectives": "[{target: high}]"}, Outcome.WRONG, "spec.objectives[0].target", "must be a number"),
         ({"objectives": "[{}]"}, Outcome.WRONG, "spec.objectives[0]", "target or targetPercent"),
         (

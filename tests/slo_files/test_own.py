@@ -134,7 +134,7 @@ def test_all_that_is_wrong_is_told_with_its_place() -> None:
         for line in lines
     ), lines
     assert [field for field, _ in the_wrong(report)] == ["trigger_percent", "scope", "x"]
-    assert lines[-1] == "slos.yaml: 1 SLOs, 0 freeze policies (1 read, 3 wrong)"
+    assert lines[-1] == "slos.yaml: 1 SLO, 0 freeze policies (1 read, 3 wrong)"
 
 
 def test_every_rule_that_is_broken_is_a_finding_of_its_own() -> None:
@@ -181,6 +181,13 @@ def test_what_is_no_file_of_slos(text: str, why: str) -> None:
     report = read(text, "some.yaml")
     assert not report.is_whole
     assert why in report.text()
+
+
+def test_findings_without_end_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "FINDINGS_MAX", 10)
+    report = read("1\n---\n" * 30, "some.yaml")
+    assert len(report.findings) == 11
+    assert report.findings[-1].text == "and 20 more findings: divide the file"
 
 
 def test_another_kind_is_not_understood_and_said_so() -> None:
