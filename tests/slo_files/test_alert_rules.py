@@ -5,9 +5,11 @@ import json
 import promql_parser
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from neural_hive.aggregates.sli_source import Source
-from neural_hive.aggregates.slo import Definition, SloType
+from neural_hive.aggregates.slo import Definition, SloType, check
 from neural_hive.slo_files import Outcome, Report, alert_rules, read
 
 Rule = dict[str, object]
@@ -382,3 +384,56 @@ def test_rules_over_the_limit_are_not_read(monkeypatch: pytest.MonkeyPatch) -> N
     report = rules(*found)
     assert len(report.definitions) == 3
     assert f"more than {alert_rules.RULES_MAX:,} rules" in report.text()
+
+
+_LEAVES = st.sampled_from(
+    [
+        *(
+            "up",
+            "up{job='a'}",
+            "rate(a[5m])",
+            "rate(t_bucket[5m])",
+            "a:error_ratio5m",
+            "a",
+            "1",
+            "0.5",
+            "0",
+            "14.4",
+        ),
+        *(
+            "absent(up)",
+            "avg_over_time(up[5m])",
+            "increase(b[1h] offset 5m)",
+            "rate(a[5m:1m])",
+            "time()",
+            "vector(1)",
+        ),
+    ]
+)
+_OPERATORS = st.sampled_from(
+    ["+", "-", "*", "/", "^", ">", "<", "==", "and", "or", "unless", "> bool", "/ on (x)"]
+)
+_EXPRESSIONS = st.recursive(
+    _LEAVES,
+    lambda inner: (
+        st.builds("({} {} {})".format, inner, _OPERATORS, inner)
+        | st.builds(
+            "{}({})".format,
+            st.sampled_from(["sum", "count", "avg", "max by (x) ", "abs", "scalar", "-"]),
+            inner,
+        )
+        | st.builds("histogram_quantile({}, {})".format, st.sampled_from(["0.9", "a", "2"]), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(_EXPRESSIONS, _EXPRESSIONS, st.sampled_from([">", "<", "==", "!="]))
+def test_any_expression_is_understood_or_told(one: str, other: str, sign: str) -> None:
+    recorded: Rule = {"record": "a:error_ratio5m", "expr": other}
+    report = rules(recorded, alert(f"{one} {sign} {other}"), alert(f"{one} {sign} 0.1"))
+    told_of = {finding.subject for finding in report.findings}
+    assert told_of == {"record a:error_ratio5m", "alert Alert"}
+    for made in report.definitions:
+        check(made)
