@@ -88,7 +88,12 @@ def read_documents(text: str, size_bytes_max: int, values_max: int) -> list[Plac
 
     Raises BadDocument: too large, more values than are read, or not well formed.
     """
-    size_bytes = len(text.encode(errors="surrogatepass"))
+    try:
+        size_bytes = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise BadDocument(
+            f"character {error.start:,} is half of one, which nobody could write down"
+        ) from None
     if size_bytes > size_bytes_max:
         raise BadDocument(f"it has {size_bytes:,} bytes; at most {size_bytes_max:,} are read")
     text = text.removeprefix("\ufeff")

@@ -163,7 +163,7 @@ def _definition(several: list[_Alert], records: Records, notes: Notes, taken: se
     counted = min((alert.promise for alert in several), key=lambda one: one.recorded_over_s)
     target = max(alert.promise.target for alert in several)
     if any(alert.promise.target != target for alert in several):
-        assumed.append(f"of the alerts' targets the strictest counts: {target:g}")
+        assumed.append(f"of the alerts' targets the strictest counts: {target}")
     service, said = _service(first)
     window, said_window = _window(first, records)
     assumed += [words for words in (said, said_window) if words]
@@ -187,7 +187,7 @@ def _definition(several: list[_Alert], records: Records, notes: Notes, taken: se
     if problems:
         return None
     taken.add(made.slo_id)
-    _tell(several, made, assumed, notes)
+    _tell(several, made, counted, assumed, notes)
     return made
 
 
@@ -198,12 +198,15 @@ def _id(name: str, service: str, taken: set[str]) -> str:
     return free_id(wanted, taken)
 
 
-def _tell(several: list[_Alert], made: Definition, assumed: list[str], notes: Notes) -> None:
+def _tell(
+    several: list[_Alert], made: Definition, counted: Promise, assumed: list[str], notes: Notes
+) -> None:
     told: set[str] = set()
     for alert in several:
-        words = f"SLO {made.slo_id}: {made.slo_type}, target {made.target:g}, service {made.service_name}"
+        words = f"SLO {made.slo_id}: {made.slo_type}, target {made.target}, service {made.service_name}"
         notes.add(Outcome.READ, alert.subject, words, alert.path, (made.slo_id,))
-        for text in (*(assumed if alert is several[0] else ()), *alert.promise.assumed):
+        own = alert.promise.assumed if alert.promise.good == counted.good else ()
+        for text in (*(assumed if alert is several[0] else ()), *own):
             if text not in told:
                 told.add(text)
                 notes.add(Outcome.ASSUMED, alert.subject, text, alert.path, (made.slo_id,))
@@ -230,7 +233,10 @@ def _window(alert: _Alert, records: Records) -> tuple[int, str]:
     for name, label, unit in _WINDOWS:
         named = alert.label((label,))
         recorded = records.find(name, {label: named}) if named else None
-        value = constant(parse(recorded)) if recorded is not None else None
+        try:
+            value = constant(parse(recorded)) if recorded is not None else None
+        except BadQuery:
+            value = None
         if value is not None and 1 <= value / unit <= WINDOW_DAYS_MAX:
             return round(value / unit), ""
     return WINDOW_DAYS, f"the rule names no window: it is {WINDOW_DAYS} days"

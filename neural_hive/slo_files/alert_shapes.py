@@ -6,6 +6,7 @@ slo:sli_error:ratio_rate5m > (14.4 * 0.001) and …               99.9 %: 0.001 
 up == 0                                                         says no target
 """
 
+import math
 from typing import Final
 
 import msgspec
@@ -52,7 +53,7 @@ def promise(expression: str, records: Records) -> Promise:
     assumed = [text for other in found for text in other.assumed if _is_counted_alike(first, other)]
     assumed += [f"a condition beside it was left out: {reason}" for reason in reasons]
     if any(other.target != strictest for other in found):
-        assumed.append(f"of its thresholds the strictest counts: {strictest:g}")
+        assumed.append(f"of its thresholds the strictest counts: {strictest}")
     return msgspec.structs.replace(first, target=strictest, assumed=tuple(dict.fromkeys(assumed)))
 
 
@@ -117,7 +118,9 @@ def _promised(compared: Line, sign: str, threshold: float, budget: float | None)
         return Promise(share.part, share.whole, UP_TARGET, SloType.AVAILABILITY, (*share.assumed, said))
     if sign not in (*_ABOVE, *_BELOW):
         raise BadQuery(f"{sign} compares with one number: a promise is kept above or below it")
-    bound = (threshold - compared.offset) / compared.scale
+    bound = (threshold - compared.offset) / compared.scale if compared.scale else math.nan
+    if not math.isfinite(bound):
+        raise BadQuery("its numbers are too large or too small")
     sign = _MIRRORED[sign] if compared.scale < 0 else sign
     if compared.share.quantile is not None:
         return _fast_enough(compared.share, sign, bound)
@@ -146,7 +149,7 @@ def _good_enough(compared: Line, sign: str, bound: float, budget: float | None) 
     target = round(target, DIGITS)
     if not 0 < target < 1:
         raise BadQuery(
-            f"it makes a target of {target:g}, which leaves no error budget: a target is within 0 and 1"
+            f"it makes a target of {target}, which leaves no error budget: a target is within 0 and 1"
         )
     good = f"{share.whole} - ({share.part} or vector(0))" if is_bad else share.part
     recorded = share.recorded, share.recorded_over_s

@@ -300,7 +300,7 @@ def _composite_target(found: Object, objectives: list[_Objective], assumed: list
         raise wrong(("spec", "objectives"), "must have weights above 0")
     mean = sum(objective.weight * objective.target for objective in objectives) / total
     target = round(mean, _DIGITS)
-    assumed.append(f"OpenSLO has no target of the whole: it is the weighted mean of its parts', {target:g}")
+    assumed.append(f"OpenSLO has no target of the whole: it is the weighted mean of its parts', {target}")
     return target
 
 

@@ -139,7 +139,7 @@ def write(node: ql.Expr, writing: Writing) -> str:
         case ql.ParenExpr():
             return write(node.expr, writing)  # a binary operation brings its own brackets
         case ql.NumberLiteral():
-            return number(node.val)
+            return _literal(node.val)
         case ql.StringLiteral():
             return _quoted(node.val)
         case ql.UnaryExpr():
@@ -239,9 +239,14 @@ def selectors(node: ql.Expr) -> list[ql.VectorSelector]:
 
 
 def number(value: float) -> str:
-    """A number as PromQL writes it, without noise in its last digits."""
-    rounded = round(value, DIGITS)
-    return str(int(rounded)) if rounded == int(rounded) else repr(rounded)
+    """A finite number as PromQL writes it, without noise in its last digits."""
+    return _literal(round(value, DIGITS))
+
+
+def _literal(value: float) -> str:
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Inf" if value > 0 else "-Inf"
+    return str(int(value)) if value == int(value) else repr(value)
 
 
 def _quoted(value: str) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from neural_hive.slo_files.promql import equalities, parse, selectors
+from neural_hive.slo_files.promql import BadQuery, equalities, parse, selectors
 
 _TRIED_MAX: Final = 20  # rules whose labels fit, of which the queries are looked at
 
@@ -34,9 +34,10 @@ class Records:
             self._said[name, label] = self._said.get((name, label), 0) + 1
 
     def find(self, name: str, wanted: Mapping[str, str]) -> str | None:
-        """The query of the first rule of which each wanted label is said, by it or within its query."""
-        fitting = (record for record in self._candidates(name, wanted) if _may_fit(record, wanted))
-        return next((r.expr for r in islice(fitting, _TRIED_MAX) if _fits(r, wanted)), None)
+        """The query of the rule that says each wanted label, or has it in its query; None: none, or several do."""
+        may_fit = (record for record in self._candidates(name, wanted) if _may_fit(record, wanted))
+        found = {record.expr for record in islice(may_fit, _TRIED_MAX) if _fits(record, wanted)}
+        return found.pop() if len(found) == 1 else None
 
     def _candidates(self, name: str, wanted: Mapping[str, str]) -> list[Record]:
         """The fewest rules among which it must be: a label that all rules of the name say tells them apart."""
@@ -56,7 +57,11 @@ def _fits(record: Record, wanted: Mapping[str, str]) -> bool:
     if not open_labels:
         return True
     inside: dict[str, set[str]] = {}
-    for found in selectors(parse(record.expr)):
+    try:
+        asked = selectors(parse(record.expr))
+    except BadQuery:
+        return False
+    for found in asked:
         for label, value in equalities(found).items():
             inside.setdefault(label, set()).add(value)
     return all(inside.get(label) == {wanted[label]} for label in open_labels)

@@ -208,7 +208,7 @@ def _of_selector(node: ql.VectorSelector, records: Records, depth: int) -> Line:
     written = selector(node)
     said = (
         f"{written} is a recorded ratio: each of its samples counts as {SAMPLE_EVENTS:,} events, however "
-        "many there were (with its recording rule in the same file, events are counted)"
+        "many there were (with the one rule that records it in the same file, events are counted)"
     )
     part = f"{SAMPLE_EVENTS} * sum(sum_over_time({written}[$window]))"
     whole = f"{SAMPLE_EVENTS} * sum(count_over_time({written}[$window]))"

@@ -225,7 +225,9 @@ def test_kubernetes_burn_rates() -> None:
             ("3d", "6h", "1.00", "warning"),
         )
     ]
-    made = the_one(rules(*burns, name="kube-apiserver-slos"))
+    report = rules(*burns, name="kube-apiserver-slos")
+    made = the_one(report)
+    assert len([text for text in told(report, Outcome.ASSUMED) if "recorded ratio" in text]) == 1
     assert (made.slo_id, made.target) == ("kube-api-error-budget-burn", 0.99)
     assert made.service_name == "kube-apiserver-slos"
     assert "apiserver_request:burnrate5m[$window]" in made.indicator.good_promql
@@ -268,6 +270,9 @@ spec:
         ("node_filesystem_avail_bytes / node_filesystem_size_bytes * 100 < 5", "no counted events"),
         ("max_over_time(config_last_reload_successful[5m]) == 0", "a result of max_over_time"),
         ("increase(reloads_failures_total[3h]) > 0", "a result of increase"),
+        (f"{ERRORS} / {ALL} * 1e-300 * 1e-300 > 0.1", "too large or too small"),
+        (f"{ERRORS} / {ALL} + 1e308 + 1e308 > 0.1", "too large or too small"),
+        (f"{ERRORS} / {ALL} > Inf", "two queries"),
         ("sum(up) < 2", "divide by count(up)"),
         ("count(up == 0) > 1", "a result of count"),
         ("avg_over_time((up == 0)[5m:]) > 0.1", "a result of avg_over_time"),
@@ -344,6 +349,26 @@ def test_a_record_with_other_labels_is_not_taken_for_it() -> None:
     record = {"record": "a:error_ratio", "expr": f"{ERRORS} / {ALL}", "labels": {"slo": "other"}}
     made = the_one(rules(record, alert('a:error_ratio{slo="mine"} > 0.1')))
     assert "a:error_ratio{" in made.indicator.good_promql
+
+
+def test_a_name_that_several_rules_record_is_not_taken_for_one_of_them() -> None:
+    reads, writes = (
+        {"record": "a:burnrate5m", "expr": f"{ERRORS} / {ALL}".replace("web", verb), "labels": {"verb": verb}}
+        for verb in ("read", "write")
+    )
+    both = alert("sum by (cluster) (a:burnrate5m) > (14.4 * 0.01)")
+    assert "sum_over_time(a:burnrate5m[" in the_one(rules(reads, writes, both)).indicator.good_promql
+    one = alert('a:burnrate5m{verb="write"} > (14.4 * 0.01)')
+    assert 'job="write"' in the_one(rules(reads, writes, one)).indicator.good_promql
+
+
+def test_records_that_are_no_promql_are_passed_over() -> None:
+    broken: list[Rule] = [
+        {"record": "slo:time_period:days", "expr": "vector(", "labels": {"sloth_id": "a"}},
+        {"record": "a:error_ratio", "expr": "sum("},
+    ]
+    made = the_one(rules(*broken, alert('a:error_ratio{job="x"} > 0.1', sloth_id="a")))
+    assert made.window_days == 30
 
 
 def test_records_that_stand_in_each_other_end() -> None:

@@ -170,6 +170,8 @@ def test_many_problems_are_cut() -> None:
         ("a: 1\na: 2\n", "stands twice in one mapping"),
         ("- 1\n", "a document must be a mapping"),
         ("{", "it is not JSON"),
+        ("a: \ud800", "half of one"),
+        ("a: \0", "it is not YAML"),
         ('{"a": ' + "[" * 50 + "]" * 50 + "}", "nested too deeply"),
         ("x" * (files.FILE_BYTES_MAX + 1), "bytes; at most"),
         ("-\n" * (files.VALUES_MAX + 1), "values: divide it"),

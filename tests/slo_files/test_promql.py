@@ -78,6 +78,7 @@ def test_texts_keep_their_characters(value: str) -> None:
         ("count_over_time(a[5m])", "sum(count_over_time(a[$window]))"),
         ("rate(a[5m]) * 2 + 3 ^ 2", "sum((increase(a[$window]) * 2) + (3 ^ 2))"),
         ("rate(a[5m]) > bool 1", "sum(increase(a[$window]) > bool 1)"),
+        ("rate(a[5m]) * 1e-12 + Inf", "sum((increase(a[$window]) * 1e-12) + Inf)"),
         ("-rate(a[5m])", "sum(-increase(a[$window]))"),
         ("clamp_min(rate(a[5m]), 0.5)", "sum(clamp_min(increase(a[$window]), 0.5))"),
         (
