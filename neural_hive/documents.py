@@ -6,7 +6,9 @@ whoever validates decides what it means. Refused: anchors and aliases (bombs), t
 
 import json
 import re
+import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,6 +70,45 @@ def read_document(file: Path, size_bytes_max: int) -> Document:
     return Document(_read_json(text) if is_json else _YamlReader().value(text), text, is_json)
 
 
+class Placed(msgspec.Struct, frozen=True):
+    """The value of one of a file's documents, and where each part of it stands."""
+
+    value: Any
+    places: dict[DocumentPath, Place]
+
+    def place(self, path: DocumentPath) -> Place:
+        """Where the value at a path stands, or the nearest value around it that is there."""
+        while path not in self.places:
+            path = path[:-1]
+        return self.places[path]
+
+
+def read_documents(text: str, size_bytes_max: int, values_max: int) -> list[Placed]:
+    """All documents of a text, apart from empty ones: one of JSON if its first character says so, else YAML.
+
+    Raises BadDocument: too large, more values than are read, or not well formed.
+    """
+    try:
+        size_bytes = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise BadDocument(
+            f"character {error.start:,} is half of one, which nobody could write down"
+        ) from None
+    if size_bytes > size_bytes_max:
+        raise BadDocument(f"it has {size_bytes:,} bytes; at most {size_bytes_max:,} are read")
+    text = text.removeprefix("\ufeff")
+    if text.lstrip()[:1] == "{":
+        value, places = _as_written(_read_json(text)), dict(islice(_json_places(text), values_max + 1))
+        if len(places) > values_max:
+            raise _too_many(values_max)
+        return [Placed(value, places)]
+    return [placed for placed in _YamlReader(values_max).all(text) if placed.value is not None]
+
+
+def _too_many(values_max: int) -> BadDocument:
+    return BadDocument(f"it has more than {values_max:,} values: divide it")
+
+
 def _read_json(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_unique, parse_int=str, parse_float=str)
@@ -75,6 +116,17 @@ def _read_json(text: str) -> Any:
         raise BadDocument(f"it is not JSON: {error.msg}", Place(error.lineno, error.colno)) from error
     except RecursionError as error:
         raise BadDocument("it is nested too deeply") from error
+
+
+def _as_written(value: Any, depth: int = 0) -> Any:
+    """JSON's true and false as the texts that YAML's are."""
+    if depth > DEPTH_MAX:
+        raise BadDocument("it is nested too deeply")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return {name: _as_written(part, depth + 1) for name, part in value.items()}
+    return [_as_written(part, depth + 1) for part in value] if isinstance(value, list) else value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -89,18 +141,28 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 class _YamlReader:
     """Builds a value from the parser's events, without recursion and without constructors."""
 
+    def __init__(self, values_max: int = sys.maxsize) -> None:
+        self._values_max = values_max
+
     def value(self, text: str) -> Any:
-        """The document's value."""
-        return self._build(text, {})
+        """The only document's value."""
+        return self._only(text).value
 
     def places(self, text: str) -> dict[DocumentPath, Place]:
-        """Every path of the document and where it stands."""
-        places: dict[DocumentPath, Place] = {}
-        self._build(text, places)
-        return places
+        """Every path of the only document and where it stands."""
+        return self._only(text).places
 
-    def _build(self, text: str, places: dict[DocumentPath, Place]) -> Any:
+    def _only(self, text: str) -> Placed:
+        found = self.all(text)
+        if len(found) != 1:
+            raise BadDocument("it is empty" if not found else "it holds more than one document")
+        return found[0]
+
+    def all(self, text: str) -> list[Placed]:
+        """Every document."""
         root: list[Any] = []
+        all_places: list[dict[DocumentPath, Place]] = []
+        count = 0
         stack: list[tuple[Any, DocumentPath]] = [(root, ())]
         key: list[str | None] = [None]  # per open collection: the mapping's key that waits for its value
         for event in self._events(text):
@@ -120,19 +182,22 @@ class _YamlReader:
             if len(stack) > 1:
                 path = (*path, len(holder) if key[-1] is None else key[-1])
             value = self._node(event, place)
+            count += 1
+            if count > self._values_max:
+                raise _too_many(self._values_max)
             if isinstance(holder, dict):
                 holder[key[-1]], key[-1] = value, None
             else:
                 holder.append(value)
-            places[path] = place
+            if holder is root:
+                all_places.append({})
+            all_places[-1][path] = place
             if isinstance(value, dict | list):
                 stack.append((value, path))
                 key.append(None)
                 if len(stack) > DEPTH_MAX:
                     raise BadDocument("it is nested too deeply", place)
-        if len(root) != 1:
-            raise BadDocument("it is empty" if not root else "it holds more than one document")
-        return root[0]
+        return [Placed(value, places) for value, places in zip(root, all_places, strict=True)]
 
     def _events(self, text: str) -> Iterator[Any]:
         try:
@@ -158,7 +223,8 @@ class _YamlReader:
             return {}
         if isinstance(event, yaml.SequenceStartEvent):
             return []
-        return None if event.style is None and event.value in _NULLS else event.value
+        is_plain = not event.style  # None, and an empty text if libyaml has read it
+        return None if is_plain and event.value in _NULLS else event.value
 
 
 def _json_places(text: str) -> Iterator[tuple[DocumentPath, Place]]:
