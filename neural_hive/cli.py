@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "agents": ("agents", "Show the agents that do the work, and how each is doing."),
     "flow-c": ("flow_c", "Show how plans become done work: rates, times, and whether objectives are kept."),
     "webhooks": ("webhooks", "Tell others of events by HTTP: subscribe, list, deliveries, redeliver."),
+    "slo": ("slo", "SLOs, error budgets and freezes: list, explain, correct, freeze."),
     "webhook-sender": ("webhooks", "Post the webhooks that are due."),
     "replay": ("replay", "Verify what the log and the tables say; ask what was, and why."),
     "recover": ("recover", "Go on with a log that lost or changed committed events."),
