@@ -40,6 +40,7 @@ def register(app: typer.Typer) -> None:
     """Adds the commands."""
     group = typer.Typer(help="SLOs, error budgets and freezes.", no_args_is_help=True)
     for name, command in (
+        ("apply", apply),
         ("list", list_),
         ("remove", remove),
         ("budgets", budgets),
@@ -57,6 +58,36 @@ def register(app: typer.Typer) -> None:
     ):
         group.command(name)(command)
     app.add_typer(group, name="slo")
+
+
+def apply(
+    files: Annotated[
+        list[Path], typer.Argument(help="SLOs and freeze policies, OpenSLO, Prometheus alert rules (YAML)")
+    ],
+    reason: Annotated[str, typer.Option("--reason", help="Why; it stays in the log")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what was understood")] = False,
+    by: By = "",
+    as_json: AsJson = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Let SLOs and freeze policies be as files say; others stay as they are."""
+    from neural_hive.slo_applying import applied, understood
+
+    reports = [understood(file) for file in files]
+    if as_json and dry_run:
+        print_json(reports)
+    if not as_json:
+        for report in reports:
+            typer.echo(report.text())
+    if dry_run:
+        return
+    settings = load_settings(config, data=data)
+    done = [line for report in reports for line in applied(settings, report, reason, by)]
+    if as_json:
+        print_json({"reports": reports, "applied": done})
+    for change in () if as_json else done:
+        typer.echo(f"{change.name} {change.verdict}")
 
 
 def percent(value: float | None) -> Any:
