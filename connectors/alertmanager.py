@@ -1,8 +1,8 @@
 """Alertmanager's HTTP API, version 2: which alerts there are, and silences, which let some of them not be told.
 
-    alertmanager = Alertmanager(JsonApi("Alertmanager", "http://127.0.0.1:9093"))
-    alertmanager.alerts(['slo="checkout"'], silenced=False)
-    alertmanager.silence([Matcher("slo", "checkout")], starts_at, ends_at, "sla", "deploys are frozen")
+alertmanager = Alertmanager(JsonApi("Alertmanager", "http://127.0.0.1:9093"))
+alertmanager.alerts(['slo="checkout"'], silenced=False)
+alertmanager.silence([Matcher("slo", "checkout")], starts_at, ends_at, "sla", "deploys are frozen")
 """
 
 from collections.abc import Sequence

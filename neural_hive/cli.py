@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "webhooks": ("webhooks", "Tell others of events by HTTP: subscribe, list, deliveries, redeliver."),
     "slo": ("slo", "SLOs, error budgets and freezes: list, explain, correct, freeze."),
     "webhook-sender": ("webhooks", "Post the webhooks that are due."),
+    "sli-prometheus": ("slo_prometheus", "Count SLIs that Prometheus knows."),
     "replay": ("replay", "Verify what the log and the tables say; ask what was, and why."),
     "recover": ("recover", "Go on with a log that lost or changed committed events."),
     "backup": ("backup", "Save log, archive, keys and artifacts, so that they fit together."),

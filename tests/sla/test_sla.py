@@ -279,11 +279,17 @@ def test_a_minute_that_a_server_was_asked_for_counts_once(unit: SlaUnit) -> None
 
     for number in range(40):
         assert of_type(ask(number, 9, 10), SliCounted)
-    for number in (0, 20, 39):  # who asks too could not know it yet; more than an aggregate remembers lies between
+    for number in (
+        0,
+        20,
+        39,
+    ):  # who asks too could not know it yet; more than an aggregate remembers lies between
         assert ask(number, 9, 10) == []
     assert of_type(ask(41, 9, 10), SliCounted), "a minute without an answer is left out"
     assert ask(40, 9, 10) == [], "and stays so"
-    assert of_type(counted(unit, 1, 1, ago=60 * MINUTE), SliCounted), "what the hive counts itself has no order"
+    assert of_type(counted(unit, 1, 1, ago=60 * MINUTE), SliCounted), (
+        "what the hive counts itself has no order"
+    )
     last = of_type(unit.pass_time(90), BudgetEvaluated)[-1]
     assert {s.window: (s.good, s.valid) for s in last.sums}["6h"] == (9 * 41 + 1, 411)
 
