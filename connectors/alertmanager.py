@@ -8,7 +8,7 @@ alertmanager.silence([Matcher("slo", "checkout")], starts_at, ends_at, "sla", "d
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, TypeVar
-from urllib.parse import quote
+from uuid import UUID
 
 import msgspec
 
@@ -16,7 +16,8 @@ from neural_hive.connectors.json_api import Answer, ApiAway, ApiRefused, JsonApi
 
 _API: Final = "/api/v2"
 _OK: Final = 200
-_REFUSED: Final = (400, 404, 410, 422, 500)  # 500: a silence that cannot be ended; away are 502 to 504
+_REFUSED: Final = (400, 404, 422)
+_NO_SILENCE: Final = b"silence not found"  # said with 404; until 0.25 with 500; later with nothing but 404
 _Found = TypeVar("_Found")
 
 
@@ -137,8 +138,15 @@ class Alertmanager:
         return self._read(answer, _Made).silenceID
 
     def end_silence(self, silence_id: str) -> None:
-        """Ends a silence now. Raises NoSuchSilence."""
-        self._check(self._api.ask("DELETE", f"{_API}/silence/{quote(silence_id, safe='')}"), silence_id)
+        """Ends a silence now; one that is over stays so. Raises NoSuchSilence."""
+        try:
+            path = f"{_API}/silence/{UUID(silence_id)}"
+        except ValueError:  # it would be another path
+            raise self._none(silence_id) from None
+        answer = self._api.ask("DELETE", path)
+        if _NO_SILENCE in answer.body or (answer.status == 404 and not answer.body):
+            raise self._none(silence_id)
+        self._check(answer)
 
     def close(self) -> None:
         """Ends its connections."""
@@ -153,12 +161,13 @@ class Alertmanager:
                 f"{self._api.name} answers not as Alertmanager does: {told(answer.body)}"
             ) from error
 
-    def _check(self, answer: Answer, silence_id: str = "") -> None:
+    def _none(self, silence_id: str) -> NoSuchSilence:
+        return NoSuchSilence(f"there is no silence {silence_id[:80]!r} in {self._api.name}")
+
+    def _check(self, answer: Answer) -> None:
         if answer.status == _OK:
             return
         said = f"{self._api.name} answers {answer.status}: {told(answer.body)}"
-        if silence_id and answer.status == 404:
-            raise NoSuchSilence(f"there is no silence {silence_id[:80]!r} in {self._api.name}")
         raise ApiRefused(said) if answer.status in _REFUSED else ApiAway(said)
 
 

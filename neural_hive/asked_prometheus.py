@@ -87,9 +87,9 @@ def prometheus_of(settings: Settings) -> Prometheus:
 
 
 def dry_run(prometheus: Prometheus, slo_id: str, target: float, queries: Queries, now: int = 0) -> Tested:
-    """What an SLO would have counted in the last 60 full minutes before `now`, asked for one by one as they are counted.
+    """What an SLO would have counted in the last 60 full minutes before `now` (µs since 1970 UTC; 0: the clock's).
 
-    `now`: µs since 1970 UTC; 0: the clock's. Raises ApiAway.
+    They are asked for one by one, as they are when they count. Raises ApiAway.
     """
     upto = minute_of(now or time.time_ns() // 1_000)
     found: list[Counted] = []
