@@ -63,7 +63,7 @@ class Bad(msgspec.Struct, frozen=True):
     """Events that were not good."""
 
     minute: datetime
-    place: str  # topic, partition and offset of what they were counted from
+    place: str  # topic, partition and offset of what they were counted from; promql: and the minute
     count: int
 
 

@@ -144,7 +144,8 @@ class MinuteCounter:
         self._pace = Pace(settings.prometheus_per_s, stopping)
         self._next: dict[str, int] = {}  # budget → the minute to be asked for next
         self._wrong: dict[str, str] = {}  # SLO → why its last answer was no count
-        self._is_away = False
+        self._held: dict[str, str] = {}  # SLO → why there is no answer of it
+        self._lock = threading.Lock()  # of what is said once
 
     def look(self) -> None:
         """Asks for all that is due, the oldest minutes of all SLOs first. Raises ClickHouseError."""
@@ -171,6 +172,8 @@ class MinuteCounter:
             del self._next[budget_id]
         for slo_id in self._wrong.keys() - names:
             self._is_well(slo_id)
+        for slo_id in self._held.keys() - names:
+            del self._held[slo_id]
 
     def _due(self, asked: list[Asked]) -> list[Asked]:
         return [each for each in asked if self._is_due(each)]
@@ -199,7 +202,7 @@ class MinuteCounter:
         try:
             found = counted(self._ask, each.queries, minute)
         except ApiAway as error:
-            self._away(str(error))
+            self._hold(each, str(error))
             return False
         except (ApiRefused, NoCount) as error:
             self._is_wrong(each, minute, str(error))
@@ -208,7 +211,8 @@ class MinuteCounter:
             metrics.MINUTES.labels("counted" if found else "empty").inc()
             if found:
                 self._tell(each, found)
-        self._is_away = False
+        with self._lock:
+            self._held.pop(each.slo_id, None)
         self._next[each.budget_id] = minute + MINUTE
         return True
 
@@ -218,10 +222,12 @@ class MinuteCounter:
         with _measured():
             return self._prometheus.query(promql, at)
 
-    def _away(self, why: str) -> None:
-        if not self._is_away and not self._stopping.is_set():
-            log.warning("prometheus_away", why=why)
-        self._is_away = True
+    def _hold(self, each: Asked, why: str) -> None:
+        with self._lock:  # a server that is away is away for all: that is said once
+            is_news = why not in self._held.values()
+            self._held[each.slo_id] = why
+        if is_news and not self._stopping.is_set():
+            log.warning("prometheus_away", slo_id=each.slo_id, why=why)
 
     def _is_wrong(self, each: Asked, minute: int, why: str) -> None:
         metrics.MINUTES.labels("wrong").inc()

@@ -168,7 +168,10 @@ def list_(service: Service = "", as_json: AsJson = False, data: Data = None, con
         "source": plain,
         "good": plain,
     }
-    more = ("name", "layer", "namespace", "valid", "group_by", "enabled", "revision", "measure", "changed_at")
+    more = (
+        *("name", "layer", "namespace", "valid", "group_by", "good_promql", "valid_promql"),
+        *("enabled", "revision", "measure", "changed_at"),
+    )
     sql = "FROM slos WHERE status != 'REMOVED' AND ({service:String} IN ('', service_name)) ORDER BY slo_id"
     _list("slos", columns, more, sql, {"service": service}, as_json, data, config)
 

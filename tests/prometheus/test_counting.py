@@ -2,22 +2,26 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import pytest
+import structlog
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from neural_hive.aggregates.budget import BUDGET_AGGREGATE, POLLED, Counted, minute_of
 from neural_hive.aggregates.burn import Counts
 from neural_hive.aggregates.sla_window import HOUR, MINUTE
 from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.slo import Indicator
+from neural_hive.connectors.clickhouse import ClickHouseError
 from neural_hive.connectors.json_api import ApiAway, ApiRefused
 from neural_hive.connectors.prometheus import Sample
 from neural_hive.schemas.codec import decode, encode_message
 from neural_hive.schemas.envelope import Header
+from neural_hive.streams import sli_prometheus
 from neural_hive.streams.promql_counts import Queries
 from neural_hive.streams.sla import build
 from neural_hive.streams.sla_messages import CountSli, DefineSlo
@@ -211,6 +215,31 @@ def test_what_is_no_count_is_left_out(answer: Callable[[int], list[Sample]]) -> 
     assert REGISTRY.get_sample_value("neural_hive_sla_prometheus_wrong", {"slo_id": "search"}) is None
 
 
+@pytest.fixture
+def all_is_logged() -> Iterator[None]:
+    """A command that ran before in this process may have set how much is logged."""
+    before = structlog.get_config()
+    structlog.reset_defaults()
+    yield
+    structlog.configure(**before)
+
+
+@pytest.mark.usefixtures("all_is_logged")
+def test_what_is_wrong_is_said_once() -> None:
+    world = World(version("search", NOW - 1), version("shop", NOW - 1))
+    wrong, away = failing(ApiRefused("parse error")), failing(ApiAway("nobody answers"))
+    with capture_logs() as logs:
+        for number, answer in enumerate((wrong, wrong, None, wrong), 1):
+            world.server.answers = {"search": answer} if answer else {}
+            world.look(NOW + number * MINUTE + LAG * 1_000_000)
+        world.server.answers = {"search": away, "shop": away}
+        for number in (5, 6):
+            world.look(NOW + number * MINUTE + LAG * 1_000_000)
+    told = [(line["event"], line["slo_id"]) for line in logs if line["event"] != "prometheus_away"]
+    assert told == [("no_count", "search"), ("no_count", "search")]
+    assert len(logs) == 3, "a server that is away is away for all"
+
+
 def test_an_empty_minute_is_told_to_nobody() -> None:
     world = World(version("shop", NOW - 1))
     world.server.answers["shop"] = lambda at: []
@@ -329,6 +358,29 @@ def test_two_of_them_count_once() -> None:
     unit.pass_time(90)
     assert unit.state(BUDGET_AGGREGATE, "shop@1").sums["1h"] == Counts(9 * 40, 10 * 40)
     unit.close()
+
+
+def test_it_works_until_it_is_told_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    published, stopping = Published(), threading.Event()
+    monkeypatch.setattr(sli_prometheus, "Publisher", lambda *_: published)
+    monkeypatch.setattr(sli_prometheus, "_LOOK_EVERY_S", 0.01)
+    now = time.time_ns() // 1_000
+    tables = Tables(version("shop", now - 10 * MINUTE))
+    answers: list[Any] = [ClickHouseError("no table yet", 60), None]
+    readiness: list[str] = []
+
+    class Late(Tables):
+        def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+            if answers and (error := answers.pop(0)):
+                raise error
+            if published.messages:
+                stopping.set()
+            return tables.rows(sql, params)
+
+    sli_prometheus.run(Settings(), Late(), Server(), stopping, lambda: readiness.append("ready"))  # type: ignore[arg-type]
+    assert readiness == ["ready"]
+    minutes = [message.counts[0].at for _, _, message in published.messages]
+    assert len(minutes) in (8, 9) and minutes == sorted(minutes), "each once, in order"
 
 
 def test_a_pace_is_kept() -> None:

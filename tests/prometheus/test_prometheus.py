@@ -1,6 +1,7 @@
-"""A real Prometheus, and what else may answer in its place."""
+"""A real Prometheus: what is asked of it, and what counts of its answers."""
 
 import math
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,9 @@ from neural_hive.asked_prometheus import MINUTES, dry_run
 from neural_hive.connectors.json_api import ApiAway, ApiRefused, JsonApi, Login
 from neural_hive.connectors.prometheus import Prometheus, Sample
 from neural_hive.streams.promql_counts import NoCount, Queries, counted
+from neural_hive.streams.sli_prometheus import MinuteCounter
 from tests.prometheus.servers import Point, Target, needs_prometheus, prometheus
-from tests.webhooks.receiver import receiving, says
+from tests.prometheus.test_counting import LAG, Settings, Tables
 
 pytestmark = needs_prometheus
 SCRAPE_S = 15
@@ -121,6 +123,21 @@ def test_the_last_hour(server: Prometheus) -> None:
     assert not told.is_well and "scraped every 30 s" in told.text()
 
 
+def test_minute_by_minute(server: Prometheus) -> None:
+    told: dict[int, Counted] = {}
+    counter = MinuteCounter(
+        Settings(),
+        Tables(("shop", "DEFINED", "PROMQL", True, 1, GOOD, VALID, NOW - 60 * MINUTE - 1)),
+        server,
+        lambda asked, found: told.update({found.at: found}),
+        threading.Event(),
+        lambda: NOW + LAG * 1_000_000,
+    )
+    counter.look()
+    minutes = [NOW - 60 * MINUTE + n * MINUTE for n in range(60) if n not in GAP]
+    assert told == {minute: Counted(minute, 36, 40) for minute in minutes}
+
+
 def test_a_target_that_is_scraped(tmp_path: Path) -> None:
     target = Target()
     target.text = "# TYPE jobs_total counter\njobs_total 5\n"
@@ -146,43 +163,3 @@ def test_a_login_is_needed(tmp_path: Path) -> None:
                 Prometheus(JsonApi("Prometheus", url, login)).query("1", NOW)
         known = Prometheus(JsonApi("Prometheus", url, Login("hive", "secret")))
         assert known.query("vector(1)", NOW) == [Sample({}, 1.0)]
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "error", "why"),
-    [
-        (200, b"<html>log in</html>", ApiAway, "not as Prometheus does"),
-        (200, b'{"status":"success"}', ApiAway, "answers 200"),
-        (
-            503,
-            b'{"status":"error","errorType":"timeout","error":"query timed out"}',
-            ApiAway,
-            "query timed out",
-        ),
-        (401, b"Unauthorized\n", ApiAway, "401"),
-        (404, b"404 page not found", ApiAway, "404"),
-        (
-            200,
-            b'{"status":"success","warnings":["a store is away"],"data":{"resultType":"vector","result":[]}}',
-            ApiRefused,
-            "a store is away",
-        ),
-        (
-            200,
-            b'{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"histogram":[1,{}]}]}}',
-            ApiRefused,
-            "histogram_count",
-        ),
-        (
-            200,
-            b'{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"many"]}]}}',
-            ApiRefused,
-            "no value that counts",
-        ),
-    ],
-)
-def test_other_answers(status: int, body: bytes, error: type[Exception], why: str) -> None:
-    with receiving() as receiver:
-        receiver.answer = lambda request: says(status, body=body)
-        with pytest.raises(error, match=why):
-            Prometheus(JsonApi("Prometheus", receiver.url)).query("up", NOW)
