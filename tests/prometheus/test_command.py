@@ -122,3 +122,32 @@ def test_only_promql_can_be_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name, why in (("shop", "only SLOs over Prometheus can be tested"), ("none", "no SLO")):
         result = run(tmp_path, URL, name)
         assert isinstance(result.exception, CannotDo) and why in str(result.exception)
+
+
+FILE = f"""
+kind: Slo
+slo_id: requests
+name: Requests
+slo_type: AVAILABILITY
+service_name: shop
+target: 0.95
+window_kind: ROLLING
+window_days: 30
+indicator:
+  source: PROMQL
+  valid_promql: {VALID}
+  good_promql: {GOOD} or vector(0)
+"""
+
+
+@needs_prometheus
+def test_a_file_is_tried_before_it_is_applied(tmp_path: Path, url: str) -> None:
+    pytest.importorskip("neural_hive.slo_files", reason="this build reads no files of SLOs")
+    file = tmp_path / "slo.yaml"
+    file.write_text(FILE)
+    result = run(tmp_path, url, str(file))
+    assert (result.exit_code, result.exception) == (0, None)
+    assert "requests: 2,160 good of 2,400 valid events" in result.output
+    file.write_text(FILE.replace("good_total", "no_total"))
+    result = run(tmp_path, url, str(file))
+    assert (result.exit_code, "requests: 0 good of 2,400" in result.output) == (0, True)
