@@ -37,6 +37,7 @@ from neural_hive.aggregates.sla_window import (
 )
 
 EVALUATE_TIMER: Final = "evaluate"
+POLLED: Final = "promql:"  # how the source of counts begins that a server was asked for
 BUDGET: Final = "budget"  # the name of the budget's window among the sums
 LATENESS_US: Final = 10_000_000  # a minute is looked at for the first time so long after its end
 AHEAD_US_MAX: Final = HOUR  # a clock may be wrong by so much; what is further ahead counts nowhere
@@ -109,7 +110,7 @@ class Count(Command, frozen=True):
     place: Place
     terms: Terms
     counts: tuple[Counted, ...]  # of minutes
-    source: str  # where they stand: topic, partition and offsets
+    source: str  # where they stand: topic, partition and offsets; or POLLED and the minute
     now: int  # µs
 
 
@@ -229,6 +230,7 @@ class Budget(msgspec.Struct, frozen=True):
     status: Status = Status.HEALTHY
     level: Level = Level.NORMAL
     exclusions: tuple[Exclusion, ...] = ()
+    polled_upto: int = 0  # a minute before it is not counted from a server any more
 
     def is_excluded(self, at: int) -> bool:
         """Whether events of this time do not count."""
@@ -288,9 +290,14 @@ def _count(found: Budget | None, command: Count) -> list[BudgetEvent]:
         opened = _opened(command)
         events.append(opened)
         budget = evolve(None, opened)
-    counts = tuple(c for c in command.counts if budget.hours_from <= c.at <= command.now + AHEAD_US_MAX)
+    given = command.counts
+    if command.source.startswith(POLLED):
+        given = tuple(c for c in given if c.at >= budget.polled_upto)
+        if not given:
+            return []
+    counts = tuple(c for c in given if budget.hours_from <= c.at <= command.now + AHEAD_US_MAX)
     late = sum(c.valid for c in counts if c.at < budget.upto)
-    uncounted = sum(c.valid for c in command.counts) - sum(c.valid for c in counts)
+    uncounted = sum(c.valid for c in given) - sum(c.valid for c in counts)
     place = command.place
     return [
         *events,
@@ -429,7 +436,16 @@ def evolve(budget: Budget | None, event: BudgetEvent) -> Budget:
             next_at = min(budget.next_at or soon, soon)
             changes = [(c.at, c.counts) for c in event.counts if not budget.is_excluded(c.at)]
             last_at = max((budget.last_at, *(c.at for c in event.counts)))
-            return change(budget, sums=_changed(budget, changes), next_at=next_at, last_at=last_at)
+            polled_upto = budget.polled_upto
+            if event.source.startswith(POLLED):
+                polled_upto = max((polled_upto, *(c.at + MINUTE for c in event.counts)))
+            return change(
+                budget,
+                sums=_changed(budget, changes),
+                next_at=next_at,
+                last_at=last_at,
+                polled_upto=polled_upto,
+            )
         case BudgetEvaluated():
             return _evaluated(budget, event)
         case BudgetAdjusted():

@@ -112,6 +112,18 @@ class Settings(BaseSettings):
     webhook_ca: Path | None = None  # who vouches for receivers beside the usual authorities
     webhook_secrets: Path | None = None  # the folder of the secrets; in the data folder, if none is named
 
+    # SLIs from Prometheus: they are counted where `systems` names "sla" and a server is given.
+    prometheus_url: str = Field("", pattern=r"^(https?://[^\s@/?#]+(/[^\s?#]*)?)?$")
+    prometheus_token_file: Path | None = None  # a bearer token
+    prometheus_username: str = ""
+    prometheus_password: SecretStr | None = None
+    prometheus_ca: Path | None = None  # who vouches for it beside the usual authorities
+    prometheus_timeout_s: float = Field(10.0, gt=0, le=120)
+    prometheus_per_s: float = Field(20.0, gt=0, le=10_000)  # queries a second
+    prometheus_at_once: int = Field(4, ge=1, le=64)
+    prometheus_lag_s: float = Field(30.0, ge=0, le=3_600)  # a minute is asked for so long after its end
+    prometheus_back_s: float = Field(21_600, ge=120, le=259_200)  # older minutes are not asked for any more
+
     kafka_port: int = Field(19092, ge=1, le=65535)
     clickhouse_http_port: int = Field(18123, ge=1, le=65535)
     schema_registry_port: int = Field(18081, ge=1, le=65535)
@@ -157,6 +169,16 @@ class Settings(BaseSettings):
             raise ValueError(
                 "api_jwt_audience must be given with api_jwt_issuer: tokens for others are not taken"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _prometheus_is_asked_by_one(self) -> "Settings":
+        if self.prometheus_token_file and self.prometheus_username:
+            raise ValueError("prometheus_token_file and prometheus_username are two logins: give one")
+        if self.prometheus_password and not self.prometheus_username:
+            raise ValueError("prometheus_password must be given with prometheus_username")
+        if self.prometheus_back_s < self.prometheus_lag_s + 120:
+            raise ValueError("prometheus_back_s must be longer than prometheus_lag_s by 120 s or more")
         return self
 
     @model_validator(mode="after")

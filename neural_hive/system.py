@@ -27,9 +27,11 @@ _OTHERS: Final = (
     "witness",
     "api",
     "webhook-sender",
+    "sli-prometheus",
     SUPERVISOR,
 )  # beside the processor
 WEBHOOKS: Final = "webhooks"  # the system whose deliveries the sender posts
+SLA: Final = "sla"  # the system for which Prometheus is asked
 METRICS_PORT: Final = f"{PREFIX}METRICS_PORT"
 
 
@@ -81,6 +83,8 @@ def plan_system(settings: Settings, brokers: int = 1) -> Plan:
         last.append(ours("api"))
     if WEBHOOKS in names:
         last.append(ours("webhook-sender"))
+    if SLA in names and chosen.prometheus_url:
+        last.append(ours("sli-prometheus"))
     # Nothing waits for them: what they refuse to sign must not stop what they watch.
     watchers = [
         name for name, is_wanted in (("sealer", chosen.seal), ("witness", chosen.witness)) if is_wanted

@@ -7,18 +7,25 @@ from typing import Final
 
 from neural_hive.projections.agents import AGENTS
 from neural_hive.projections.allocations import ALLOCATIONS
+from neural_hive.projections.budget_adjustments import BUDGET_ADJUSTMENTS
+from neural_hive.projections.budgets import BUDGETS
 from neural_hive.projections.dead_letters import DEAD_LETTERS
 from neural_hive.projections.erasures import ERASURES
+from neural_hive.projections.freeze_policies import FREEZE_POLICIES
+from neural_hive.projections.freezes import FREEZES
 from neural_hive.projections.incidents import INCIDENTS
 from neural_hive.projections.pheromones import PHEROMONES
 from neural_hive.projections.projection import Projection
 from neural_hive.projections.redrives import REDRIVES
 from neural_hive.projections.refused_calls import REFUSED_CALLS
 from neural_hive.projections.results import RESULTS
+from neural_hive.projections.sli_counts import SLI_COUNTS
+from neural_hive.projections.slos import SLOS
 from neural_hive.projections.slots import SLOTS
 from neural_hive.projections.telemetry import TELEMETRY
 from neural_hive.projections.ticket_history import TICKET_HISTORY
 from neural_hive.projections.tickets import TICKETS
+from neural_hive.projections.violations import VIOLATIONS
 from neural_hive.projections.webhook_deliveries import WEBHOOK_DELIVERIES
 from neural_hive.projections.webhook_subscriptions import WEBHOOK_SUBSCRIPTIONS
 from neural_hive.projections.workflows import WORKFLOWS
@@ -41,6 +48,13 @@ _OWN: Final = (
     DEAD_LETTERS,
     REDRIVES,
     REFUSED_CALLS,
+    SLOS,
+    FREEZE_POLICIES,
+    BUDGETS,
+    SLI_COUNTS,
+    BUDGET_ADJUSTMENTS,
+    FREEZES,
+    VIOLATIONS,
 )
 
 PROJECTIONS: Final[tuple[Projection, ...]] = (

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
+from neural_hive.commands.asking import CannotDo, ask, say
 from neural_hive.process import process, stop_event
 from neural_hive.quiet import logs_to_stderr
 from neural_hive.settings import Settings, load_settings
 
 DELIVERIES_MAX: Final = 10_000
-ANSWER_TIMEOUT_S: Final = 60.0
 AGENTS: Final = "agents"  # the subscription of the agents' own webhooks, if no other id is given
 _SUBSCRIPTION: Final = (
     *("subscription_id", "status", "url", "event_types", "plan_ids", "task_types", "statuses"),
@@ -33,10 +33,6 @@ Json = Annotated[bool, typer.Option("--json", help="JSON")]
 By = Annotated[str, typer.Option("--by", help="Who asks for it")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the log")]
 Subscription = Annotated[str, typer.Argument(help="Id of the subscription")]
-
-
-class CannotDo(Exception):
-    """What was asked for cannot be done; the text says why and what to do."""
 
 
 def register(app: typer.Typer) -> None:
@@ -100,7 +96,7 @@ def subscribe(
     file = _keep_secret(settings, name, secret_file)
     verdict = _publish(settings, name, message)
     told = {"subscription_id": name, "verdict": verdict, "secret_file": str(file)}
-    _say(told, json, f"{name} {verdict}\nits secret: {file}")
+    say(told, json, f"{name} {verdict}\nits secret: {file}")
 
 
 def unsubscribe(
@@ -207,7 +203,7 @@ def redeliver(
         )
     routing_id = rows[0][0]
     verdict = _publish(settings, routing_id, Redeliver(delivery, routing_id, reason, by))
-    _say({"delivery_id": delivery, "verdict": verdict}, json, f"{delivery} is tried again")
+    say({"delivery_id": delivery, "verdict": verdict}, json, f"{delivery} is tried again")
 
 
 def webhook_sender(data: Data = None, config: Config = None) -> None:
@@ -264,31 +260,13 @@ def _change(command: Any, json: bool, data: Path | None, config: Path | None) ->
     """Publishes a command about a subscription, and tells what became of it."""
     name = command.subscription_id
     verdict = _publish(load_settings(config, data=data), name, command)
-    _say({"subscription_id": name, "verdict": verdict}, json, f"{name} {verdict}")
+    say({"subscription_id": name, "verdict": verdict}, json, f"{name} {verdict}")
 
 
 def _publish(settings: Settings, routing_id: str, message: msgspec.Struct) -> str:
-    """Publishes a command, and waits for what becomes of it. Raises CannotDo: it was refused; NoAnswerYet."""
-    from neural_hive.connectors.personal import Personal
-    from neural_hive.sdk.log_places import LogPlaces
-    from neural_hive.sdk.outcome import Answers
-    from neural_hive.sdk.sender import Sender
-    from neural_hive.sdk.tables import Tables
     from neural_hive.streams.webhooks_messages import COMMANDS
 
-    logs_to_stderr()
-    kafka = settings.kafka_config()
-    sender = Sender(kafka, "neural-hive webhooks", personal=Personal.of(settings))
-    token = sender.message(COMMANDS, routing_id, message)
-    log, tables = LogPlaces(kafka), Tables(settings)
-    try:
-        outcome = Answers(log, settings, tables).wait(token, ANSWER_TIMEOUT_S)
-    finally:
-        log.close()
-        tables.close()
-    if not outcome.is_accepted:
-        raise CannotDo(outcome.reason)
-    return outcome.verdict.value
+    return ask(settings, "neural-hive webhooks", COMMANDS, routing_id, message).verdict.value
 
 
 def _rows(settings: Settings, sql: str, asked: dict[str, str] | None = None) -> list[tuple[Any, ...]]:
@@ -298,10 +276,6 @@ def _rows(settings: Settings, sql: str, asked: dict[str, str] | None = None) -> 
     user = settings.clickhouse_user
     with ClickHouse.of(settings, settings.password_of(user), secure=settings.clickhouse_secure) as tables:
         return tables.rows(sql, asked or {})
-
-
-def _say(told: dict[str, Any], json: bool, text: str) -> None:
-    typer.echo(msgspec.json.encode(told).decode() if json else text)
 
 
 def _show(found: list[dict[str, Any]], shown: tuple[str, ...], empty: str, json: bool) -> None:

@@ -9,6 +9,7 @@ import pytest
 from neural_hive.aggregates.aggregate import Rejected
 from neural_hive.aggregates.budget import (
     BUDGET_AGGREGATE,
+    POLLED,
     AdjustmentKind,
     BudgetAdjusted,
     BudgetEvaluated,
@@ -266,6 +267,31 @@ def test_what_can_not_be_excluded(unit: SlaUnit, starts_at: int, ends_at: int, w
         unit.handle(wanted)
     with pytest.raises(Rejected, match="reason"):
         unit.handle(msgspec.structs.replace(wanted, reason=""))
+
+
+def test_a_minute_that_a_server_was_asked_for_counts_once(unit: SlaUnit) -> None:
+    unit.handle(DefineSlo("shop", DEFINITION))
+    first = minute_of(unit.now) - 100 * MINUTE
+
+    def ask(number: int, good: int, valid: int) -> list[Any]:
+        minute = first + number * MINUTE
+        return unit.handle(CountSli("shop", 1, (Counted(minute, good, valid),), f"{POLLED}{number}"))
+
+    for number in range(40):
+        assert of_type(ask(number, 9, 10), SliCounted)
+    for number in (
+        0,
+        20,
+        39,
+    ):  # who asks too could not know it yet; more than an aggregate remembers lies between
+        assert ask(number, 9, 10) == []
+    assert of_type(ask(41, 9, 10), SliCounted), "a minute without an answer is left out"
+    assert ask(40, 9, 10) == [], "and stays so"
+    assert of_type(counted(unit, 1, 1, ago=60 * MINUTE), SliCounted), (
+        "what the hive counts itself has no order"
+    )
+    last = of_type(unit.pass_time(90), BudgetEvaluated)[-1]
+    assert {s.window: (s.good, s.valid) for s in last.sums}["6h"] == (9 * 41 + 1, 411)
 
 
 def test_dimensions_have_budgets_of_their_own(unit: SlaUnit) -> None:
