@@ -57,9 +57,7 @@ class Limits(msgspec.Struct, frozen=True):
 
     allocation_s: float = 60  # if no agent could do them
     busy_s: float = 900  # if agents could, and none of the workflow's tickets is given to one
-    deploy_view_age_s: float = (
-        30  # what is known of the agents and of freezes, when a DEPLOY ticket is given to one
-    )
+    deploy_view_age_s: float = 30  # what is known of agents and freezes, when a DEPLOY ticket is given out
     workflows_max: int = 0  # in each partition; 0: any number
     weights: Weights = USUAL_WEIGHTS
     asked_factor: float = 2  # of an agent's capacity: slots that are asked for, the next ones while it works
