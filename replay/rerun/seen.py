@@ -1,8 +1,8 @@
 """What a decision saw of the topics that are read whole: as its events tell it, else what it can have seen.
 
 An allocation tells the positions of its views, and their age; so do events about a ticket that is held. Others that
-depend on them (a workflow waits, a ticket is given to an agent's webhook) do not: they were made from a place near their
-time, or near the last known one.
+depend on them (a workflow waits, a ticket is given to an agent's webhook) do not: they were made from a place near
+their time, or near the last known one.
 """
 
 import re
