@@ -10,7 +10,7 @@ import msgspec
 from neural_hive.aggregates.slot import SlotGranted, SlotOutcome
 from neural_hive.aggregates.ticket import Status, reports, state
 from neural_hive.aggregates.vocabulary import DeliveryMode
-from neural_hive.streams import orchestrator_allocation, orchestrator_market, registry, registry_slots
+from neural_hive.streams import orchestrator_market, registry, registry_slots
 from neural_hive.streams.orchestrator_flow import Flow
 from neural_hive.streams.orchestrator_freezes import Holding
 from neural_hive.streams.registry_slots import Answers
@@ -102,11 +102,6 @@ def _blind_choice() -> Broken:
     return orchestrator_market, "holding_of", lambda flow, ticket: Holding()
 
 
-def _held_for_ever() -> Broken:
-    """What is held is not looked at again."""
-    return orchestrator_allocation, "look_at_held", lambda flow: 0
-
-
 HIVE_MUTANTS = {
     "one slot too many": _one_too_many,
     "grants that nobody hears of": _unheard_grants,
@@ -118,7 +113,6 @@ HIVE_MUTANTS = {
     "losses that never end": _endless_losses,
     "reports of any attempt": _any_report,
     "frozen deployments given out": _blind_choice,
-    "frozen deployments held for ever": _held_for_ever,
 }
 
 
