@@ -78,13 +78,18 @@ def _allocate(flow: Flow) -> None:
 
 
 def _standing(flow: Flow, first: Ticket) -> Iterator[tuple[int, str]]:
-    """Those that need the same, in their order, with their places; who was just turned away waits a little."""
-    key = requirement(first)
+    """Those that need the same, in their order, with their places; who was just turned away waits a little.
+
+    The others are not looked for while the first one finds nobody.
+    """
+    key, first_id = requirement(first), first.created.ticket_id
+    if first.turned_away_at + ASK_AGAIN_US <= flow.now:
+        yield first.place, first_id
     for ticket_id in flow.unit.first(tally.READY_QUEUE, ALLOCATED_MAX + 1, key):
         ticket = flow.ticket(ticket_id)
         if requirement(ticket) != key:
             return
-        if ticket.turned_away_at + ASK_AGAIN_US <= flow.now:
+        if ticket_id != first_id and ticket.turned_away_at + ASK_AGAIN_US <= flow.now:
             yield ticket.place, ticket_id
 
 

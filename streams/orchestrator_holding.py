@@ -28,8 +28,10 @@ def look_at_held(flow: Flow) -> int:
 
     Nothing changes while what is known of freezes is old.
     """
+    if not (kinds := looked_at(flow, tally.HELD_QUEUE, held_kind)):
+        return 0
     moved, views = 0, views_of(flow)
-    for first in looked_at(flow, tally.HELD_QUEUE, held_kind):
+    for first in kinds:
         if moved == ALLOCATED_MAX or flow.unit.view(FREEZES).age_s > flow.limits.deploy_view_age_s:
             break
         holding, kind = holding_of(flow, first), held_kind(first)

@@ -31,6 +31,9 @@ class Market:
         self.views = views_of(flow)
         self._known: dict[str, tuple[Match, ...]] = {}
         self._holding: dict[str, Holding] = {}
+        self._full: set[tuple[str, bool]] = (
+            set()
+        )  # for whom nobody has room; within a message there is only less
 
     def able(self, ticket: Ticket) -> tuple[Match, ...]:
         """All who can do the ticket, best first."""
@@ -57,6 +60,13 @@ class Market:
 
     def choose(self, ticket: Ticket) -> Match | None:
         """The best one that has room; None: nobody has, or too little is known of them."""
+        kind = ability(ticket), can_be_frozen(ticket)
+        chosen = None if kind in self._full else self._chosen(ticket)
+        if chosen is None:
+            self._full.add(kind)
+        return chosen
+
+    def _chosen(self, ticket: Ticket) -> Match | None:
         if too_old(self._flow, ticket):
             return None
         factor = self._flow.limits.asked_factor
