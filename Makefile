@@ -71,7 +71,7 @@ $(VENV)-bench/.installed: bench/peers/requirements.lock
 	touch $@
 
 bench: $(VENV)/.installed $(VENV)-bench/.installed
-	$(BIN)/python -m bench.run $(BENCH) --rounds $(ROUNDS) $(ARGS)
+	$(BIN)/python -m bench.run $(BENCH) --rounds $(ROUNDS) --keep docs/measured $(ARGS)
 
 check: $(VENV)/.installed
 	$(BIN)/ruff format --check .

@@ -1,6 +1,6 @@
 """Runs the benchmarks, Neural Hive and its peers in turn, and writes what was measured.
 
-python -m bench.run [NAME ...] [--rounds N] [--json FILE] [--markdown FILE]
+python -m bench.run [NAME ...] [--rounds N] [--keep FOLDER]
 """
 
 import argparse
@@ -29,6 +29,7 @@ from bench import (
 )
 from bench.figures import Figures, markdown
 from bench.kernel_contenders import NoPeers
+from bench.plots import plot
 
 Tell = Callable[[str], None]
 ALL: Final[dict[str, Callable[[int, Tell], list[Figures]]]] = {
@@ -61,15 +62,24 @@ def main() -> int:
     except NoPeers as error:
         print(error, file=sys.stderr)
         return 2
-    text = "\n\n".join(f"## {figures.title}\n\n{markdown(figures)}" for figures in found)
-    print(text)
-    if given.markdown:
-        given.markdown.write_text(text + "\n")
-    if given.json:
-        given.json.write_bytes(
-            msgspec.json.format(msgspec.json.encode({"machine": _machine(), "figures": found}))
-        )
+    print("\n\n".join(f"## {figures.title}\n\n{markdown(figures)}" for figures in found))
+    if given.keep:
+        _keep(given.keep, found)
     return 0
+
+
+def _keep(folder: Path, found: list[Figures]) -> None:
+    """Each outcome as JSON, as a table and as a picture, in the place of what was measured before."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for figures in found:
+        measured = {"machine": _machine(), "figures": figures}
+        files = {
+            "json": msgspec.json.format(msgspec.json.encode(measured)).decode() + "\n",
+            "md": markdown(figures) + "\n",
+            "svg": plot(figures),
+        }
+        for ending, text in files.items():
+            (folder / f"{figures.name}.{ending}").write_text(text)
 
 
 def _arguments() -> Any:
@@ -78,8 +88,7 @@ def _arguments() -> Any:
         "names", nargs="*", choices=[*ALL, []], metavar="NAME", default=[], help=f"of {', '.join(ALL)}"
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="write the figures as JSON")
-    parser.add_argument("--markdown", type=Path, help="write the tables as Markdown")
+    parser.add_argument("--keep", type=Path, help="write figures, tables and pictures to this folder")
     return parser.parse_args()
 
 

@@ -115,5 +115,12 @@ def test_webhooks(toured: Reader) -> None:
     toured.run("kill $P1 $P2 %python; wait $P1 $P2")
 
 
+def test_sla(toured: Reader) -> None:
+    # The tour's system has neither: what the page says of `up` is done by hand.
+    toured.run("neural-hive processor sla sli 2> sla.log & SLA=$!")
+    assert toured.follow(DOCS / "sla.md") == 9
+    toured.run("kill $SLA; wait $SLA")
+
+
 def test_the_tour_ends(toured: Reader) -> None:
     assert toured.follow(ROOT / "README.md", since=TOUR_END) == 2
