@@ -316,3 +316,12 @@ def test_thousands_are_held_and_let_go_a_part_at_a_time() -> None:
     assert run.unit.now - begun < 20_000_000
     assert run.unit.first(HELD_QUEUE) == []
     assert run.unit.folded() == run.unit.states
+
+
+def test_deployments_of_many_services_that_wait_for_a_busy_agent_are_not_looked_through() -> None:
+    services = 100
+    run = Run(decision(*(deploy(f"t{n}-{m}", service=f"s{n}") for n in range(services) for m in range(5))), 1)
+    run.publish()
+    before = run.unit.work.copy()
+    run.answer(run.waiting[0])
+    assert sum((run.unit.work - before).values()) < 6 * services
