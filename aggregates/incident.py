@@ -3,8 +3,8 @@
 Protects: of one kind there is at most one open incident for a workflow, or for each of its tickets if it is about one;
 it is resolved once.
 
-Self-healing and people read them. NO_AGENT is resolved by itself when an agent comes; the others stay open until
-somebody has dealt with them.
+Self-healing and people read them. NO_AGENT is resolved by itself when an agent comes, DEPLOY_FROZEN when no freeze
+holds the ticket any more; the others stay open until somebody has dealt with them.
 """
 
 from enum import StrEnum
@@ -30,6 +30,7 @@ class Kind(StrEnum):
     NOT_UNDONE = "NOT_UNDONE"  # one for each ticket
     AGENTS_BUSY = "AGENTS_BUSY"
     AGENT_LOST = "AGENT_LOST"  # one for each agent
+    DEPLOY_FROZEN = "DEPLOY_FROZEN"  # one for each ticket
 
 
 class Severity(StrEnum):

@@ -13,7 +13,7 @@ import msgspec
 from neural_hive.aggregates.made import Made
 from neural_hive.aggregates.vocabulary import Artifact, Task
 
-_OPENING: Final = "${tasks."
+OPENING: Final = "${tasks."
 _REFERENCE: Final = re.compile(
     r"\$\{tasks\.([A-Za-z0-9_][A-Za-z0-9_.\-]*?)\.(outputs|artifacts)\.([^${}]+)\}"
 )
@@ -48,7 +48,7 @@ def texts(task: Task) -> Iterator[str]:
 
 def has_references(task: Task) -> bool:
     """Whether any text of the task holds a reference, or what looks like one."""
-    return any(_OPENING in text for text in texts(task))
+    return any(OPENING in text for text in texts(task))
 
 
 def references(task: Task) -> list[Reference]:
@@ -56,7 +56,7 @@ def references(task: Task) -> list[Reference]:
     return [
         Reference(match[1], match[2], match[3], match[0])
         for text in texts(task)
-        if _OPENING in text
+        if OPENING in text
         for match in _REFERENCE.finditer(text)
     ]
 
@@ -66,7 +66,7 @@ def unreadable(task: Task) -> list[str]:
     return [
         text
         for text in texts(task)
-        if _OPENING in text and text.count(_OPENING) != len(_REFERENCE.findall(text))
+        if OPENING in text and text.count(OPENING) != len(_REFERENCE.findall(text))
     ]
 
 
@@ -99,7 +99,7 @@ class _Filling:
         return {key: self.text(value) for key, value in values.items()}
 
     def text(self, text: str) -> str:
-        return _REFERENCE.sub(self._replacement, text) if _OPENING in text else text
+        return _REFERENCE.sub(self._replacement, text) if OPENING in text else text
 
     def _replacement(self, match: re.Match[str]) -> str:
         task_id, kind, name = match.groups()

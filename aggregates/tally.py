@@ -3,6 +3,7 @@
 from typing import Final
 
 READY_QUEUE: Final = "ready"  # tickets of all workflows that wait for an agent to be chosen
+HELD_QUEUE: Final = "held"  # those that freezes hold back, the same freezes together
 
 
 ACTIVE_WORKFLOWS: Final = "active-workflows"  # both: how many go on, and the queue of those that do

@@ -18,13 +18,17 @@ STATUS_AFTER: Final = {
     "TicketCompensated": "COMPENSATED",
     "TicketCompensationFailed": "COMPLETED",
 }
+HOLDS: Final = ("TicketHeld", "TicketReleased")  # a ticket that is held is READY still
 _ENDS: Final = ("TicketCompleted", "TicketFailed")  # they say all of a result, also that there is none
 ARTIFACTS: Final = "Array(Tuple(name String, uri String, sha256 String, size_bytes Int64))"
+HOLDING: Final = (
+    "Array(Tuple(freeze_id String, policy_id String, policy_revision Int32, scope String, subject String))"
+)
 
 TICKETS: Final = Projection(
     name="tickets",
     source=EVENTS,
-    types=tuple(STATUS_AFTER),
+    types=(*STATUS_AFTER, *HOLDS),
     key=(Column("ticket_id"),),
     columns=(
         Column("status", WORD, sql=by_type(STATUS_AFTER)),
@@ -55,6 +59,7 @@ TICKETS: Final = Projection(
         Column("exit_code", "Int32", told_by=(*_ENDS, "TicketTimedOut")),
         Column("outputs", "Map(String, String)", told_by=_ENDS),
         Column("completed_by"),
+        Column("held_by", HOLDING, paths=("freezes",), told_by=("TicketReleased", "TicketCancelled")),
         Column("artifacts", ARTIFACTS, told_by=_ENDS),
         Column("error", paths=("error", "reason"), told_by=("TicketCompleted", "TicketCompensated")),
     ),

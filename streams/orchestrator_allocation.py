@@ -5,8 +5,10 @@ smallest place is served first, by the best agent that has room: first those wit
 knows, then those whose next slots are still to be spoken for. The registry grants the slots, since other partitions
 choose the same agents.
 
-One message gives out no more than `ALLOCATED_MAX`, since each takes its part of a transaction; a timer that is due at
-once gives out the next ones.
+Deployments that freezes concern are held back, in a queue of their own (`orchestrator_holding.py`).
+
+One message gives out, holds and lets go no more than `ALLOCATED_MAX`, since each takes its part of a transaction; a
+timer that is due at once goes on with the next ones.
 
 Whose tickets find nobody is looked at again after a while (`orchestrator_waiting.py`).
 """
@@ -19,16 +21,15 @@ from typing import Final
 import msgspec
 
 from neural_hive.aggregates import tally
-from neural_hive.aggregates.identity import derived_id
 from neural_hive.aggregates.matching import Match
 from neural_hive.aggregates.ticket import AllocateTicket, Considered, Ticket, requirement
 from neural_hive.streams.orchestrator_flow import Flow
+from neural_hive.streams.orchestrator_holding import hold, look_at_held
 from neural_hive.streams.orchestrator_market import (
     ALLOCATED_MAX,
     CONSIDERED_MAX,
-    REQUIREMENTS_MAX,
     Market,
-    first_of_each,
+    looked_at,
 )
 from neural_hive.streams.orchestrator_waiting import note_waiting
 
@@ -46,48 +47,49 @@ def settle(flow: Flow) -> None:
 
 def _allocate(flow: Flow) -> None:
     """Chooses agents for tickets of all workflows, the smallest place first, until nobody has room, or enough is given
-    out at once.
+    out at once. Who is frozen is held.
     """
+    moved = look_at_held(flow)
     heads: list[tuple[int, str, int]] = []
-    queues = [_standing(flow, first) for first in _looked_at(flow)]
+    queues = [_standing(flow, first) for first in looked_at(flow, tally.READY_QUEUE)]
     for number, queue in enumerate(queues):
         _push(heads, queue, number)
-    market, allocated, started = Market(flow) if heads else None, 0, perf_counter()
+    market, started = Market(flow) if heads else None, perf_counter()
     while market and heads:
         _, ticket_id, number = heappop(heads)
         ticket = flow.ticket(ticket_id)
-        chosen = market.choose(ticket)
-        if chosen is None:
+        holding = market.holding(ticket)
+        chosen = None if holding.freezes else market.choose(ticket)
+        if chosen is None and not holding.freezes:
             continue  # nor has anybody for those that stand behind it
-        if allocated == ALLOCATED_MAX:
+        if moved == ALLOCATED_MAX:
             flow.cut_short = ticket.created.workflow_id
             flow.touched[flow.cut_short] = None
             return
-        flow.on_ticket(ticket_id, _allocation(market, ticket, chosen, flow.now))
-        allocated += 1
-        now = perf_counter()
-        flow.unit.measure("C3", ticket.created.workflow_id, now - started)
-        started = now
+        if chosen is None:
+            hold(flow, ticket, holding, market.views)
+        else:
+            flow.on_ticket(ticket_id, _allocation(market, ticket, chosen, flow.now))
+            now = perf_counter()
+            flow.unit.measure("C3", ticket.created.workflow_id, now - started)
+            started = now
+        moved += 1
         _push(heads, queues[number], number)
 
 
-def _looked_at(flow: Flow) -> list[Ticket]:
-    """The first ticket of each requirement; of others each time, if there are more than can be looked at."""
-    found = first_of_each(flow, tally.READY_QUEUE)
-    if len(found) < REQUIREMENTS_MAX:
-        return found
-    others = first_of_each(flow, tally.READY_QUEUE, derived_id(flow.unit.message_id))
-    return list({requirement(first): first for first in (*others, *found)}.values())[:REQUIREMENTS_MAX]
-
-
 def _standing(flow: Flow, first: Ticket) -> Iterator[tuple[int, str]]:
-    """Those that need the same, in their order, with their places; who was just turned away waits a little."""
-    key = requirement(first)
+    """Those that need the same, in their order, with their places; who was just turned away waits a little.
+
+    The others are not looked for while the first one finds nobody.
+    """
+    key, first_id = requirement(first), first.created.ticket_id
+    if first.turned_away_at + ASK_AGAIN_US <= flow.now:
+        yield first.place, first_id
     for ticket_id in flow.unit.first(tally.READY_QUEUE, ALLOCATED_MAX + 1, key):
         ticket = flow.ticket(ticket_id)
         if requirement(ticket) != key:
             return
-        if ticket.turned_away_at + ASK_AGAIN_US <= flow.now:
+        if ticket_id != first_id and ticket.turned_away_at + ASK_AGAIN_US <= flow.now:
             yield ticket.place, ticket_id
 
 

@@ -1,13 +1,11 @@
 """Giving a ticket to the agent that has a slot for it, with what it takes from other tickets."""
 
-from collections.abc import Callable
-from functools import cache
 from time import perf_counter
 from typing import Final
 
 import msgspec
 
-from neural_hive.aggregates.made import Made, artifact_bytes
+from neural_hive.aggregates.made import artifact_bytes
 from neural_hive.aggregates.references import Filled, fill
 from neural_hive.aggregates.ticket import (
     TICKET,
@@ -19,10 +17,11 @@ from neural_hive.aggregates.ticket import (
     UnallocateTicket,
 )
 from neural_hive.aggregates.vocabulary import Artifact
-from neural_hive.aggregates.workflow import ticket_id_of
 from neural_hive.streams.orchestrator_course import go_on
 from neural_hive.streams.orchestrator_flow import AGENTS, Flow
-from neural_hive.streams.orchestrator_market import too_old
+from neural_hive.streams.orchestrator_freezes import frozen_by, holding_of
+from neural_hive.streams.orchestrator_holding import hold
+from neural_hive.streams.orchestrator_market import too_old, views_of
 from neural_hive.streams.registry_messages import SlotsDenied, SlotsGranted
 
 # What a ticket takes from others: values, and its inputs' names and URIs.
@@ -68,10 +67,14 @@ def _dispatch(flow: Flow, ticket: Ticket, slot: Slot, bytes_left: int) -> int:
     """Gives a ticket to the agent, with what it takes from others; how many bytes that is."""
     if why := too_old(flow, ticket):
         return _give_back(flow, ticket, slot, why)
+    if (holding := holding_of(flow, ticket)).freezes:  # since the slot was asked for
+        _give_back(flow, ticket, slot, frozen_by(holding.freezes, holding.count))
+        hold(flow, ticket, holding, views_of(flow))
+        return 0
     created, task = ticket.created, ticket.created.task
     if ticket.compensates:
         task = msgspec.structs.replace(task, command=task.compensation)
-    filled = fill(task, _maker(flow, created.workflow_id), DISPATCH_BYTES_MAX)
+    filled = fill(task, flow.maker(created.workflow_id), DISPATCH_BYTES_MAX)
     inputs = _inputs(flow, ticket, filled)
     taken = filled.taken_bytes + artifact_bytes(inputs)
     missing = "; ".join(filled.missing)
@@ -103,17 +106,6 @@ def _webhook_of(flow: Flow, agent_id: str) -> str:
     """Where the agent wants to be called, as it is known now; empty if it reads the log, or has just left."""
     agent = flow.unit.view(AGENTS).value.get(agent_id)
     return agent.profile.webhook_url if agent is not None else ""
-
-
-def _maker(flow: Flow, workflow_id: str) -> Callable[[str], Made]:
-    """What each task of a workflow has made, by its id."""
-
-    @cache
-    def made(task_id: str) -> Made:
-        source = flow.unit.load(TICKET, ticket_id_of(workflow_id, task_id))
-        return source.made if source is not None else Made()
-
-    return made
 
 
 def _inputs(flow: Flow, ticket: Ticket, filled: Filled) -> tuple[Artifact, ...]:

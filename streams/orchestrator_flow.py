@@ -4,7 +4,8 @@ A ticket's claim on a slot follows from its state. So the state before and after
 registry must hear of it is sent at the end, whatever the reason of the change was: no slot is forgotten.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Final, TypeVar
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from neural_hive.aggregates.aggregate import Command, Event, Rejected
 from neural_hive.aggregates.fairness import place
 from neural_hive.aggregates.incident import INCIDENT, Kind, OpenIncident, ResolveIncident, incident_id_of
+from neural_hive.aggregates.made import Made
 from neural_hive.aggregates.matching import USUAL_WEIGHTS, Weights
 from neural_hive.aggregates.slot import SlotOutcome
 from neural_hive.aggregates.ticket import (
@@ -26,7 +28,7 @@ from neural_hive.aggregates.ticket import (
     TicketFailed,
     TicketTimedOut,
 )
-from neural_hive.aggregates.workflow import WORKFLOW, Workflow
+from neural_hive.aggregates.workflow import WORKFLOW, Workflow, ticket_id_of
 from neural_hive.streams.kernel.system import Unit
 from neural_hive.streams.registry_messages import (
     COMMANDS,
@@ -37,8 +39,10 @@ from neural_hive.streams.registry_messages import (
 )
 
 AGENTS, TRAILS = "agents", "trails"  # the views that agents are chosen from
+FREEZES = "freezes"  # the view of what may not be deployed now
 T = TypeVar("T")
 MESSAGE_SLOTS_MAX: Final = 1_000  # of one message to the registry
+_NO_MORE_BUSY: Final = "none waits, one was given to an agent, or freezes hold all of them"
 _OUTCOMES: Final = {
     TicketCompleted: SlotOutcome.COMPLETED,
     TicketFailed: SlotOutcome.FAILED,
@@ -53,7 +57,7 @@ class Limits(msgspec.Struct, frozen=True):
 
     allocation_s: float = 60  # if no agent could do them
     busy_s: float = 900  # if agents could, and none of the workflow's tickets is given to one
-    deploy_view_age_s: float = 30  # what is known of the agents, when a DEPLOY ticket is given to one
+    deploy_view_age_s: float = 30  # what is known of agents and freezes, when a DEPLOY ticket is given out
     workflows_max: int = 0  # in each partition; 0: any number
     weights: Weights = USUAL_WEIGHTS
     asked_factor: float = 2  # of an agent's capacity: slots that are asked for, the next ones while it works
@@ -87,6 +91,16 @@ class Flow:
         workflow = self.unit.load(WORKFLOW, workflow_id)
         assert workflow is not None, f"workflow {workflow_id} is named by another and has no events"
         return workflow
+
+    def maker(self, workflow_id: str) -> Callable[[str], Made]:
+        """What each task of a workflow has made, by its id."""
+
+        @cache
+        def made(task_id: str) -> Made:
+            source = self.unit.load(TICKET, ticket_id_of(workflow_id, task_id))
+            return source.made if source is not None else Made()
+
+        return made
 
     def place(self, ready_at: int, backlog: int, score: float) -> int:
         """Where a ticket stands in the queue for agents (see fairness.py)."""
@@ -123,7 +137,7 @@ class Flow:
             if before.stranded_since and not after.stranded_since:
                 self.resolve(workflow_id, Kind.NO_AGENT, "no ticket lacks an agent")
             if before.idle_since and before.idle_since != after.idle_since:
-                self.resolve(workflow_id, Kind.AGENTS_BUSY, "none waits, or one was given to an agent")
+                self.resolve(workflow_id, Kind.AGENTS_BUSY, _NO_MORE_BUSY)
         return events
 
     def open_incident(self, incident: OpenIncident) -> None:
@@ -139,8 +153,10 @@ class Flow:
         self.unit.execute(INCIDENT, incident_id_of(workflow_id, kind, about), resolve)
 
     def _compare(self, before: Ticket, after: Ticket, events: Sequence[Event], denied: bool) -> None:
-        workflow_id = after.created.workflow_id
-        if before.is_waiting != after.is_waiting:
+        workflow_id, ticket_id = after.created.workflow_id, after.created.ticket_id
+        if before.held and not after.held:
+            self.resolve(workflow_id, Kind.DEPLOY_FROZEN, "the ticket is not held any more", ticket_id)
+        if before.is_waiting != after.is_waiting or before.held != after.held:
             self.touched[workflow_id] = None
         if before.slot == after.slot and before.is_queued == after.is_queued:
             return

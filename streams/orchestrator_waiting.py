@@ -1,7 +1,7 @@
 """What happens while tickets of a workflow find no agent, or wait long for the slot of one.
 
 It is looked at again after a while, and after a limit (`Limits`) there is an incident: no agent could do them, or some
-could, and none takes any.
+could, and none takes any. While all that waits is held back by freezes, no agent is to blame.
 """
 
 from typing import Final
@@ -14,6 +14,7 @@ from neural_hive.aggregates.ticket import Ticket, requirement
 from neural_hive.aggregates.workflow import AwaitAgents, EndWait, Workflow
 from neural_hive.streams.orchestrator_course import tell
 from neural_hive.streams.orchestrator_flow import Flow
+from neural_hive.streams.orchestrator_freezes import frozen_by
 from neural_hive.streams.orchestrator_market import (
     ALLOCATED_MAX,
     CONSIDERED_MAX,
@@ -43,8 +44,9 @@ def note_waiting(flow: Flow, workflow_id: str) -> None:
         flow.on_workflow(workflow_id, EndWait(flow.now))
     elif waiting and _may_look(flow, workflow):
         lack = _shortage(flow, workflow_id)
-        stranded = bool(lack.stranded)
-        flow.on_workflow(workflow_id, AwaitAgents(waiting, lack.reason, stranded, flow.now, given))
+        reason = "; ".join(filter(None, (lack.reason, lack.frozen)))
+        why = reason, bool(lack.stranded)
+        flow.on_workflow(workflow_id, AwaitAgents(waiting, *why, flow.now, given, is_frozen=not lack.reason))
         _tell_of_shortage(flow, workflow_id, lack)
 
 
@@ -56,18 +58,24 @@ def _may_look(flow: Flow, workflow: Workflow) -> bool:
 class Shortage(msgspec.Struct, frozen=True):
     """Why tickets of a workflow wait."""
 
-    reason: str
+    reason: str  # empty: those that wait are frozen
     stranded: tuple[str, ...]  # the first that no agent can do
     able: tuple[str, ...] = ()  # agents that can do the first of the others
     waiting: tuple[str, ...] = ()  # the first of these
     blocked: str = ""  # why none of these may be given out, whatever agents there are
+    frozen: str = ""  # why some are held
 
 
 def _shortage(flow: Flow, workflow_id: str) -> Shortage:
     queue, market = tally.ready_queue(workflow_id), Market(flow)
     busy = Shortage(BUSY if flow.unit.count(tally.queued(workflow_id)) else ASKED, ())
     lack: Shortage | None = None
+    frozen, others = "", False
     for ticket in first_of_each(flow, queue):
+        if ticket.held:
+            frozen = frozen or frozen_by(ticket.held, ticket.held_count)
+            continue
+        others = True
         able = market.able(ticket)
         if able and (why := too_old(flow, ticket)):
             busy = msgspec.structs.replace(busy, reason=why, blocked=why)
@@ -79,8 +87,10 @@ def _shortage(flow: Flow, workflow_id: str) -> Shortage:
         if lack and busy.able:
             break
     if lack is None:
-        return busy
-    return msgspec.structs.replace(lack, able=busy.able, waiting=busy.waiting, blocked=busy.blocked)
+        reason = busy.reason if others or not frozen else ""
+        return msgspec.structs.replace(busy, reason=reason, frozen=frozen)
+    rest = {"waiting": busy.waiting, "blocked": busy.blocked, "frozen": frozen}
+    return msgspec.structs.replace(lack, able=busy.able, **rest)
 
 
 def _alike(flow: Flow, queue: str, ticket: Ticket) -> tuple[str, ...]:

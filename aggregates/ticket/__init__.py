@@ -5,11 +5,12 @@ agent that has no slot for it; every attempt ends once; what has ended never cha
 put aside, and says why.
 
 A ready ticket stands in a queue until an agent is chosen; it then claims a slot of that agent, and keeps it until the
-attempt has ended. An attempt that went wrong is tried again, up to the task's `max_retries`, after a wait
-(`backoff.py`) and before the deadline; never if its delivery is AT_MOST_ONCE: nobody knows how far it came. If it is
-EXACTLY_ONCE, only an attempt that never began is made again by itself: whoever asks for another must have looked. An
-attempt that was not begun in time, or that has begun and is not heard of for its task's time limit and a grace, has
-timed out.
+attempt has ended. A deployment that freezes concern is held back, and claims none until no freeze does.
+
+An attempt that went wrong is tried again, up to the task's `max_retries`, after a wait (`backoff.py`) and before the
+deadline; never if its delivery is AT_MOST_ONCE: nobody knows how far it came. If it is EXACTLY_ONCE, only an attempt
+that never began is made again by itself: whoever asks for another must have looked. An attempt that was not begun in
+time, or that has begun and is not heard of for its task's time limit and a grace, has timed out.
 
 What a completed ticket did can be undone once, by its task's `compensation`: that is an attempt like any other, and is
 tried up to three times.
@@ -24,11 +25,13 @@ from neural_hive.aggregates.ticket.commands import (
     CreateTicket,
     DispatchTicket,
     GiveUpTicket,
+    HoldTicket,
     PlanCompensation,
     ReadyTicket,
     RecordResult,
     RecordStart,
     RefuseRequest,
+    ReleaseTicket,
     RequeueTicket,
     RetryNow,
     TicketCommand,
@@ -40,6 +43,7 @@ from neural_hive.aggregates.ticket.deciding import (
 )
 from neural_hive.aggregates.ticket.events import (
     Considered,
+    HoldingFreeze,
     OfAllocation,
     OfAttempt,
     OfCompensation,
@@ -56,7 +60,9 @@ from neural_hive.aggregates.ticket.events import (
     TicketDispatched,
     TicketEvent,
     TicketFailed,
+    TicketHeld,
     TicketReady,
+    TicketReleased,
     TicketRequeued,
     TicketResultRefused,
     TicketRetryScheduled,
@@ -68,8 +74,10 @@ from neural_hive.aggregates.ticket.events import (
 from neural_hive.aggregates.ticket.state import (
     COMPENSATION_TRIES,
     GRACE_MS,
+    NAMESPACE,
     PATIENCE_TIMER,
     RETRY_TIMER,
+    SERVICE,
     START_WITHIN_MS,
     TIMEOUT_TIMER,
     TRANSITIONS,
@@ -77,11 +85,14 @@ from neural_hive.aggregates.ticket.state import (
     Slot,
     Status,
     Ticket,
+    ability,
+    can_be_frozen,
     can_retry,
     content_hash,
     could_not_be_undone,
     counters,
     evolve,
+    held_kind,
     is_expired,
     is_finished,
     queues,
@@ -96,8 +107,10 @@ TICKET = Aggregate(
 __all__ = [
     "COMPENSATION_TRIES",
     "GRACE_MS",
+    "NAMESPACE",
     "PATIENCE_TIMER",
     "RETRY_TIMER",
+    "SERVICE",
     "START_WITHIN_MS",
     "TICKET",
     "TIMEOUT_TIMER",
@@ -111,6 +124,8 @@ __all__ = [
     "CreateTicket",
     "DispatchTicket",
     "GiveUpTicket",
+    "HoldTicket",
+    "HoldingFreeze",
     "OfAllocation",
     "OfAttempt",
     "OfCompensation",
@@ -120,6 +135,7 @@ __all__ = [
     "RecordResult",
     "RecordStart",
     "RefuseRequest",
+    "ReleaseTicket",
     "RequeueTicket",
     "RetryNow",
     "Slot",
@@ -138,7 +154,9 @@ __all__ = [
     "TicketDispatched",
     "TicketEvent",
     "TicketFailed",
+    "TicketHeld",
     "TicketReady",
+    "TicketReleased",
     "TicketRequeued",
     "TicketResultRefused",
     "TicketRetryScheduled",
@@ -148,12 +166,15 @@ __all__ = [
     "TimeOutTicket",
     "UnallocateTicket",
     "ViewPosition",
+    "ability",
+    "can_be_frozen",
     "can_retry",
     "content_hash",
     "could_not_be_undone",
     "counters",
     "decide",
     "evolve",
+    "held_kind",
     "is_expired",
     "is_finished",
     "queues",

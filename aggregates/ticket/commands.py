@@ -1,7 +1,7 @@
 """What can be wanted of a ticket."""
 
 from neural_hive.aggregates.aggregate import Command
-from neural_hive.aggregates.ticket.events import Considered, TicketContent, ViewPosition
+from neural_hive.aggregates.ticket.events import Considered, HoldingFreeze, TicketContent, ViewPosition
 from neural_hive.aggregates.vocabulary import Artifact, Outcome
 
 
@@ -42,6 +42,24 @@ class UnallocateTicket(Command, frozen=True):
     allocation: int
     reason: str
     unallocated_at: int
+
+
+class HoldTicket(Command, frozen=True):
+    """Freezes concern a ticket that waits for an agent."""
+
+    service: str
+    namespace: str
+    freezes: tuple[HoldingFreeze, ...]
+    freeze_count: int
+    views: tuple[ViewPosition, ...]
+    held_at: int
+
+
+class ReleaseTicket(Command, frozen=True):
+    """No freeze concerns the ticket any more."""
+
+    views: tuple[ViewPosition, ...]
+    released_at: int
 
 
 class DispatchTicket(Command, frozen=True):
@@ -151,6 +169,8 @@ TicketCommand = (
     | RequeueTicket
     | AllocateTicket
     | UnallocateTicket
+    | HoldTicket
+    | ReleaseTicket
     | DispatchTicket
     | GiveUpTicket
     | RecordStart

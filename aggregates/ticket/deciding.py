@@ -11,11 +11,13 @@ from neural_hive.aggregates.ticket.commands import (
     CreateTicket,
     DispatchTicket,
     GiveUpTicket,
+    HoldTicket,
     PlanCompensation,
     ReadyTicket,
     RecordResult,
     RecordStart,
     RefuseRequest,
+    ReleaseTicket,
     RequeueTicket,
     RetryNow,
     TicketCommand,
@@ -35,6 +37,7 @@ from neural_hive.aggregates.ticket.giving import (
     requeue,
     unallocate,
 )
+from neural_hive.aggregates.ticket.holding import hold, release
 from neural_hive.aggregates.ticket.reports import record_result, record_start, time_out
 from neural_hive.aggregates.ticket.requests import complete_elsewhere, retry_now
 from neural_hive.aggregates.ticket.state import Ticket
@@ -54,6 +57,10 @@ def decide(ticket: Ticket | None, command: TicketCommand) -> list[TicketEvent]:
             return allocate(_existing(ticket), command)
         case UnallocateTicket():
             return unallocate(_existing(ticket), command)
+        case HoldTicket():
+            return hold(_existing(ticket), command)
+        case ReleaseTicket():
+            return release(_existing(ticket), command)
         case DispatchTicket():
             return dispatch(_existing(ticket), command)
         case GiveUpTicket():

@@ -3,6 +3,7 @@
 import msgspec
 
 from neural_hive.aggregates.aggregate import Event
+from neural_hive.aggregates.freeze_policy import Scope
 from neural_hive.aggregates.vocabulary import (
     Artifact,
     Consistency,
@@ -86,6 +87,34 @@ class ViewPosition(msgspec.Struct, frozen=True):
     topic: str
     next_offsets: tuple[int, ...]  # of each partition, in their order
     age_ms: int  # since it was last seen to be read to its end
+
+
+class HoldingFreeze(msgspec.Struct, frozen=True):
+    """A freeze that holds a ticket back: by which policy, and whose work it freezes."""
+
+    freeze_id: str
+    policy_id: str
+    policy_revision: int
+    scope: Scope
+    subject: str  # the service or namespace; empty: of GLOBAL
+
+
+class TicketHeld(OfTicket, frozen=True):
+    """A deployment waits until freezes end: the decision, with what it was made from."""
+
+    service: str  # that it is for, as its task's parameters say; empty: they do not
+    namespace: str
+    freezes: tuple[HoldingFreeze, ...]  # the first of them
+    freeze_count: int
+    views: tuple[ViewPosition, ...]
+    held_at: int
+
+
+class TicketReleased(OfTicket, frozen=True):
+    """A deployment is not held any more: no freeze concerns it, or (views empty) its workflow is paused."""
+
+    views: tuple[ViewPosition, ...]
+    released_at: int
 
 
 class OfAllocation(OfAttempt, frozen=True):
@@ -231,6 +260,8 @@ TicketEvent = (
     | TicketRequeued
     | TicketAllocated
     | TicketUnallocated
+    | TicketHeld
+    | TicketReleased
     | TicketDispatched
     | TicketStarted
     | TicketCompleted

@@ -22,6 +22,7 @@ from neural_hive.aggregates.ticket.events import (
     TicketEvent,
     TicketFailed,
     TicketReady,
+    TicketReleased,
     TicketRequeued,
     TicketUnallocated,
 )
@@ -51,13 +52,15 @@ def requeue(ticket: Ticket, command: RequeueTicket) -> list[TicketEvent]:
         return []
     at, reason = command.requeued_at, capped(command.reason, REASON_CHARS_MAX)
     requeued = TicketRequeued(*ids(ticket), command.place, at, reason)
+    if ticket.held and not command.place:
+        return [requeued, TicketReleased(*ids(ticket), (), at)]
     if ticket.slot is None:
         return [requeued]
     return [requeued, _unallocated(ticket, ticket.slot, reason, at)] if not command.place else []
 
 
 def allocate(ticket: Ticket, command: AllocateTicket) -> list[TicketEvent]:
-    if not ticket.is_queued:
+    if not ticket.is_queued or ticket.held:
         return []
     return [
         TicketAllocated(

@@ -11,7 +11,9 @@ import msgspec
 from neural_hive.aggregates import tally
 from neural_hive.aggregates.identity import derived_id
 from neural_hive.aggregates.made import Made
+from neural_hive.aggregates.references import OPENING
 from neural_hive.aggregates.ticket.events import (
+    HoldingFreeze,
     TicketAllocated,
     TicketCancelled,
     TicketCommandRefused,
@@ -23,7 +25,9 @@ from neural_hive.aggregates.ticket.events import (
     TicketDispatched,
     TicketEvent,
     TicketFailed,
+    TicketHeld,
     TicketReady,
+    TicketReleased,
     TicketRequeued,
     TicketResultRefused,
     TicketRetryScheduled,
@@ -31,7 +35,7 @@ from neural_hive.aggregates.ticket.events import (
     TicketTimedOut,
     TicketUnallocated,
 )
-from neural_hive.aggregates.vocabulary import DeliveryMode
+from neural_hive.aggregates.vocabulary import DeliveryMode, TaskType
 
 RETRY_TIMER: Final = "retry"
 TIMEOUT_TIMER: Final = "timeout"
@@ -43,6 +47,7 @@ PATIENCE_DOUBLED_MAX: Final = 5
 # for a killed agent to be back and to say so.
 GRACE_MS: Final = 60_000
 COMPENSATION_TRIES: Final = 3
+SERVICE, NAMESPACE = "service", "namespace"  # the parameters of a task that say what it deploys
 START_WITHIN_MS: Final = 120_000  # longer than a killed agent takes to start again
 
 
@@ -123,10 +128,12 @@ class Ticket(msgspec.Struct, frozen=True):
     start_by: int = 0  # of the attempt that is assigned; 0: no limit
     undo_tries: int = 0  # attempts to undo it so far
     undo_position: int = 0  # among those that are to be undone, 1 is first; 0: it is not
+    held: tuple[HoldingFreeze, ...] = ()  # the first of the freezes that hold it
+    held_count: int = 0  # how many there are
 
     @property
     def is_queued(self) -> bool:
-        """Whether it waits for an agent to be chosen."""
+        """Whether it waits for an agent to be chosen, at once or once it is not held any more."""
         return self.status is Status.READY and self.slot is None and self.place > 0
 
     @property
@@ -226,6 +233,10 @@ def evolve(ticket: Ticket | None, event: TicketEvent) -> Ticket:
         case TicketUnallocated():
             turned_away = {"turned_away_at": event.unallocated_at, "turned_away": ticket.turned_away + 1}
             return change(ticket, slot=None, **turned_away)
+        case TicketHeld():
+            return change(ticket, held=event.freezes, held_count=event.freeze_count)
+        case TicketReleased():
+            return change(ticket, held=(), held_count=0)
         case TicketDispatched():
             agent_id = event.allocated_agent_id
             given = change(ticket, status=Status.ASSIGNED, attempt=event.attempt, agent_id=agent_id)
@@ -270,13 +281,14 @@ def _made(ticket: Ticket, status: Status, event: TicketCompleted | TicketFailed)
         completed_at=event.completed_at,
         made=Made(event.outputs, event.artifacts),
         slot=None,
+        held=(),
+        held_count=0,
     )
 
 
 def _over(ticket: Ticket, status: Status, at: int) -> Ticket:
-    return msgspec.structs.replace(
-        ticket, status=status, attempt_ended=status, completed_at=at, retry_at=None, slot=None
-    )
+    ended = {"status": status, "attempt_ended": status, "completed_at": at}
+    return msgspec.structs.replace(ticket, **ended, retry_at=None, slot=None, held=(), held_count=0)
 
 
 def timers(ticket: Ticket) -> Mapping[str, int]:
@@ -339,19 +351,44 @@ def _moved_slot(before: Ticket | None, after: Ticket) -> Iterable[tuple[str, int
             yield tally.outstanding(after.slot.agent_id), 1
 
 
-def requirement(ticket: Ticket) -> str:
-    """The same for all tickets that the same agents can do; begins their places in a queue."""
+def can_be_frozen(ticket: Ticket) -> bool:
+    """Whether freezes concern it: a deployment, unless it is being undone."""
+    return ticket.created.task.task_type is TaskType.DEPLOY and not ticket.compensates
+
+
+def ability(ticket: Ticket) -> str:
+    """The same for all tickets that the same agents can do."""
     task = ticket.created.task
-    return _requirement(task.task_type, task.required_capabilities)
+    return _derived(task.task_type, *task.required_capabilities)
+
+
+def requirement(ticket: Ticket) -> str:
+    """The same for all tickets that the same agents can do, and the same freezes concern; begins their places in a
+    queue.
+    """
+    if not can_be_frozen(ticket):
+        return ability(ticket)
+    task = ticket.created.task
+    place = "\0".join(task.parameters.get(name, "") for name in (SERVICE, NAMESPACE))
+    if OPENING in place:  # what it stands for is another thing in each workflow
+        place = f"{ticket.created.workflow_id}\0{place}"
+    return _derived(f"{task.task_type} {place}", *task.required_capabilities)
 
 
 @lru_cache(maxsize=1_000)
-def _requirement(task_type: str, capabilities: tuple[str, ...]) -> str:
-    return derived_id(task_type, *sorted(set(capabilities)))
+def _derived(first: str, *capabilities: str) -> str:
+    return derived_id(first, *sorted(set(capabilities)))
+
+
+def held_kind(ticket: Ticket) -> str:
+    """The same for all held tickets that the same agents can do, and the same freezes hold."""
+    freezes = (f"{freeze.freeze_id} {freeze.policy_revision}" for freeze in ticket.held)
+    return derived_id(requirement(ticket), str(ticket.held_count), *freezes)
 
 
 def queues(ticket: Ticket) -> Mapping[str, str]:
-    """A ready ticket stands in its workflow's queue and, until an agent is chosen, in that of all workflows.
+    """A ready ticket stands in its workflow's queue and, until an agent is chosen, in that of all workflows, or in that
+    of those that are held.
 
     Those that the same agents can do stand together, in the order of their places. What depends on nothing stands
     among its workflow's roots, and what is to be undone waits for its turn.
@@ -361,7 +398,9 @@ def queues(ticket: Ticket) -> Mapping[str, str]:
     if ticket.status is Status.READY:
         place = f"{requirement(ticket)}/{ticket.place:020d}"
         found[tally.ready_queue(workflow_id)] = place
-        if ticket.is_queued:
+        if ticket.is_queued and ticket.held:
+            found[tally.HELD_QUEUE] = f"{held_kind(ticket)}/{ticket.place:020d}"
+        elif ticket.is_queued:
             found[tally.READY_QUEUE] = place
     elif ticket.status is Status.COMPLETED and ticket.undo_position and not ticket.compensates:
         found[tally.to_undo(workflow_id)] = f"{ticket.undo_position:06d}"

@@ -92,6 +92,7 @@ class AwaitAgents(Command, frozen=True):
     now: int
     given_count: int = 0  # attempts at its tickets that were given to agents so far
     is_cut_short: bool = False  # agents take more of them: to be looked at again as soon as can be
+    is_frozen: bool = False  # freezes hold all of them: nobody need take one
 
 
 class EndWait(Command, frozen=True):

@@ -175,7 +175,8 @@ def await_agents(workflow: Workflow, command: AwaitAgents) -> list[WorkflowEvent
     look_again_at = command.now + (1 if command.is_cut_short else pause_s * 1_000_000)
     reason = command.reason[:REASON_CHARS_MAX]
     is_served = command.given_count != workflow.given_count
-    idle_since = command.now if is_served or not workflow.idle_since else workflow.idle_since
+    begins = is_served or command.is_frozen or not workflow.idle_since
+    idle_since = command.now if begins else workflow.idle_since
     told = (
         since,
         look_again_at,

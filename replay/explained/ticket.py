@@ -17,7 +17,9 @@ from neural_hive.aggregates.ticket import (
     TicketCreated,
     TicketDispatched,
     TicketFailed,
+    TicketHeld,
     TicketReady,
+    TicketReleased,
     TicketResultRefused,
     TicketRetryScheduled,
     TicketStarted,
@@ -96,8 +98,11 @@ def _standing(
             ready = last_of(own, TicketReady)
             asked = f"a slot of agent {ticket.slot.agent_id}" if ticket.slot else "an agent"
             waits = f"{asked}" if ticket.place else "its workflow, which is paused"
+            held = last_of(own, TicketHeld) if ticket.held else None
+            if held is not None:
+                waits = f"the end of what holds it back: {_frozen(held)}"
             return tell(
-                f"{name} is READY since {ready.when if ready else '?'}, and waits for {waits}.", ready
+                f"{name} is READY since {ready.when if ready else '?'}, and waits for {waits}.", ready, held
             )
         case Status.ASSIGNED:
             given = last_of(own, TicketDispatched)
@@ -134,6 +139,16 @@ def _end_words(end: Fact) -> str:
             return f"what it had done could not be undone: {quoted(event.error)}"
 
 
+def _frozen(held: Fact) -> str:
+    """By which policies, and what for."""
+    event = held.event
+    policies = sorted({f"{freeze.policy_id} (revision {freeze.policy_revision})" for freeze in event.freezes})
+    place = (("service", event.service), ("namespace", event.namespace))
+    named = " of " + " in ".join(f"{kind} {name}" for kind, name in place if name)
+    what = f"deployments{named if event.service or event.namespace else ''}"
+    return f"{what} are frozen by {listed(policies)}"
+
+
 def _exit(code: int | None) -> str:
     return "" if code is None else f" with exit code {code}"
 
@@ -153,6 +168,10 @@ def _course(
                 yield _became_ready(ticket, fact, own, related, others)
             case TicketAllocated() | TicketUnallocated():
                 turned_away.append(fact)
+            case TicketHeld():
+                yield tell(f"At {fact.when} it was held back: {_frozen(fact)}.", fact)
+            case TicketReleased():
+                yield tell(f"At {fact.when} it was not held back any more.", fact)
             case TicketDispatched():
                 given, begun = fact, None
                 yield _was_given(fact, ready, turned_away, related)

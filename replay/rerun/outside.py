@@ -1,4 +1,6 @@
-"""What came from outside in a history: plans, commands, agents' words; and the reports about what was given out."""
+"""What came from outside in a history: plans, commands, agents' words, what other systems tell all; and the reports
+about what was given out.
+"""
 
 from collections.abc import Callable, Collection, Iterator
 from fnmatch import fnmatchcase
@@ -45,6 +47,7 @@ class Said(msgspec.Struct, frozen=True):
     topic: str
     routing_id: str
     record: Record
+    is_event: bool = False  # of a system that does not run; whoever reads its topic whole hears of it
 
 
 class Agent(msgspec.Struct):
@@ -83,6 +86,10 @@ def outside_of(recording: Recording, systems: Collection[System], read: Read, ch
     for topic in sorted(topics, key=lambda topic: topic != PLANS):
         for held in recording.topics.get(topic, ()):
             _sort(found, held.records, own, read, _is_wanted(found.workflows))
+    written = {topic for system in systems for topic in system.event_topics}
+    for topic in sorted({view.topic for system in systems for view in system.views.values()} - written):
+        for held in recording.topics.get(topic, ()):
+            found.said += _told(held.records)
     found.said.sort(key=lambda said: (said.at_ms, said.topic != PLANS, said.topic, said.record.partition))
     return found
 
@@ -125,6 +132,13 @@ def _sort(
         if record.topic == _OF_AGENTS:
             _note_agent(found.agents, header, decoded.payload, at_ms)
         found.said.append(Said(at_ms, record.topic, header.routing_id, record))
+
+
+def _told(records: list[Record]) -> Iterator[Said]:
+    at_ms = 0
+    for record in records:
+        at_ms = max(at_ms, record.timestamp_ms)
+        yield Said(at_ms, record.topic, (record.key or b"").decode(), record, True)
 
 
 def _readable(records: Any, read: Read) -> Iterator[tuple[Record, Decoded | None]]:

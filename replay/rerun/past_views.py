@@ -6,7 +6,7 @@ from heapq import merge
 from itertools import islice
 from typing import Final
 
-from neural_hive.connectors.kafka_log import Record
+from neural_hive.connectors.kafka_log import Record, UnreadableLog
 from neural_hive.replay.reader import LogSource
 from neural_hive.replay.rerun.then.words import Know, Positions, Written
 
@@ -18,9 +18,15 @@ class PastTopic:
     """All that a topic has ever said."""
 
     def __init__(self, topic: str, source: LogSource) -> None:
-        """Reads the topic whole. Raises what the source raises."""
+        """Reads the topic whole; one that is not there, since nobody knew it then, has said nothing.
+
+        Raises what the source raises while it is read.
+        """
         self.topic = topic
-        ranges = source.ranges(topic)
+        try:
+            ranges = source.ranges(topic)
+        except UnreadableLog:
+            ranges = {}
         self.partitions = [
             [r for batch in source.batches(topic, number, *ranges[number]) for r in batch]
             for number in sorted(ranges)

@@ -1,12 +1,13 @@
 """What a decision saw of the topics that are read whole: as its events tell it, else what it can have seen.
 
-An allocation tells the positions of its views, and their age. Other events that depend on them (a workflow waits, a
-ticket is given to an agent's webhook) do not: they were made from a place near their time, or near the last known one.
+An allocation tells the positions of its views, and their age; so do events about a ticket that is held. Others that
+depend on them (a workflow waits, a ticket is given to an agent's webhook) do not: they were made from a place near
+their time, or near the last known one.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from itertools import chain, islice, product
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice, product, zip_longest
 from typing import Final
 
 from neural_hive.replay.rerun.causes import Caused
@@ -14,9 +15,9 @@ from neural_hive.replay.rerun.past_views import PastTopic
 from neural_hive.replay.rerun.then.words import Positions, Sight
 from neural_hive.schemas.codec import decode
 
-TRIES_MAX: Final = 1_000  # views that are tried for one decision
+TRIES_MAX: Final = 1_500  # views that are tried for one decision
 _NEVER_READ_S: Final = 1e9  # as old as a view that was never whole
-_TOLD_AGE: Final = re.compile(r"is (\d+|inf) s old")
+_TOLD_AGE: Final = re.compile(r"what is known of the (\w+) is (\d+|inf) s old")
 
 
 class Seen:
@@ -44,18 +45,34 @@ class Seen:
 
     def _possible(self, caused: Caused) -> Iterator[Sight]:
         time_ms = caused.first.record.timestamp_ms
-        ages_s = _ages_s(caused)
+        ages = self._ages(caused)
         likely = {name: view.as_of(time_ms) for name, view in self._views.items()}
         for at in (likely, self._last):
-            for age_s in ages_s:
-                yield self._sight(at, age_s)
-        for name, view in self._views.items():
-            for base, age_s in product((likely, self._last), ages_s):
-                for positions in chain(view.near(likely[name]), view.near(self._last[name])):
-                    yield self._sight({**base, name: positions}, age_s)
+            for ages_s in ages:
+                yield Sight(dict(at), ages_s)
+        # In turn: a decision depends on one of them, mostly, and nobody knows on which.
+        moved = [self._moved(name, likely, ages) for name in self._views]
+        for sights in zip_longest(*moved):
+            yield from (sight for sight in sights if sight is not None)
 
-    def _sight(self, at: Mapping[str, Positions], age_s: float) -> Sight:
-        return Sight(dict(at), dict.fromkeys(self._views, age_s))
+    def _moved(
+        self, name: str, likely: Mapping[str, Positions], ages: Sequence[dict[str, float]]
+    ) -> Iterator[Sight]:
+        """With one view at other places than the others."""
+        view = self._views[name]
+        for base, ages_s in product((likely, self._last), ages):
+            for positions in chain(view.near(likely[name]), view.near(self._last[name])):
+                yield Sight({**base, name: positions}, ages_s)
+
+    def _ages(self, caused: Caused) -> list[dict[str, float]]:
+        """The ages, s, that views can have had: as new as can be, as the events say, older than any limit."""
+        fresh = dict.fromkeys(self._views, 0.0)
+        for event in caused.events:
+            reason = decode(event.record.value or b"", "event").payload.get("reason")
+            if isinstance(reason, str) and (told := _TOLD_AGE.search(reason)):
+                name, age_s = told[1], float(told[2])
+                return [{**fresh, name: told_s} for told_s in (age_s, age_s + 0.4, age_s - 0.4)]
+        return [fresh, dict.fromkeys(self._views, _NEVER_READ_S)]
 
     def _told(self, caused: Caused) -> dict[str, tuple[Positions, float]]:
         """By view: the positions that an event of the decision names, and the age, s."""
@@ -66,14 +83,3 @@ class Seen:
                 if name := self._names.get(view["topic"]):
                     found[name] = tuple(view["next_offsets"]), view["age_ms"] / 1_000
         return found
-
-
-def _ages_s(caused: Caused) -> list[float]:
-    """The ages that a view can have had: as new as can be, as the events say, older than any limit."""
-    found = [0.0]
-    for event in caused.events:
-        reason = decode(event.record.value or b"", "event").payload.get("reason")
-        if isinstance(reason, str) and (told := _TOLD_AGE.search(reason)):
-            age_s = float(told[1])
-            return [age_s, age_s + 0.4, age_s - 0.4]
-    return [*found, _NEVER_READ_S]

@@ -186,7 +186,9 @@ class Simulation:
 
 
 def _is_work(what: Said | Answer | Beat) -> bool:
-    return not isinstance(what, Beat) and not (isinstance(what, Said) and what.topic == COMMANDS)
+    if isinstance(what, Said):
+        return what.topic != COMMANDS and not what.is_event
+    return isinstance(what, Answer)
 
 
 __all__ = ["Ran", "Simulation"]

@@ -44,7 +44,9 @@ class Hive:
         self.chance = chance
         self.registry = MemoryKernel(registry.build(), {}, PARTITIONS)
         self.orchestrator = MemoryKernel(
-            orchestrator.build(), {"agents": self._agents, "trails": self._trails}, PARTITIONS
+            orchestrator.build(),
+            {"agents": self._agents, "trails": self._trails, "freezes": dict},
+            PARTITIONS,
         )
         self.tickets = ["ticket"]
         self.dispatched: list[dict[str, Any]] = []

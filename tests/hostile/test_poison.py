@@ -21,7 +21,7 @@ PLANS = "plans.consensus"
 
 @pytest.fixture
 def kernel() -> MemoryKernel:
-    return MemoryKernel(orchestrator.build(), {"agents": dict, "trails": dict})
+    return MemoryKernel(orchestrator.build(), {"agents": dict, "trails": dict, "freezes": dict})
 
 
 def _pause(workflow_id: str, routing_id: str = "") -> bytes:

@@ -60,6 +60,7 @@ class MemoryUnit:
         self.views: dict[str, Callable[[], Any]] = {}
         self.positions: dict[int, int] = {}  # of each view
         self.view_age_s = 0.0
+        self.view_ages_s: dict[str, float] = {}  # of views that are older or newer than the others
         self.measured: Counter[str] = Counter()
         self._queues: dict[str, list[tuple[str, str]]] = {}
         self._routes: dict[Key, str] = {}
@@ -189,7 +190,7 @@ class MemoryUnit:
         self.measured[name] += 1
 
     def view(self, name: str) -> Any:
-        return Snapshot(self.views[name](), self.positions, self.view_age_s)
+        return Snapshot(self.views[name](), self.positions, self.view_ages_s.get(name, self.view_age_s))
 
     def send(self, topic: str, message_type: str, routing_id: str, payload: dict[str, Any]) -> None:
         self.work["messages"] += 1

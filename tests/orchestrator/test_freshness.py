@@ -3,6 +3,7 @@
 from typing import Any
 
 from neural_hive.aggregates.agent import AGENT as AGENTS
+from neural_hive.aggregates.freeze import FREEZE
 from neural_hive.aggregates.incident import IncidentOpened, Kind
 from neural_hive.aggregates.pheromone import TRAIL
 from neural_hive.aggregates.ticket import (
@@ -33,6 +34,7 @@ def test_a_decision_says_how_much_was_known() -> None:
     assert allocated.views == (
         ViewPosition(AGENTS.topic, (50, 70, 90), 30_000),
         ViewPosition(TRAIL.topic, (50, 70, 90), 30_000),
+        ViewPosition(FREEZE.topic, (50, 70, 90), 30_000),
     )
     assert run.statuses == {"deploy": Status.ASSIGNED}
 

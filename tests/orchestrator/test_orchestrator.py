@@ -73,6 +73,7 @@ from neural_hive.streams.registry_messages import (
 )
 from neural_hive.streams.systems import SYSTEMS
 from tests.aggregates.making import AGENT, artifact, decision, task
+from tests.orchestrator.chill import deploy, frozen
 from tests.orchestrator.crowd import Crowd, plan
 from tests.orchestrator.memory_unit import Timer
 from tests.orchestrator.running import RESULTS, Run
@@ -694,6 +695,14 @@ def in_turns() -> Crowd:
     return crowd
 
 
+def thawed() -> Run:
+    """A deployment was frozen, and is not any more."""
+    run = frozen(deploy("a"))
+    run.pair.freezes = {}
+    run.fire(run.waits()[0])
+    return run
+
+
 def test_every_event_has_a_schema_that_keeps_all_of_it() -> None:
     run = started(task("a"), task("b", "a"), task("c"), task("d", "c"), task("e"), task("f", max_retries=1))
     run.start(run.waiting[0])
@@ -720,7 +729,7 @@ def test_every_event_has_a_schema_that_keeps_all_of_it() -> None:
         other = started(task("a"))
         other.finish(*last)
         logs.append(other.unit.log)
-    logs.append(in_turns().unit.log)
+    logs += [in_turns().unit.log, thawed().unit.log]
     written = [written for log in logs for written in log]
     for entry in written:
         payload = msgspec.to_builtins(entry.event)

@@ -66,7 +66,7 @@ def test_it_is_not_forwarded_either() -> None:
     elsewhere = next(f"w-{n}" for n in range(99) if partition_of(f"w-{n}".encode(), 2) == 1)
     header = Header("m", "PauseWorkflow", NOW, elsewhere, "", "", "", "", "test")
     value = encode_message(header, {"workflow_id": elsewhere, "reason": "", "requested_by": NAME})
-    kernel = MemoryKernel(orchestrator.build(), {"agents": dict, "trails": dict})
+    kernel = MemoryKernel(orchestrator.build(), {"agents": dict, "trails": dict, "freezes": dict})
     router = MemoryKernel(router_of(orchestrator.build(), "plans.consensus"), {})
     outcomes = kernel.take("orchestration.commands", value), router.take("plans.consensus", value)
     for outcome in outcomes:

@@ -8,6 +8,8 @@ from neural_hive.projections.incidents import INCIDENTS
 from neural_hive.projections.read_models import rebuild
 from neural_hive.projections.slots import SLOTS
 from neural_hive.projections.telemetry import TELEMETRY
+from neural_hive.projections.ticket_history import TICKET_HISTORY
+from neural_hive.projections.tickets import TICKETS
 from neural_hive.projections.workflows import WORKFLOWS
 from neural_hive.schemas.codec import encode_event, encode_message
 from neural_hive.schemas.envelope import Header
@@ -91,6 +93,38 @@ def test_a_choice_of_an_agent_keeps_who_else_there_was(store: HttpStore) -> None
     assert told == [
         (1, "a1", 0.9, ["a1", "a2"], [0.9, 0.7], 0, "full"),
         (2, "a1", 0.9, ["a1", "a2"], [0.9, 0.7], 1, None),
+    ]
+
+
+def test_a_ticket_that_is_held_stays_ready_and_names_the_policies(store: HttpStore) -> None:
+    def ticket(event_type: str, version: int, **payload: object) -> bytes:
+        return _event(event_type, version, "t1", ticket_id="t1", **payload)
+
+    freeze = {"policy_revision": 2, "scope": "SERVICE", "subject": "shop"}
+    freezes = [{"freeze_id": f"f-{name}", "policy_id": name, **freeze} for name in ("all", "shop")]
+    held = {
+        "service": "shop",
+        "namespace": "",
+        "freezes": freezes,
+        "freeze_count": 2,
+        "views": [],
+        "held_at": AT,
+    }
+    given(store, ticket("TicketReady", 1, ready_at=AT, place=1), ticket("TicketHeld", 2, **held))
+    rebuild(store, TICKETS)
+    columns = "status, held_by.policy_id, held_by.freeze_id, error"
+    told = store.rows(f"SELECT {columns} FROM tickets")
+    assert told == [("READY", ["all", "shop"], ["f-all", "f-shop"], None)]
+
+    given(store, ticket("TicketReleased", 3, views=[], released_at=AT + SECOND))
+    rebuild(store, TICKETS)
+    assert store.rows(f"SELECT {columns} FROM tickets") == [("READY", [], [], None)]
+    rebuild(store, TICKET_HISTORY)
+    steps = store.rows("SELECT event_type, status, held_by.policy_id FROM ticket_history ORDER BY version")
+    assert steps == [
+        ("TicketReady", "READY", []),
+        ("TicketHeld", None, ["all", "shop"]),
+        ("TicketReleased", None, []),
     ]
 
 

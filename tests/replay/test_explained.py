@@ -12,9 +12,10 @@ from neural_hive.replay.explained.story import story
 from neural_hive.replay.history import NoBeginning, NoSuchAggregate, SeveralAggregates
 from neural_hive.replay.moment import Moment
 from neural_hive.replay.whole import Standing, whole
+from neural_hive.schemas.codec import decode
 from tests.replay.memory_source import MemorySource, Simulated, simulated
 
-SEEDS = (1, 2, 5)
+SEEDS = (2, 4, 10)
 
 
 @pytest.fixture(params=SEEDS)
@@ -58,6 +59,21 @@ def test_a_ticket_that_was_tried_again_is_told_attempt_by_attempt() -> None:
                     f"Attempt {attempt} was given to agent" in text
                     or f"Attempt {attempt} was given to be" in text
                 )
+
+
+def test_a_deployment_that_was_held_is_told_with_its_policies() -> None:
+    held = 0
+    for seed in SEEDS:
+        world = simulated(seed)
+        for (kind, aggregate_id), standing in whole(world.source, world.aggregates, types=["ticket"]).items():
+            events = [r for r in world.events if dict(r.headers).get("event_type") == b"TicketHeld"]
+            if any(aggregate_id in str(decode(r.value or b"", "event").payload) for r in events):
+                held += 1
+                text = told(world, kind, aggregate_id)
+                assert "it was held back: deployments" in text
+                assert " are frozen by " in text
+                assert standing.state.held or "it was not held back any more" in text or "cancelled" in text
+    assert held
 
 
 def test_a_failed_workflow_names_the_tasks_that_failed_it() -> None:

@@ -40,6 +40,14 @@ def test_any_way_leads_to_the_same_value(seed: int, wanted: list[tuple[int, int]
         assert view.at(positions) == expected
 
 
+def test_a_topic_that_nobody_knew_then_has_said_nothing() -> None:
+    topic = PastTopic("unknown", recording(1))
+    view = Past(VIEW, "unknown", topic.begins, topic.partitions)
+    assert topic.begins == topic.as_of(RECORDS) == ()
+    assert view.at(()) == frozenset() and list(topic.near(())) == []
+    assert topic.known().partitions == []
+
+
 def test_what_is_near_goes_back_record_by_record_and_then_on() -> None:
     said = recording(1)
     topic = PastTopic("said", said)

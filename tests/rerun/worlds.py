@@ -23,7 +23,9 @@ def hive_world(seed: int, logic: Mapping[str, str] | None = None) -> World:
 
 def recording_of(world: World) -> Recording:
     """What its log holds at the end."""
-    topics = {t for system in world.systems.values() for t in (*system.topics, *system.event_topics)}
+    systems = world.systems.values()
+    topics = {t for system in systems for t in (*system.topics, *system.event_topics)}
+    topics |= {view.topic for system in systems for view in system.views.values()}
     return Recording(
         {
             topic: [_stretch(world, topic, number) for number in range(PARTITIONS)]
@@ -48,9 +50,9 @@ def _stretch(world: World, topic: str, number: int) -> Stretch:
 def recording_of_run(simulation: Simulation) -> Recording:
     """What a run has left, as if it had been a history."""
     broker, counts = simulation.hive.broker, simulation.hive.counts
-    topics = {
-        t for system in simulation.hive.systems.values() for t in (*system.inputs, *system.event_topics)
-    }
+    systems = simulation.hive.systems.values()
+    topics = {t for system in systems for t in (*system.inputs, *system.event_topics)}
+    topics |= {view.topic for system in systems for view in system.views.values()}
     logs = {
         topic: [broker.logs.get((topic, n), []) for n in range(counts[topic])] for topic in sorted(topics)
     }

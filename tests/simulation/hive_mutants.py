@@ -10,8 +10,9 @@ import msgspec
 from neural_hive.aggregates.slot import SlotGranted, SlotOutcome
 from neural_hive.aggregates.ticket import Status, reports, state
 from neural_hive.aggregates.vocabulary import DeliveryMode
-from neural_hive.streams import registry, registry_slots
+from neural_hive.streams import orchestrator_market, registry, registry_slots
 from neural_hive.streams.orchestrator_flow import Flow
+from neural_hive.streams.orchestrator_freezes import Holding
 from neural_hive.streams.registry_slots import Answers
 
 Broken = tuple[Any, str, Callable[..., Any]]  # whose, which, and what instead
@@ -96,6 +97,11 @@ def _any_report() -> Broken:
     return reports, "_stale", lambda ticket, command: "" if ticket.attempt else "never given"
 
 
+def _blind_choice() -> Broken:
+    """Agents are chosen for deployments that are frozen."""
+    return orchestrator_market, "holding_of", lambda flow, ticket: Holding()
+
+
 HIVE_MUTANTS = {
     "one slot too many": _one_too_many,
     "grants that nobody hears of": _unheard_grants,
@@ -106,6 +112,7 @@ HIVE_MUTANTS = {
     "losses that nobody hears of": _unheard_losses,
     "losses that never end": _endless_losses,
     "reports of any attempt": _any_report,
+    "frozen deployments given out": _blind_choice,
 }
 
 

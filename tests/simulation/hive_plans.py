@@ -13,6 +13,7 @@ from neural_hive.aggregates.vocabulary import (
     Task,
     TaskType,
 )
+from tests.simulation.hive_freezes import SERVICES
 
 TASKS_MAX = 6
 DELIVERY = (
@@ -47,6 +48,8 @@ def random_plan(chance: random.Random, decision_id: str, may_undo: bool) -> Deci
 
 def _task(chance: random.Random, number: int, may_undo: bool) -> Task:
     needed = [f"t{n}" for n in range(number) if chance.random() < 0.4]
+    services = (*SERVICES, *(f"${{tasks.{name}.outputs.x}}" for name in needed))
+    place = {"service": chance.choice(services), "namespace": chance.choice(("", "eu"))}
     taken = tuple(f"${{tasks.{name}.outputs.x}}" for name in needed if chance.random() < 0.5)
     return Task(
         f"t{number}",
@@ -55,6 +58,7 @@ def _task(chance: random.Random, number: int, may_undo: bool) -> Task:
         SecurityLevel.INTERNAL,
         dependencies=tuple(needed),
         command=("echo", *taken),
+        parameters=place,
         required_capabilities=chance.choice(((), (), ("a",), ("a", "b"))),
         estimated_duration_ms=chance.randint(0, 9),
         max_retries=chance.choice((0, 0, 1, 2)),

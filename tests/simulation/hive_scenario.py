@@ -26,9 +26,10 @@ from neural_hive.streams.orchestrator_messages import (
     RetryTicket,
 )
 from tests.privacy.memory_keys import hidden
-from tests.simulation import hive_losses, hive_oracle, hive_repeats
+from tests.simulation import hive_freezes, hive_losses, hive_oracle, hive_repeats
 from tests.simulation.history import History
 from tests.simulation.hive_agents import Agents
+from tests.simulation.hive_freezes import Freezes
 from tests.simulation.hive_plans import random_plan
 from tests.simulation.scenario import Act, Scenario
 
@@ -57,6 +58,7 @@ class Hive(Scenario):
         self.plans: dict[str, DecisionConsolidated] = {}
         self.is_abandoned = world.chance.random() < ABANDONED
         self.agents = Agents(world)
+        self.freezes = Freezes(world)
 
     def acts(self) -> list[tuple[Act, int]]:
         """See Scenario.acts."""
@@ -66,10 +68,14 @@ class Hive(Scenario):
             (self.agents.live, 12),
             (self.agents.work, 30),
             (self._nonsense, 1),
+            (self.freezes.turn, 2),
         ]
 
     def rest(self) -> int:
-        """Somebody who can do everything works off what is left, or nobody does; then all agents leave."""
+        """Somebody who can do everything works off what is left, or nobody does; then all agents leave. No freeze
+        lasts.
+        """
+        self.freezes.end()
         if self._is_anything_unread():
             return TALKING_US
         if self.is_over():
@@ -85,11 +91,12 @@ class Hive(Scenario):
         return not any(hive_oracle.is_open(self.world, workflow_id) for workflow_id in self.plans)
 
     def check(self, history: History) -> None:
-        """See hive_oracle, hive_repeats, hive_losses."""
+        """See hive_oracle, hive_repeats, hive_losses, hive_freezes."""
         hive_oracle.check(self.world, history)
         hive_repeats.check(history)
         hive_oracle.check_turns(history, self.workflows_max)
         hive_losses.check(history)
+        hive_freezes.check(history)
 
     def _resume(self) -> bool:
         """Lets what nothing else would end go on. Whether there was any."""

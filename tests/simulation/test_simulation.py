@@ -62,7 +62,15 @@ def test_the_real_systems_end_all_that_they_accept(first: int) -> None:
         kinds += try_hive(seed)
     assert kinds["WorkflowStarted"] > 4 * HIVE_AT_ONCE
     assert kinds["TicketDispatched"] > 5 * HIVE_AT_ONCE
-    rare = {"TicketCompensated", "TicketRetryScheduled", "SlotDenied", "WorkflowCompleted", "TicketTimedOut"}
+    rare = {
+        "TicketHeld",
+        "TicketReleased",
+        "TicketCompensated",
+        "TicketRetryScheduled",
+        "SlotDenied",
+        "WorkflowCompleted",
+        "TicketTimedOut",
+    }
     assert rare <= kinds.keys()
 
 

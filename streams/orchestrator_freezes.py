@@ -1,0 +1,70 @@
+"""Which freezes concern a deployment, as far as they are known."""
+
+from operator import attrgetter
+from typing import Final
+
+import msgspec
+
+from neural_hive.aggregates.freeze_policy import Action, Scope
+from neural_hive.aggregates.references import fill
+from neural_hive.aggregates.ticket import NAMESPACE, SERVICE, HoldingFreeze, Ticket, can_be_frozen
+from neural_hive.streams.freezes_view import Freezes
+from neural_hive.streams.orchestrator_flow import FREEZES, Flow
+
+FREEZES_TOLD_MAX: Final = 20  # a policy of everything has a freeze for each budget
+NAME_BYTES_MAX: Final = 64 * 1024  # what is longer names no service
+
+
+class Holding(msgspec.Struct, frozen=True):
+    """The freezes that concern a ticket, and what they were compared with."""
+
+    service: str = ""
+    namespace: str = ""
+    freezes: tuple[HoldingFreeze, ...] = ()
+    count: int = 0
+
+
+_NOTHING: Final = Holding()
+
+
+def holding_of(flow: Flow, ticket: Ticket) -> Holding:
+    """What holds a ticket; nothing, if it is no deployment or is being undone."""
+    if not can_be_frozen(ticket):
+        return _NOTHING
+    freezes: Freezes = flow.unit.view(FREEZES).value
+    service, namespace = _place(flow, ticket)
+    found = [freeze for freeze in freezes.values() if freeze.blocks(Action.BLOCK_DEPLOY, service, namespace)]
+    found.sort(key=attrgetter("policy_id", "freeze_id"))
+    told = (
+        HoldingFreeze(f.freeze_id, f.policy_id, f.policy_revision, f.scope, f.subject)
+        for f in found[:FREEZES_TOLD_MAX]
+    )
+    return Holding(service, namespace, tuple(told), len(found))
+
+
+def _place(flow: Flow, ticket: Ticket) -> tuple[str, str]:
+    """Service and namespace: what tasks before it have made is put in, as it will be when it is dispatched."""
+    created = ticket.created
+    given = {name: created.task.parameters.get(name, "") for name in (SERVICE, NAMESPACE)}
+    named = msgspec.structs.replace(created.task, command=(), environment={}, parameters=given)
+    filled = fill(named, flow.maker(created.workflow_id), NAME_BYTES_MAX)
+    if not filled.missing:
+        given = filled.parameters
+    return given[SERVICE], given[NAMESPACE]
+
+
+def frozen_by(freezes: tuple[HoldingFreeze, ...], count: int) -> str:
+    """Why a ticket is held, in words."""
+    told = dict.fromkeys(f"by policy {freeze.policy_id} {_whose(freeze)}" for freeze in freezes)
+    more = f", and by {count - len(freezes):,} more freezes" if count > len(freezes) else ""
+    return f"frozen {', '.join(told)}{more}"
+
+
+def _whose(freeze: HoldingFreeze) -> str:
+    match freeze.scope:
+        case Scope.SERVICE:
+            return f"for service {freeze.subject}"
+        case Scope.NAMESPACE:
+            return f"for namespace {freeze.subject}"
+        case _:
+            return "for everything"
