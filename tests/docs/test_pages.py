@@ -117,7 +117,10 @@ def test_webhooks(toured: Reader) -> None:
 
 def test_sla(toured: Reader) -> None:
     # The tour's system has neither: what the page says of `up` is done by hand.
-    toured.run("neural-hive processor sla sli 2> sla.log & SLA=$!")
+    watched = "neural-hive processor sla sli 2>> sla.log & C=$!; wait $C; sleep 1"
+    stop = "trap 'kill $C; wait $C; exit' TERM"  # what a supervisor does: who ends is started again
+    toured.run(f"({stop}; while :; do {watched}; done) & SLA=$!")
+    toured.run("sleep 20")
     assert toured.follow(DOCS / "sla.md") == 9
     toured.run("kill $SLA; wait $SLA")
 

@@ -1,5 +1,8 @@
 """Which rows follow from which events, for every read model."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -166,16 +169,20 @@ def test_dead_letter_keeps_its_bytes(store: HttpStore) -> None:
     )
 
 
+def _paths(record: dict[str, Any], above: str = "") -> Iterator[str]:
+    """The fields of a record, and those of records in it, with dots."""
+    for field in record["fields"]:
+        yield (path := f"{above}{field['name']}")
+        if isinstance(field["type"], dict) and field["type"]["type"] == "record":
+            yield from _paths(field["type"], f"{path}.")
+
+
 @pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda p: p.name)
 def test_read_model_names_events_and_fields_that_exist(projection: Projection) -> None:
     schemas = {row.name: schema_of(number) for number, row in registered().items()}
     fields: set[str] = set()
     for name in projection.types:
-        payload = schemas[name]["fields"][1]["type"]
-        for field in payload["fields"]:
-            fields.add(field["name"])
-            if isinstance(field["type"], dict) and field["type"]["type"] == "record":
-                fields |= {f"{field['name']}.{inner['name']}" for inner in field["type"]["fields"]}
+        fields |= set(_paths(schemas[name]["fields"][1]["type"]))
     for column in (*projection.key, *projection.columns):
         assert set(column.fields) <= fields, column.name
         assert set(column.told_by) <= set(projection.types), column.name
