@@ -18,6 +18,16 @@ from neural_hive.streams.registry_messages import ANSWERS, COMMANDS
 SECOND = 1_000_000
 
 
+class Viewed:
+    """An event of our own, as a view takes it."""
+
+    def __init__(self, output: Output) -> None:
+        self._value = output.value
+
+    def value(self) -> bytes:
+        return self._value
+
+
 class KernelUnit:
     """One partition of a system: each message is one transaction, as is each timer."""
 

@@ -7,20 +7,10 @@ import msgspec
 from neural_hive.streams.kernel.broadcast import Snapshot
 from neural_hive.streams.kernel.fold import Route
 from neural_hive.streams.kernel.system import System
-from neural_hive.streams.kernel.unit import Cause, Output, Work, cause_digest
+from neural_hive.streams.kernel.unit import Cause, Work, cause_digest
 from neural_hive.streams.sla_messages import COMMANDS, MEASUREMENTS, CountSli
 from neural_hive.streams.sla_view import POLICIES
-from tests.registry.kernel_unit import KernelUnit
-
-
-class _Viewed:
-    """An event of our own, as a view takes it."""
-
-    def __init__(self, output: Output) -> None:
-        self._value = output.value
-
-    def value(self) -> bytes:
-        return self._value
+from tests.registry.kernel_unit import KernelUnit, Viewed
 
 
 class SlaUnit(KernelUnit):
@@ -57,5 +47,5 @@ class SlaUnit(KernelUnit):
             assert output.hash is not None, "it sends nothing"
             self.log.append(output)
             if output.topic == POLICIES.topic:
-                self.policies = POLICIES.add(self.policies, _Viewed(output))
+                self.policies = POLICIES.add(self.policies, Viewed(output))
         return [observed.event for observed in work.observed]

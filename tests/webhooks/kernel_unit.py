@@ -17,19 +17,9 @@ from neural_hive.streams.kernel.system import Committed, Happened, System
 from neural_hive.streams.kernel.unit import Cause, Output, Work, cause_digest
 from neural_hive.streams.webhooks_messages import COMMANDS, RESULTS, ReportDelivery
 from neural_hive.streams.webhooks_view import SUBSCRIPTIONS
-from tests.registry.kernel_unit import KernelUnit
+from tests.registry.kernel_unit import KernelUnit, Viewed
 
 WORKFLOW = "w-1"
-
-
-class _Viewed:
-    """An event of our own, as a view takes it."""
-
-    def __init__(self, output: Output) -> None:
-        self._value = output.value
-
-    def value(self) -> bytes:
-        return self._value
 
 
 class WebhooksUnit(KernelUnit):
@@ -96,4 +86,4 @@ class WebhooksUnit(KernelUnit):
             decoded = decode(output.value, "message")
             self.sent.append((output.topic, decoded.schema.name, decoded.payload))
         elif output.topic == SUBSCRIPTION.topic:
-            self.subscriptions = SUBSCRIPTIONS.add(self.subscriptions, _Viewed(output))
+            self.subscriptions = SUBSCRIPTIONS.add(self.subscriptions, Viewed(output))
