@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import msgspec
 import psutil
@@ -120,16 +120,20 @@ def _projected(settings: Settings, data: Path, tell: Tell) -> Iterator[None]:
 def _run(name: str, settings: Settings, options: Sequence[str], tell: Tell) -> Run:
     environment = {**os.environ, **settings.environment()}
     line = command_line("replay", "verify", "--json", *options)
-    with tempfile.TemporaryDirectory(prefix="bench-run-") as folder, tempfile.TemporaryFile() as out:
-        process = subprocess.Popen(line, env=environment, cwd=folder, stdout=out, stderr=subprocess.STDOUT)
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-run-") as folder,
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as told,
+    ):
+        process = subprocess.Popen(line, env=environment, cwd=folder, stdout=out, stderr=told)
         look = _Look(process.pid)
         look.start()
         process.wait()
         look.join()
-        out.seek(0)
-        answer = out.read()
+        answer, said = (_all_of(file) for file in (out, told))
     if process.returncode != EXIT_CLEAN:
-        raise NotClean(f"exit code {process.returncode}\n{answer[-2_000:].decode(errors='replace')}")
+        text = (said + answer)[-2_000:].decode(errors="replace")
+        raise NotClean(f"exit code {process.returncode}\n{text}")
     report = msgspec.json.decode(answer)
     count = report["counts"]["events"]
     found = Run(count, count / report["duration_s"], look.cpu_s / count * 1e6, look.memory_mb, report)
@@ -138,6 +142,11 @@ def _run(name: str, settings: Settings, options: Sequence[str], tell: Tell) -> R
         f"{found.memory_mb:.0f} MB at most"
     )
     return found
+
+
+def _all_of(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
 
 
 class _Look(threading.Thread):
@@ -161,10 +170,16 @@ class _Look(threading.Thread):
 
     def run(self) -> None:
         """Until the first process ends."""
-        while self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE:
+        while self._is_alive():
             for process in self._all():
                 self._one(process)
             threading.Event().wait(_LOOK_EVERY_S)
+
+    def _is_alive(self) -> bool:
+        try:
+            return self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:  # it has ended between the two looks
+            return False
 
     def _all(self) -> list[psutil.Process]:
         try:

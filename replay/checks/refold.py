@@ -23,7 +23,7 @@ from neural_hive.streams.kernel.state import Position, Store
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.unit import Work
 
-_CHANGES_MAX: Final = 50_000
+_CHANGES_MAX: Final = 5_000  # of rows and all else that is kept until it is written
 _LOGIC: Final = "0" * 16  # nothing that is decided here is written
 
 

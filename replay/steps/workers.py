@@ -22,6 +22,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from neural_hive.replay.reader import Told
+from neural_hive.replay.steps.memory import use_one_heap
 from neural_hive.replay.steps.plan import Plan, Planned, can_be_done
 from neural_hive.replay.steps.request import Request
 from neural_hive.replay.steps.results import Results
@@ -89,8 +90,9 @@ class Workers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for worker in self._workers:
-            worker.connection.close()
-            worker.process.terminate()
+            worker.connection.close()  # whoever has no step ends by that
+            if worker.step is not None:
+                worker.process.terminate()
         until = time.monotonic() + _END_S
         for worker in self._workers:
             worker.process.join(max(until - time.monotonic(), 0))
@@ -179,6 +181,7 @@ class _Teller:
 def _serve(connection: Connection, opening: Opening, plan: Plan, results: Results, parent: int) -> None:
     """What a worker does."""
     _end_with(parent)
+    use_one_heap()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who has started it ends it
     signal.signal(signal.SIGTERM, _end)
     tell = _Teller(connection)

@@ -12,6 +12,7 @@ from neural_hive.replay.checks.archive import check_archive, check_projection
 from neural_hive.replay.checks.seal import check_seal
 from neural_hive.replay.reader import KafkaSource, LogSource, NotedSource
 from neural_hive.replay.report import Findings
+from neural_hive.replay.steps.memory import give_back
 from neural_hive.replay.steps.plan import WRITERS, Needs, Plan
 from neural_hive.replay.steps.request import Request
 from neural_hive.replay.steps.results import Results
@@ -35,6 +36,7 @@ class Workshop:
         needed = self._results.of(needs)
         done = do_step(step, partial(self._look, step, needed), self._source)
         self._results.keep(done)
+        give_back()
         return done
 
     @cached_property
