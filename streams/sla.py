@@ -8,7 +8,8 @@
                         → violations are opened and closed                     → sla.violations
                         → by each policy that concerns it, it freezes or not   → sla.freeze.events
 
-All that concerns an SLO stands in the SLO's partition. Policies are read whole by every partition.
+All that concerns an SLO stands in the SLO's partition. Policies are read whole by every partition. One that is not
+there was removed: each budget knows its freezes, and lets go those by it.
 """
 
 from typing import Final
@@ -29,7 +30,16 @@ from neural_hive.aggregates.budget import (
     minute_of,
 )
 from neural_hive.aggregates.budget_reading import evaluation, standing
-from neural_hive.aggregates.freeze import BY_HAND, FREEZE, Freeze, Resolve, Weigh, freeze_id_of
+from neural_hive.aggregates.freeze import (
+    BY_HAND,
+    FREEZE,
+    Freeze,
+    LetGo,
+    Resolve,
+    Weigh,
+    freeze_id_of,
+    queue_of,
+)
 from neural_hive.aggregates.freeze_policy import FREEZE_POLICY, DefinePolicy, RemovePolicy
 from neural_hive.aggregates.sla_window import DAY
 from neural_hive.aggregates.slo import SLO, Slo
@@ -192,6 +202,10 @@ def _conclude(unit: Unit, found: BudgetEvaluated, slo: Slo, is_measured: bool) -
                 unit.now,
             )
             unit.execute(FREEZE, freeze_id, weigh)
+    for freeze_id in unit.first(queue_of(found.budget_id), POLICIES_MAX):
+        freeze = unit.load(FREEZE, freeze_id)
+        if freeze is not None and freeze.policy_id not in policies:
+            unit.execute(FREEZE, freeze_id, LetGo(found.remaining, found.level, found.upto, unit.now))
 
 
 def _budget_of(unit: Unit, slo_id: str, dimension: str) -> Budget:
