@@ -24,6 +24,7 @@ from neural_hive.schemas.topics import partition_of
 from neural_hive.schemas.varint import avro_long
 from neural_hive.streams.kernel.fold import Fold, Route
 from neural_hive.streams.kernel.state import CAUSE_BYTES, Row, counter_key, row_key
+from neural_hive.streams.kernel.sums import Sum, Sums
 from neural_hive.streams.kernel.system import Measured, Observed
 
 S = TypeVar("S")
@@ -77,6 +78,10 @@ class Traces(Protocol):
         """A cause is about to be handled, with so many outputs before its own."""
         ...
 
+    def end(self, outputs: int) -> None:
+        """The last cause was handled; what is put out behind so many outputs is no single cause's."""
+        ...
+
     def committed(self, outputs: list[Output]) -> None:
         """All outputs are in the log."""
         ...
@@ -106,6 +111,7 @@ class Work:
         trace: Traces | None = None,
     ) -> None:
         self.fold, self.trace = fold, trace
+        self.memory = fold.memory
         self.partition = partition
         self.sequence = sequence
         self.outputs: list[Output] = []
@@ -127,10 +133,14 @@ class Work:
         self._repeated: dict[bytes, bool] = {}  # aggregates touched by this cause: had they seen it before?
         self._indexes: dict[str, int] = {}  # events of this cause so far, by aggregate id
         self._sent: dict[str, int] = {}
+        self._sums = Sums()
+        self._begun: Cause | None = None
 
     def begin(self, cause: Cause) -> None:
         """Starts one record: what was done before it stands."""
         self.fold.keep()
+        self._sums.keep(self._begun)
+        self._begun = cause
         self._mark = (len(self.outputs), self.sequence, self.events, len(self.observed), len(self.measured))
         if self.trace is not None:
             self.trace.begin(cause, len(self.outputs))
@@ -154,6 +164,7 @@ class Work:
     def refuse(self) -> None:
         """Takes back all that the record did."""
         self.fold.undo()
+        self._sums.take_back()
         outputs, self.sequence, self.events, observed, measured = self._mark
         del self.outputs[outputs:], self.observed[observed:], self.measured[measured:]
 
@@ -170,6 +181,11 @@ class Work:
     def held_bytes(self) -> int:
         """About what waits in memory for the transaction's end: what is written, and the rows that were loaded."""
         return self._output_bytes + self.fold.loaded_bytes - self._loaded_before_bytes
+
+    @property
+    def held_outputs(self) -> int:
+        """How many records the transaction will have, at least."""
+        return len(self.outputs) + len(self._sums)
 
     def load(self, aggregate: Aggregate[S], aggregate_id: str) -> S | None:
         """See Unit.load."""
@@ -299,9 +315,41 @@ class Work:
 
     def send(self, topic: str, message_type: str, routing_id: str, payload: dict[str, Any]) -> None:
         """See Unit.send."""
-        cause, index = self._cause, self._sent.get(topic, 0)
+        index = self._sent.get(topic, 0)
         self._sent[topic] = index + 1
-        message_id = derived_id(cause.message_id, topic, str(index))
+        message_id = derived_id(self._cause.message_id, topic, str(index))
+        self._send(self._cause, message_id, topic, message_type, routing_id, payload)
+
+    def sum_up(self, kind: Sum, routing_id: str, key: str, more: Any) -> None:
+        """See Unit.sum_up."""
+        self._sums.put(kind, routing_id, key, more)
+
+    def tell_sums(self) -> None:
+        """Adds the messages of all sums. Call it when no record follows in this transaction.
+
+        Each is caused by the record that was added last: no other sum of its key has that one.
+        """
+        self._sums.keep(self._begun)
+        if not self._sums:
+            return
+        if self.trace is not None:
+            self.trace.end(len(self.outputs))
+        for told in self._sums.told():
+            topic, message_type = told.kind.topic, told.kind.message_type
+            message_id = derived_id(told.cause.message_id, topic, message_type, told.routing_id, told.key)
+            self._trace = told.cause.route.trace_id.encode()
+            payload = told.kind.payload(told.total)
+            self._send(told.cause, message_id, topic, message_type, told.routing_id, payload)
+
+    def _send(
+        self,
+        cause: Cause,
+        message_id: str,
+        topic: str,
+        message_type: str,
+        routing_id: str,
+        payload: dict[str, Any],
+    ) -> None:
         span_id = message_id[:8] + message_id[9:13] + message_id[14:18]
         header = Header(
             message_id,
