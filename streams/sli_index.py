@@ -32,6 +32,13 @@ class Meter(msgspec.Struct, frozen=True, gc=False):
     group_by: str = ""
 
 
+class Alike(msgspec.Struct, frozen=True, gc=False):
+    """SLOs that count the same events; which of them are good they may say in different ways."""
+
+    valid: Expression
+    meters: tuple[Meter, ...]
+
+
 class Index:
     """The SLOs that ask for one source."""
 
@@ -41,18 +48,18 @@ class Index:
         for meter in self.meters:
             for field, constants in meter.valid.demands.items():
                 values.setdefault(field, set()).update(constants)
-        self._demanding: dict[str, dict[Hashable, list[Meter]]] = {}
-        self._others: list[Meter] = []
-        for meter in self.meters:
-            demands = meter.valid.demands
+        self._demanding: dict[str, dict[Hashable, list[Alike]]] = {}
+        self._others: list[Alike] = []
+        for alike in _alike(self.meters):
+            demands = alike.valid.demands
             if not demands:
-                self._others.append(meter)
+                self._others.append(alike)
                 continue
             field = max(demands, key=lambda name: (len(values[name]) / (len(demands[name]) or 1), name))
             for constant in demands[field]:
-                self._demanding.setdefault(field, {}).setdefault(constant, []).append(meter)
+                self._demanding.setdefault(field, {}).setdefault(constant, []).append(alike)
 
-    def candidates(self, facts: Facts) -> Iterator[Meter]:
+    def candidates(self, facts: Facts) -> Iterator[Alike]:
         """Those that the event may be valid for: no other can be."""
         for field, by_constant in self._demanding.items():
             yield from by_constant.get(facts.get(field), ())
@@ -60,7 +67,16 @@ class Index:
 
     def valid(self, facts: Facts) -> Iterator[Meter]:
         """Those that the event is valid for."""
-        return (meter for meter in self.candidates(facts) if meter.valid.holds(facts))
+        for alike in self.candidates(facts):
+            if alike.valid.holds(facts):
+                yield from alike.meters
+
+
+def _alike(meters: Iterable[Meter]) -> list[Alike]:
+    found: dict[str, list[Meter]] = {}
+    for meter in meters:
+        found.setdefault(meter.valid.text, []).append(meter)
+    return [Alike(those[0].valid, tuple(those)) for those in found.values()]
 
 
 class Indexes:

@@ -4,9 +4,8 @@ All events of the SLO between the first and the last offset of a sum's `source` 
 one: so every sum can be explained by its events, and counted again.
 """
 
+from operator import itemgetter
 from typing import Any, Final
-
-import msgspec
 
 from neural_hive.aggregates.budget import minute_of
 from neural_hive.aggregates.sli_expression import Facts
@@ -18,43 +17,36 @@ from neural_hive.streams.sli_index import Meter
 DIMENSION_CHARS_MAX: Final = 200
 
 
-class _Measured(msgspec.Struct, gc=False):
-    """A sum so far."""
-
-    slo_id: str
-    measure: int
-    dimension: str
-    counts: dict[int, tuple[int, int]]  # good and valid events by minute
-    topic: str
-    partition: int
-    first: int  # offsets
-    last: int
+_Key = tuple[str, int, str, str]  # SLO, measure, dimension; topic and partition
+_More = tuple[int, int, int, int]  # minute, good and valid events; offset
+_Total = list[Any]  # first and last offset; good and valid events by minute
 
 
-def _add(total: _Measured, more: _Measured) -> _Measured:
-    counts = total.counts
-    for minute, (good, valid) in more.counts.items():
-        before = counts.get(minute)
-        counts[minute] = (good, valid) if before is None else (before[0] + good, before[1] + valid)
-    total.last = more.last
+def _add(total: _Total | None, more: _More) -> _Total:
+    minute, good, valid, offset = more
+    if total is None:
+        return [offset, offset, {minute: (good, valid)}]
+    total[1], counts = offset, total[2]
+    before = counts.get(minute)
+    counts[minute] = (good, valid) if before is None else (before[0] + good, before[1] + valid)
     return total
 
 
-def _message(total: _Measured) -> dict[str, Any]:
-    offsets = f"{total.first}-{total.last}" if total.last > total.first else str(total.first)
+def _message(key: _Key, total: _Total) -> dict[str, Any]:
+    (slo_id, measure, dimension, place), (first, last, counts) = key, total
     return {
-        "slo_id": total.slo_id,
-        "measure": total.measure,
-        "dimension": total.dimension,
+        "slo_id": slo_id,
+        "measure": measure,
+        "dimension": dimension,
         "counts": [
             {"at": at, "good": good, "valid": valid, "is_excluded": False}
-            for at, (good, valid) in sorted(total.counts.items())
+            for at, (good, valid) in sorted(counts.items())
         ],
-        "source": f"{total.topic}:{total.partition}:{offsets}",
+        "source": f"{place}:{first}-{last}" if last > first else f"{place}:{first}",
     }
 
 
-_SUM: Final = Sum(MEASUREMENTS, "CountSli", _add, _message)
+_SUM: Final = Sum(MEASUREMENTS, "CountSli", _add, _message, itemgetter(0))
 
 
 def count(unit: Unit, record: Any, meter: Meter, facts: Facts, at: int, good: int, valid: int) -> None:
@@ -63,6 +55,5 @@ def count(unit: Unit, record: Any, meter: Meter, facts: Facts, at: int, good: in
     if meter.group_by:
         value = facts.get(meter.group_by)
         dimension = "" if value is None else str(value)[:DIMENSION_CHARS_MAX]
-    place = record.topic, record.partition, record.offset, record.offset
-    more = _Measured(meter.slo_id, meter.measure, dimension, {minute_of(at): (good, valid)}, *place)
-    unit.sum_up(_SUM, meter.slo_id, f"{meter.measure}/{dimension}", more)
+    key = meter.slo_id, meter.measure, dimension, f"{record.topic}:{record.partition}"
+    unit.sum_up(_SUM, key, (minute_of(at), good, valid, record.offset))

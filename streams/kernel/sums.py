@@ -5,8 +5,7 @@ perhaps with others. So each record is in one sum of each key that it speaks of,
 begins and ends is chance. Events must not depend on that: sums are for messages.
 """
 
-from collections.abc import Callable, Iterator
-from operator import itemgetter
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import msgspec
@@ -18,46 +17,52 @@ class Sum(msgspec.Struct, frozen=True):
     topic: str
     message_type: str
     add: Callable[[Any, Any], Any]
-    """What a sum is after one more: add(sum so far, more). It may change the sum that it is given."""
-    payload: Callable[[Any], dict[str, Any]]
-    """The message of a sum. It must not fail: no record would be to blame."""
+    """What a sum is after one more: add(sum so far, more); None: it is the first. It may change the sum it is given."""
+    payload: Callable[[Any, Any], dict[str, Any]]
+    """The message of a key and its sum. It must not fail: no record would be to blame."""
+    route: Callable[[Any], str]
+    """The routing id of a key."""
 
 
 class Told(msgspec.Struct, frozen=True, gc=False):
     """A sum at the transaction's end."""
 
     kind: Sum
-    routing_id: str
-    key: str
+    key: Any
     total: Any
     cause: Any  # the record that was added last
-
-
-_Place = tuple[str, str, str, str]
 
 
 class Sums:
     """The sums of one transaction so far."""
 
     def __init__(self) -> None:
-        self._sums: dict[_Place, tuple[Sum, Any, Any]] = {}
-        self._of_record: list[tuple[_Place, Sum, Any]] = []  # it may be refused still
+        self._kinds: dict[str, Sum] = {}  # by message type
+        self._sums: dict[
+            str, dict[Hashable, list[Any]]
+        ] = {}  # by message type and key: the sum, and its last cause
+        self._of_record: list[tuple[str, Hashable, Any]] = []  # it may be refused still
 
     def __len__(self) -> int:
-        return len(self._sums)
+        return sum(map(len, self._sums.values()))
 
-    def put(self, kind: Sum, routing_id: str, key: str, more: Any) -> None:
+    def put(self, kind: Sum, key: Hashable, more: Any) -> None:
         """Something of the record in hand."""
-        self._of_record.append(((kind.topic, kind.message_type, routing_id, key), kind, more))
+        self._kinds[kind.message_type] = kind
+        self._of_record.append((kind.message_type, key, more))
 
     def keep(self, cause: Any) -> None:
         """The record in hand stands."""
-        if self._of_record:
-            sums = self._sums
-            for place, kind, more in self._of_record:
-                before = sums.get(place)
-                sums[place] = (kind, more if before is None else kind.add(before[1], more), cause)
-            self._of_record.clear()
+        if not self._of_record:
+            return
+        for name, key, more in self._of_record:
+            sums, add = self._sums.setdefault(name, {}), self._kinds[name].add
+            found = sums.get(key)
+            if found is None:
+                sums[key] = [add(None, more), cause]
+            else:
+                found[:] = add(found[0], more), cause
+        self._of_record.clear()
 
     def take_back(self) -> None:
         """The record in hand is refused."""
@@ -66,5 +71,6 @@ class Sums:
     def told(self) -> Iterator[Told]:
         """All sums, in the order of their keys. Nothing is left."""
         found, self._sums = self._sums, {}
-        for place, (kind, total, cause) in sorted(found.items(), key=itemgetter(0)):
-            yield Told(kind, place[2], place[3], total, cause)
+        for name in sorted(found):
+            for key in sorted(found[name]):  # type: ignore[type-var]
+                yield Told(self._kinds[name], key, *found[name][key])

@@ -106,9 +106,9 @@ class Unit(Protocol):
         """A message to another system, in the same transaction; its id follows from this one's."""
         ...
 
-    def sum_up(self, kind: Sum, routing_id: str, key: str, more: Any) -> None:
+    def sum_up(self, kind: Sum, key: tuple[Any, ...], more: Any) -> None:
         """Adds to a message to another system that is told once, at the transaction's end, for all records that have
-        added to it under this routing id and key. Where one begins and ends is chance: see sums.py.
+        added to it under this key. Where one begins and ends is chance: see sums.py.
         """
         ...
 

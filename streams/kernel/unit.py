@@ -1,6 +1,7 @@
 """The work on one batch: handlers decide, events are made and folded, and all of it waits for one transaction."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b, sha256
 from typing import Any, Protocol, TypeVar
 
@@ -31,6 +32,8 @@ S = TypeVar("S")
 EVENT_TYPE_HEADER = "event_type"
 _NO_CAUSE = blake2b(digest_size=CAUSE_BYTES)
 ORIGIN_HEADER = "origin"  # topic:partition:offset of a forwarded record
+
+_partition_of = lru_cache(maxsize=20_000)(partition_of)  # of who is sent to again and again
 
 LookUp = Callable[[str, int, int], Record | None]  # of a topic, a partition, an offset; raises RecordAway
 
@@ -145,7 +148,6 @@ class Work:
         if self.trace is not None:
             self.trace.begin(cause, len(self.outputs))
         self._digest = cause.digest
-        self._source = event_source(cause.topic, cause.partition) + avro_long(cause.offset)
         self._own = cause.route
         self._trace = self._own.trace_id.encode()
         self._speak_of(cause)
@@ -156,10 +158,8 @@ class Work:
         self.message_id = cause.message_id
 
     def _speak_of(self, cause: Cause) -> None:
-        route = cause.route
         self._cause = cause
-        self._context = event_context(route.correlation_id, cause.message_id, route.trace_id)
-        self._key = route.routing_id.encode()
+        self._context = b""  # most records of some systems lead to no event
 
     def refuse(self) -> None:
         """Takes back all that the record did."""
@@ -246,6 +246,8 @@ class Work:
         occurred_at = max(last_at, cause.now)
         if occurred_at != self._last_at:
             self._last_at, self._last_at_avro = occurred_at, avro_long(occurred_at)
+        if not self._context:
+            self._prepare(cause)
         encoder = self._encoders.get(event_type)
         if encoder is None:
             raise HeldBack(f"{event_type} is not written yet")
@@ -279,6 +281,13 @@ class Work:
                 Observed(aggregate.name, aggregate_id, event, before, changed.state, cause.now)
             )
         return changed
+
+    def _prepare(self, cause: Cause) -> None:
+        """What all events of a cause share."""
+        route = cause.route
+        self._context = event_context(route.correlation_id, cause.message_id, route.trace_id)
+        self._key = route.routing_id.encode()
+        self._source = event_source(cause.topic, cause.partition) + avro_long(cause.offset)
 
     def record(self, topic: str, partition: int, offset: int) -> Record | None:
         """See Unit.record."""
@@ -320,9 +329,9 @@ class Work:
         message_id = derived_id(self._cause.message_id, topic, str(index))
         self._send(self._cause, message_id, topic, message_type, routing_id, payload)
 
-    def sum_up(self, kind: Sum, routing_id: str, key: str, more: Any) -> None:
+    def sum_up(self, kind: Sum, key: tuple[Any, ...], more: Any) -> None:
         """See Unit.sum_up."""
-        self._sums.put(kind, routing_id, key, more)
+        self._sums.put(kind, key, more)
 
     def tell_sums(self) -> None:
         """Adds the messages of all sums. Call it when no record follows in this transaction.
@@ -335,11 +344,11 @@ class Work:
         if self.trace is not None:
             self.trace.end(len(self.outputs))
         for told in self._sums.told():
-            topic, message_type = told.kind.topic, told.kind.message_type
-            message_id = derived_id(told.cause.message_id, topic, message_type, told.routing_id, told.key)
-            self._trace = told.cause.route.trace_id.encode()
-            payload = told.kind.payload(told.total)
-            self._send(told.cause, message_id, topic, message_type, told.routing_id, payload)
+            kind, key, cause = told.kind, told.key, told.cause
+            message_id = derived_id(cause.message_id, kind.topic, kind.message_type, *map(str, key))
+            self._trace = cause.route.trace_id.encode()
+            payload = kind.payload(key, told.total)
+            self._send(cause, message_id, kind.topic, kind.message_type, kind.route(key), payload)
 
     def _send(
         self,
@@ -363,7 +372,7 @@ class Work:
             self._producer,
         )
         key = routing_id.encode()
-        partition = partition_of(key, self._partitions_of[topic])
+        partition = _partition_of(key, self._partitions_of[topic])
         value = encode_message(header, payload)
         self._put(
             Output(topic, partition, key, value, self._headers(message_type.encode(), span_id.encode()), None)
