@@ -93,10 +93,10 @@ class Hive:
         begins = self._ends(BUDGETS)
         with watched(self._processes) as usage:
             written = self.load(events_per_s, seconds)
-            due = {slo_id: tuple(total) for slo_id, total in written.totals.items()}
-            found = _Counted(written)
-            self._wait("budgets", lambda: self._count(begins, found, sum(v for _, v in due.values())))
-            time.sleep(max(0.0, _next_look_s(written.ended_at)))
+        due = {slo_id: tuple(total) for slo_id, total in written.totals.items()}
+        found = _Counted(written)
+        self._wait("budgets", lambda: self._count(begins, found, sum(v for _, v in due.values())))
+        time.sleep(max(0.0, _next_look_s(written.ended_at)))
         if found.totals != due:
             wrong = [s for s, t in due.items() if found.totals.get(s) != t]
             raise RuntimeError(f"{len(wrong)} SLOs were counted wrong, such as {wrong[:3]}")

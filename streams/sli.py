@@ -23,9 +23,7 @@ from neural_hive.streams.sli_sums import count as count_for
 
 NAME: Final = "sli"
 TOPICS: Final = {"execution.tickets": Source.TICKETS, "orchestration.workflows": Source.WORKFLOWS}
-GATHER_S: Final = (
-    5.0  # half of the time that a minute's events have until it is looked at: see budget.LATENESS_US
-)
+GATHER_S: Final = 8.0  # less than a minute's events have until it is looked at: see budget.LATENESS_US
 _VIEW: Final = "slos"
 
 

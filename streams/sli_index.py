@@ -102,9 +102,9 @@ def _meters(known: Iterable[Slo], source: Source) -> Iterator[Meter]:
     for slo in known:
         wanted = slo.definition.indicator
         if wanted.source is source and slo.is_measured:
-            found = _compiled(wanted.source, wanted.good), _compiled(wanted.source, wanted.valid)
-            if found[0] is not None and found[1] is not None:
-                yield Meter(slo.definition.slo_id, slo.measure, *found, wanted.group_by)
+            good, valid = _compiled(wanted.source, wanted.good), _compiled(wanted.source, wanted.valid)
+            if good is not None and valid is not None:
+                yield Meter(slo.definition.slo_id, slo.measure, good, valid, wanted.group_by)
 
 
 @lru_cache(_COMPILED_MAX)
