@@ -122,6 +122,7 @@ def test_sla(toured: Reader) -> None:
     toured.run(f"({stop}; while :; do {watched}; done) & SLA=$!")
     toured.run("sleep 20")
     assert toured.follow(DOCS / "sla.md") == 9
+    assert toured.follow(DOCS / "sla-api.md") == 17
     toured.run("kill $SLA; wait $SLA")
 
 
