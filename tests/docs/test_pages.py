@@ -106,6 +106,7 @@ def test_sla(toured: Reader) -> None:
     toured.run(f"({stop}; while :; do {watched}; done) & SLA=$!")
     toured.run("timeout 60 sh -c 'until [ $(grep -c assigned sla.log) -ge 2 ]; do sleep 0.5; done'")
     assert toured.follow(DOCS / "sla.md") == 9
+    assert toured.follow(DOCS / "sla-api.md") == 17
     toured.run("kill $SLA; wait $SLA")
 
 
