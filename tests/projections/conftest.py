@@ -3,11 +3,14 @@
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
 from neural_hive.projections.http_store import HttpStore
+from neural_hive.projections.ticket_history import TICKET_HISTORY
+from neural_hive.projections.tickets import TICKETS
 from tests.conftest import TopicFactory
 from tests.fixtures_clickhouse import ClickHouseServer
 from tests.projections.support import Follower, Log
@@ -38,6 +41,12 @@ def database(clickhouse: ClickHouseServer) -> Iterator[str]:
 def follower(log: Log, clickhouse: ClickHouseServer, database: str) -> Callable[..., Follower]:
     """Makes projectors over the same log and database."""
     return lambda **options: Follower(log, clickhouse, database, **options)
+
+
+@pytest.fixture
+def few(follower: Callable[..., Follower]) -> Callable[..., Follower]:
+    """The same, with the read models of tickets only: making all of them takes seconds each time."""
+    return partial(follower, projections=(TICKETS, TICKET_HISTORY))
 
 
 @pytest.fixture

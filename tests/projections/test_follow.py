@@ -70,7 +70,7 @@ def _archive_is_the_log(f: Follower, log: Log) -> None:
         assert headers == '[{"name":"event_type","value":"x"},{"name":"nothing","value":null}]'
 
 
-def test_input_that_cannot_be_decoded_is_kept_raw_beside_the_good(log: Log, follower: Make) -> None:
+def test_input_that_cannot_be_decoded_is_kept_raw_beside_the_good(log: Log, few: Make) -> None:
     good = report_start("t1")
     bad = [
         b"",
@@ -83,7 +83,7 @@ def test_input_that_cannot_be_decoded_is_kept_raw_beside_the_good(log: Log, foll
         ready("t1"),
     ]
     log.write(log.inputs, [good, *bad, good])
-    with follower().running() as f:
+    with few().running() as f:
         f.wait_rows("messages", len(bad) + 2)
         assert (
             f.one("SELECT count() FROM messages WHERE decode_error = '' AND message_type = 'ReportStart'")
@@ -94,12 +94,10 @@ def test_input_that_cannot_be_decoded_is_kept_raw_beside_the_good(log: Log, foll
         assert raw == [(v if v is None else v.hex().upper(),) for v in [good, *bad, good]]
 
 
-def test_event_that_cannot_be_decoded_stops_its_partition_before_it_and_no_other(
-    log: Log, follower: Make
-) -> None:
+def test_event_that_cannot_be_decoded_stops_its_partition_before_it_and_no_other(log: Log, few: Make) -> None:
     log.write(log.events, [ready("t1"), completed("t1")[:-3], ready("t2")])
     log.write(log.events, [ready("t3")], partition=1)
-    with follower().running() as f:
+    with few().running() as f:
         f.wait_rows("events", 2)
         log.write(log.events, [started("t3")], partition=1)
         f.wait_rows("events", 3)
@@ -107,17 +105,17 @@ def test_event_that_cannot_be_decoded_stops_its_partition_before_it_and_no_other
         f.wait(lambda: not f.is_ready, "not ready while a partition is stopped")
 
 
-def test_event_of_an_unknown_schema_stops_its_partition(log: Log, follower: Make) -> None:
+def test_event_of_an_unknown_schema_stops_its_partition(log: Log, few: Make) -> None:
     log.write(log.events, [ready("t1"), b"\0\x7f\0\0\1" + ready("t2")[5:], ready("t3")])
-    with follower().running() as f:
+    with few().running() as f:
         f.wait_rows("events", 1)
         time.sleep(0.5)
         assert f.one("SELECT count() FROM events") == 1
         assert not f.is_ready
 
 
-def test_as_of_shows_what_was_current_then(log: Log, follower: Make) -> None:
-    with follower().running() as f:
+def test_as_of_shows_what_was_current_then(log: Log, few: Make) -> None:
+    with few().running() as f:
         seen: dict[str, str] = {}
         for step, value in enumerate([ready("t1"), started("t1"), failed("t1"), ready("t2")]):
             log.write(log.events, [value], partition=0)
@@ -131,10 +129,8 @@ def test_as_of_shows_what_was_current_then(log: Log, follower: Make) -> None:
         assert len(set(seen.values())) == 4
 
 
-def test_as_of_ends_at_the_first_later_record_even_if_append_time_steps_back(
-    log: Log, follower: Make
-) -> None:
-    with follower().running() as f:
+def test_as_of_ends_at_the_first_later_record_even_if_append_time_steps_back(log: Log, few: Make) -> None:
+    with few().running() as f:
         f.wait(lambda: f.is_ready, "ready")
         f.store.command(
             "INSERT INTO events (topic, partition, offset, timestamp) VALUES ('x', 0, 0, '2026-01-01 00:00:01'), "
@@ -161,9 +157,9 @@ def test_read_model_added_later_is_filled_from_the_archive(log: Log, follower: M
             assert compare(f.store, projection).equal
 
 
-def test_changed_row_of_a_read_model_is_found_and_named(log: Log, follower: Make) -> None:
+def test_changed_row_of_a_read_model_is_found_and_named(log: Log, few: Make) -> None:
     log.write(log.events, [ready("t1"), ready("t2"), started("t2")])
-    with follower().running() as f:
+    with few().running() as f:
         f.wait_rows("tickets_versions", 3)
         f.wait(lambda: compare(f.store, TICKETS).rows_expected == 3, "the position")
         f.store.command(
@@ -175,11 +171,11 @@ def test_changed_row_of_a_read_model_is_found_and_named(log: Log, follower: Make
         assert found.differing_keys == (("t2",),)
 
 
-def test_later_projector_takes_over_and_the_earlier_ends(log: Log, follower: Make) -> None:
+def test_later_projector_takes_over_and_the_earlier_ends(log: Log, few: Make) -> None:
     log.write(log.events, [ready("t1")])
-    with follower().running() as first:
+    with few().running() as first:
         first.wait_rows("events", 1)
-        with follower().running() as second:
+        with few().running() as second:
             second.wait(lambda: second.is_ready, "the second is ready")
             log.write(log.events, [started("t1")])
             assert isinstance(first.wait_end(), TakenOver)
@@ -190,32 +186,32 @@ def test_later_projector_takes_over_and_the_earlier_ends(log: Log, follower: Mak
 @pytest.mark.parametrize(
     ("change", "said"), [("topic_id = 'other'", "made anew"), ("next = 1000", "has lost committed records")]
 )
-def test_topic_made_anew_or_cut_stops_the_projector(log: Log, follower: Make, change: str, said: str) -> None:
+def test_topic_made_anew_or_cut_stops_the_projector(log: Log, few: Make, change: str, said: str) -> None:
     log.write(log.events, [ready("t1")])
-    with follower().running() as f:
+    with few().running() as f:
         f.wait_rows("events", 1)
         f.wait(lambda: f.one("SELECT max(next) FROM positions") > 0, "a position")
     f.store.command(
         f"ALTER TABLE positions UPDATE {change} WHERE topic = '{log.events}' SETTINGS mutations_sync = 2"
     )
-    with follower().running() as stopped:
+    with few().running() as stopped:
         failure = stopped.wait_end()
     assert isinstance(failure, LogLost)
     assert said in str(failure)
 
 
 @pytest.mark.parametrize("kind", [Kind.DERIVED, Kind.INPUT])
-def test_only_measurements_may_expire_unread(log: Log, follower: Make, kind: Kind) -> None:
+def test_only_measurements_may_expire_unread(log: Log, few: Make, kind: Kind) -> None:
     log.kinds[log.inputs] = kind
     log.write(log.inputs, [report_start("t1")])
-    with follower().running() as f:
+    with few().running() as f:
         f.wait_rows("messages", 1)
         f.wait(lambda: f.one("SELECT count() FROM positions WHERE state = 'done'") > 0, "a position")
     log.write(log.inputs, [report_start("t2"), report_start("t3"), report_start("t4")])
     admin = AdminClient(log.config)
     [expired] = admin.delete_records([TopicPartition(log.inputs, 0, 4)]).values()
     expired.result(30)
-    with follower().running() as later:
+    with few().running() as later:
         if kind is Kind.INPUT:
             assert "deleted before they were archived" in str(later.wait_end())
         else:
@@ -250,11 +246,11 @@ def test_event_is_in_sql_within_a_second(log: Log, follower: Make) -> None:
         assert sorted(waits)[2] < 1.0
 
 
-def test_foreign_producer_in_an_input_topic_does_no_harm(log: Log, follower: Make) -> None:
+def test_foreign_producer_in_an_input_topic_does_no_harm(log: Log, few: Make) -> None:
     producer = Producer(log.config)
     for n in range(100):
         producer.produce(log.inputs, bytes([n]) * n, partition=1)
     producer.flush(30)
-    with follower().running() as f:
+    with few().running() as f:
         f.wait_rows("messages", 100)
         assert f.one("SELECT countIf(decode_error = '') FROM messages") == 0

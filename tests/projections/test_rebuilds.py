@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 
 import msgspec
 import pytest
@@ -29,12 +28,6 @@ def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rebuild_module, "LOOK_EVERY_S", 0.05)
 
 
-@pytest.fixture
-def follower(follower: Make) -> Make:
-    """With the read models that are made anew here: making all of them takes seconds each time."""
-    return partial(follower, projections=(TICKETS, TICKET_HISTORY))
-
-
 def _write(log: Log, first: int, count: int) -> None:
     for number in range(first, first + count):
         name = f"t{number}"
@@ -46,11 +39,9 @@ def _tables(store: Store) -> set[str]:
     return {str(name) for (name,) in rows if rebuilds.INFIX in str(name)}
 
 
-def test_a_table_takes_its_place_while_events_arrive_and_readers_never_see_less(
-    log: Log, follower: Make
-) -> None:
+def test_a_table_takes_its_place_while_events_arrive_and_readers_never_see_less(log: Log, few: Make) -> None:
     _write(log, 0, 20)
-    with follower().running() as f:
+    with few().running() as f:
         f.wait_rows("tickets", 20)
         seen: list[int] = []
         stop = threading.Event()
@@ -79,11 +70,9 @@ def test_a_table_takes_its_place_while_events_arrive_and_readers_never_see_less(
         assert _tables(f.store) == set()
 
 
-def test_what_is_interrupted_goes_on_and_what_was_filled_is_not_filled_again(
-    log: Log, follower: Make
-) -> None:
+def test_what_is_interrupted_goes_on_and_what_was_filled_is_not_filled_again(log: Log, few: Make) -> None:
     _write(log, 0, 20)
-    with follower().running() as f:
+    with few().running() as f:
         f.wait_rows("tickets", 20)
         made = begin(f.store, TICKETS)
         filling = fill(f.store, TICKETS, made)
@@ -100,9 +89,9 @@ def test_what_is_interrupted_goes_on_and_what_was_filled_is_not_filled_again(
         assert compare(f.store, TICKETS).equal
 
 
-def test_without_a_projector_the_old_table_stays_until_one_starts(log: Log, follower: Make) -> None:
+def test_without_a_projector_the_old_table_stays_until_one_starts(log: Log, few: Make) -> None:
     _write(log, 0, 5)
-    with follower().running() as f:
+    with few().running() as f:
         f.wait_rows("tickets", 5)
     f.store.command("ALTER TABLE tickets_versions DELETE WHERE ticket_id = 't3' SETTINGS mutations_sync = 1")
     f.store.command("INSERT INTO tickets_versions SELECT * FROM tickets_versions WHERE ticket_id = 't1'")
@@ -113,27 +102,27 @@ def test_without_a_projector_the_old_table_stays_until_one_starts(log: Log, foll
     [again] = rebuild(f.store, (TICKETS,), wait_s=0.0)
     assert again.step is Step.FILLED and again.before is None
     assert int(f.one("SELECT count() FROM tickets")) == 4
-    with follower().running() as f:
+    with few().running() as f:
         f.wait(lambda: newest(f.store)["tickets"].step is Step.SWAPPED, "swapped")
         assert compare(f.store, TICKETS).equal
         assert _tables(f.store) == set()
 
 
-def test_an_exchange_that_was_made_and_not_told_of_is_not_made_again(log: Log, follower: Make) -> None:
+def test_an_exchange_that_was_made_and_not_told_of_is_not_made_again(log: Log, few: Make) -> None:
     _write(log, 0, 5)
-    with follower().running() as f:
+    with few().running() as f:
         f.wait_rows("tickets", 5)
     f.store.command("ALTER TABLE tickets_versions DELETE WHERE ticket_id = 't3' SETTINGS mutations_sync = 1")
     [_] = rebuild(f.store, (TICKETS,), wait_s=0.0)
     f.store.command(f"EXCHANGE TABLES {newest(f.store)['tickets'].table} AND tickets_versions")
-    with follower().running() as f:
+    with few().running() as f:
         f.wait(lambda: newest(f.store)["tickets"].step is Step.SWAPPED, "told")
         assert compare(f.store, TICKETS).equal
 
 
-def test_what_another_build_has_begun_is_given_up(log: Log, follower: Make) -> None:
+def test_what_another_build_has_begun_is_given_up(log: Log, few: Make) -> None:
     _write(log, 0, 3)
-    with follower().running() as f:
+    with few().running() as f:
         f.wait_rows("tickets", 3)
         made = begin(f.store, msgspec.structs.replace(TICKETS, columns=(*TICKETS.columns, Column("another"))))
         hand_over(f.store, made)
@@ -147,13 +136,13 @@ def test_what_another_build_has_begun_is_given_up(log: Log, follower: Make) -> N
         assert _tables(f.store) == set()
 
 
-def test_a_table_that_nobody_fills_goes_at_the_next_start(log: Log, follower: Make) -> None:
+def test_a_table_that_nobody_fills_goes_at_the_next_start(log: Log, few: Make) -> None:
     _write(log, 0, 3)
-    with follower().running() as f:
+    with few().running() as f:
         f.wait_rows("tickets", 3)
     f.store.command(TICKETS.ddl(f"tickets_versions{rebuilds.INFIX}0123"))
     begin(f.store, TICKET_HISTORY)
-    with follower().running() as f:
+    with few().running() as f:
         f.wait(lambda: f.is_ready, "ready")
         deadline = time.monotonic() + 10
         while len(_tables(f.store)) > 1 and time.monotonic() < deadline:
