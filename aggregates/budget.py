@@ -44,6 +44,7 @@ AHEAD_US_MAX: Final = HOUR  # a clock may be wrong by so much; what is further a
 EXCLUSIONS_MAX: Final = 200
 EXCLUSION_US_MAX: Final = 7 * 24 * HOUR
 REASON_CHARS_MAX: Final = 1_000
+OTHERS: Final = "(others)"  # the budget of the values of a field that have none of their own
 NOTHING: Final = Counts()
 
 
@@ -53,7 +54,7 @@ class Counted(msgspec.Struct, frozen=True):
     at: int  # its beginning, µs
     good: int
     valid: int
-    is_excluded: bool = False
+    is_excluded: bool = False  # by a person: it is known, and counts nowhere
 
     @property
     def counts(self) -> Counts:
@@ -258,6 +259,11 @@ def counter_of(budget_id: str, unit: str, at: int, what: str, is_excluded: bool 
     return f"sli:{budget_id}:{unit}{at}:{'x' if is_excluded else ''}{what}"
 
 
+def live_of(slo_id: str, measure: int) -> str:
+    """The name of a counter: how many budgets an SLO has that hold anything, of values of a field."""
+    return f"budgets:{slo_id}@{measure}"
+
+
 def starts_of(budget: Budget) -> dict[str, int]:
     """When each window began that was looked at last."""
     return {BUDGET: budget.starts_at, **{name: budget.upto - length for name, length in BURN_US.items()}}
@@ -296,7 +302,11 @@ def _count(found: Budget | None, command: Count) -> list[BudgetEvent]:
         given = tuple(c for c in given if c.at >= budget.polled_upto)
         if not given:
             return []
-    counts = tuple(c for c in given if budget.hours_from <= c.at <= command.now + AHEAD_US_MAX)
+    counts = tuple(
+        Counted(c.at, c.good, c.valid, budget.is_excluded(c.at))
+        for c in given
+        if budget.hours_from <= c.at <= command.now + AHEAD_US_MAX
+    )
     late = sum(c.valid for c in counts if c.at < budget.upto)
     uncounted = sum(c.valid for c in given) - sum(c.valid for c in counts)
     place = command.place
@@ -452,9 +462,7 @@ def evolve(budget: Budget | None, event: BudgetEvent) -> Budget:
         case BudgetEvaluated():
             return _evaluated(budget, event)
         case BudgetAdjusted():
-            changes = [(c.at, change_of(event, c)) for c in (*event.found, *event.found_hours)]
-            if event.kind is AdjustmentKind.CORRECT:
-                changes = [(event.starts_at, Counts(event.good, event.valid))]
+            changes = changes_of(event)
             exclusions, sums = _exclusions(budget, event), _changed(budget, changes)
             return change(
                 budget,
@@ -474,6 +482,15 @@ def _first(budget: Budget, times: Iterable[int]) -> int:
 def change_of(event: BudgetAdjusted, counted: Counted) -> Counts:
     """What an exclusion takes from the counts of a time, or gives back to it."""
     return counted.counts if event.kind is AdjustmentKind.LIFT else NOTHING - counted.counts
+
+
+def changes_of(event: SliCounted | BudgetAdjusted) -> list[tuple[int, Counts]]:
+    """What an event adds to what counts, and when: in minutes, or in hours where minutes are not known any more."""
+    if isinstance(event, SliCounted):
+        return [(c.at, c.counts) for c in event.counts if not c.is_excluded]
+    if event.kind is AdjustmentKind.CORRECT:
+        return [(event.starts_at, Counts(event.good, event.valid))]
+    return [(c.at, change_of(event, c)) for c in (*event.found, *event.found_hours)]
 
 
 def _changed(budget: Budget, changes: Iterable[tuple[int, Counts]]) -> dict[str, Counts]:
@@ -544,8 +561,11 @@ def timers(budget: Budget) -> Mapping[str, int]:
 
 
 def counters(event: BudgetEvent, before: Budget | None, after: Budget) -> Iterator[tuple[str, int]]:
-    """What an event adds to the counts of minutes and hours."""
-    name = after.place.budget_id
+    """What an event adds to the counts of minutes and hours, and of budgets that hold anything."""
+    name, place = after.place.budget_id, after.place
+    was_live = before is not None and before.next_at > 0
+    if was_live != (after.next_at > 0) and place.dimension not in ("", OTHERS):
+        yield live_of(place.slo_id, place.measure), -1 if was_live else 1
     match event:
         case SliCounted():
             for counted in event.counts:

@@ -14,9 +14,10 @@ from typing import Final, assert_never
 import msgspec
 
 from neural_hive.aggregates.aggregate import Aggregate, Command, Event, Rejected, members
+from neural_hive.aggregates.composite import WEIGHT_MAX, BadWeights, whole_weights
 from neural_hive.aggregates.definitions import next_revision, signature, to_remove
 from neural_hive.aggregates.sla_window import WindowKind, is_longer
-from neural_hive.aggregates.sli_expression import BadExpression, parse
+from neural_hive.aggregates.sli_expression import BadExpression, FieldType, parse
 from neural_hive.aggregates.sli_source import FIELDS, Source
 
 ID: Final = re.compile(r"[a-z0-9]([a-z0-9._-]{0,126}[a-z0-9])?")
@@ -221,6 +222,8 @@ def _of_expressions(indicator: Indicator) -> list[str]:
     if indicator.group_by and indicator.group_by not in fields:
         known = ", ".join(sorted(fields))
         problems.append(f"group_by: there is no field {indicator.group_by[:80]!r}; there are: {known}")
+    elif indicator.group_by and fields[indicator.group_by] is not FieldType.TEXT:
+        problems.append(f"group_by: {indicator.group_by} is {fields[indicator.group_by]}: it must be a text")
     return problems
 
 
@@ -249,8 +252,16 @@ def _of_parts(indicator: Indicator, slo_id: str) -> list[str]:
         problems.append("an SLO is no part of itself")
     if any(not ID.fullmatch(name) for name in names):
         problems.append("parts must name SLOs")
-    if any(not 0 < part.weight <= 1_000_000 for part in indicator.parts):
-        problems.append("weights must be above 0, and at most 1,000,000")
+    weights = [part.weight for part in indicator.parts]
+    if any(not 0 < weight <= WEIGHT_MAX for weight in weights):
+        problems.append(f"weights must be above 0, and at most {WEIGHT_MAX:,}")
+    else:
+        try:
+            whole_weights(weights)
+        except BadWeights as error:
+            problems.append(str(error))
+    if indicator.group_by:
+        problems.append("group_by is for events: a composite SLO has one budget")
     return problems
 
 

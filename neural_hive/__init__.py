@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from neural_hive.aggregates.metric_window import Bucket, MetricWindow
     from neural_hive.connectors.clickhouse import ClickHouseAway
     from neural_hive.following import Unreachable
     from neural_hive.sdk.agent import AgentClient, AgentConfig, AgentTelemetry, Undelivered
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from neural_hive.sdk.outcome import NoAnswerYet, Outcome, Verdict
     from neural_hive.sdk.sender import Token
     from neural_hive.sdk.ticket import Ticket
+    from neural_hive.sdk.windows import BadWindows
     from neural_hive.sdk.worker import Agent
 
 __all__ = [
@@ -22,9 +24,12 @@ __all__ = [
     "AgentClient",
     "AgentConfig",
     "AgentTelemetry",
+    "BadWindows",
+    "Bucket",
     "CircuitOpen",
     "ClickHouseAway",
     "HiveClient",
+    "MetricWindow",
     "NoAnswerYet",
     "Outcome",
     "Ticket",
@@ -36,6 +41,7 @@ __all__ = [
 
 # module: its names. It is imported when one is first asked for, so that the command starts without Kafka's client.
 _NAMES: Final = {
+    "aggregates.metric_window": ("Bucket", "MetricWindow"),
     "connectors.clickhouse": ("ClickHouseAway",),
     "following": ("Unreachable",),
     "sdk.agent": ("AgentClient", "AgentConfig", "AgentTelemetry", "Undelivered"),
@@ -44,6 +50,7 @@ _NAMES: Final = {
     "sdk.outcome": ("NoAnswerYet", "Outcome", "Verdict"),
     "sdk.sender": ("Token",),
     "sdk.ticket": ("Ticket",),
+    "sdk.windows": ("BadWindows",),
     "sdk.worker": ("Agent",),
 }
 _MODULES: Final = {name: module for module, names in _NAMES.items() for name in names}

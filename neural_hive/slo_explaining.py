@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from neural_hive.aggregates.composite import PART, whole_weights
 from neural_hive.sdk.tables import Reader
 
 SOURCES_MAX: Final = 20
@@ -35,6 +36,16 @@ _BAD: Final = (
     "SELECT c.at, counted_from, c.valid - c.good FROM sli_counts ARRAY JOIN counts AS c "
     "WHERE budget_id = {budget:String} AND c.good < c.valid "
     f"ORDER BY c.at DESC LIMIT {SOURCES_MAX}"
+)
+_PARTS: Final = (
+    "SELECT parts.slo_id, parts.weight FROM slos WHERE slo_id = {slo:String} AND source = 'COMPOSITE'"
+)
+_TOLD: Final = (
+    "SELECT splitByChar(':', assumeNotNull(counted_from))[2] AS part, sum(c.good), sum(c.valid) FROM sli_counts "
+    "ARRAY JOIN counts AS c WHERE budget_id = {budget:String} AND NOT c.is_excluded "
+    f"AND startsWith(counted_from, '{PART}') "
+    "AND c.at >= (SELECT max(starts_at) FROM budgets WHERE budget_id = {budget:String}) "
+    "AND c.at < (SELECT max(upto) FROM budgets WHERE budget_id = {budget:String}) GROUP BY part"
 )
 
 
@@ -67,6 +78,21 @@ class Bad(msgspec.Struct, frozen=True):
     count: int
 
 
+class PartShare(msgspec.Struct, frozen=True):
+    """What a part of a composite SLO has told it within the budget's window, weighted."""
+
+    slo_id: str
+    weight: int  # each of its events counts so often
+    good: int
+    valid: int
+
+    def text(self) -> str:
+        """In words."""
+        bad, weight = self.valid - self.good, self.weight
+        own = f" = {weight:,} × {bad // weight:,} of {self.valid // weight:,}" if weight != 1 else ""
+        return f"{bad:,} bad of {self.valid:,}{own}  {self.slo_id}"
+
+
 class Explanation(msgspec.Struct, frozen=True):
     """All that a budget's numbers follow from."""
 
@@ -85,6 +111,7 @@ class Explanation(msgspec.Struct, frozen=True):
     windows: tuple[Window, ...]
     adjustments: tuple[Adjustment, ...]
     bad: tuple[Bad, ...]
+    parts: tuple[PartShare, ...] = ()  # of a composite SLO, who has told most bad events first
 
     def text(self) -> str:
         """In words."""
@@ -104,6 +131,9 @@ class Explanation(msgspec.Struct, frozen=True):
             f"{w.window:>8}  {w.burn_rate:8.2f}  {w.valid - w.good:,} bad of {w.valid:,}"
             for w in self.windows
         ]
+        if self.parts:
+            lines += ["", "events of its parts in that time, each as often as its weight says"]
+            lines += [part.text() for part in self.parts]
         if self.adjustments:
             lines += ["", "corrected by persons, the newest first"]
             lines += [
@@ -130,5 +160,19 @@ def explained(reader: Reader, slo_id: str, dimension: str = "") -> Explanation |
         windows=tuple(Window(*each) for each in zip(names, good, valid, rates, strict=True)),
         adjustments=tuple(Adjustment(*row) for row in reader.rows(_ADJUSTMENTS, asked)),
         bad=tuple(Bad(*row) for row in reader.rows(_BAD, asked)),
+        parts=_parts(reader, slo_id, asked),
         **found,
     )
+
+
+def _parts(reader: Reader, slo_id: str, asked: dict[str, Any]) -> tuple[PartShare, ...]:
+    rows = reader.rows(_PARTS, {"slo": slo_id})
+    if not rows or not rows[0][0]:
+        return ()
+    names, weights = rows[0]
+    told = {str(part): (int(good), int(valid)) for part, good, valid in reader.rows(_TOLD, asked)}
+    shares = [
+        PartShare(name, weight, *told.get(name, (0, 0)))
+        for name, weight in zip(names, whole_weights(weights), strict=True)
+    ]
+    return tuple(sorted(shares, key=lambda share: (share.good - share.valid, share.slo_id)))

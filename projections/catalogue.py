@@ -14,6 +14,7 @@ from neural_hive.projections.erasures import ERASURES
 from neural_hive.projections.freeze_policies import FREEZE_POLICIES
 from neural_hive.projections.freezes import FREEZES
 from neural_hive.projections.incidents import INCIDENTS
+from neural_hive.projections.metric_windows import METRIC_WINDOWS
 from neural_hive.projections.pheromones import PHEROMONES
 from neural_hive.projections.projection import Projection
 from neural_hive.projections.redrives import REDRIVES
@@ -47,6 +48,7 @@ _OWN: Final = (
     WEBHOOK_DELIVERIES,
     ERASURES,
     DEAD_LETTERS,
+    METRIC_WINDOWS,  # behind the dead letters, which its view leaves out
     REDRIVES,
     REFUSED_CALLS,
     SLOS,

@@ -68,6 +68,7 @@ TOPICS: Final[dict[str, Topic]] = {
         Topic("sla.budgets", Kind.EVENT, 12),
         Topic("sla.freeze.events", Kind.EVENT, 12),
         Topic("sla.violations", Kind.EVENT, 12),
+        Topic("telemetry.aggregated", Kind.INPUT, 12, _THIRTY_DAYS),
         Topic("telemetry-flow-c", Kind.DERIVED, 3, 7 * DAY_MS, compression="gzip"),
         Topic("telemetry.orchestration", Kind.DERIVED, 12, 14 * DAY_MS),
         Topic("audit.checkpoints", Kind.DERIVED, 1),

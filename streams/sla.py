@@ -5,12 +5,13 @@
                         → freezes are made and ended by hand                   → sla.freeze.events
                         → alerts of others are noted, and the budget looked at → sla.violations
     sla.measurements    → events of an SLO are counted, each in its minute     → sla.budgets
+                        → SLOs that are made of it are told: see sla_composites → sla.measurements
     timer "evaluate"    → a budget is looked at: windows move on               → sla.budgets
                         → violations are opened and closed                     → sla.violations
                         → by each policy that concerns it, it freezes or not   → sla.freeze.events
 
-All that concerns an SLO stands in the SLO's partition. Policies are read whole by every partition. One that is not
-there was removed: each budget knows its freezes, and lets go those by it.
+All that concerns an SLO stands in the SLO's partition. Policies and SLOs are read whole by every partition. One that is
+not there was removed: each budget knows its freezes, and lets go those by it.
 """
 
 from typing import Final
@@ -27,9 +28,6 @@ from neural_hive.aggregates.budget import (
     AdjustmentKind,
     Budget,
     BudgetEvaluated,
-    Count,
-    Place,
-    Terms,
     budget_id_of,
     minute_of,
 )
@@ -46,11 +44,15 @@ from neural_hive.aggregates.freeze import (
 )
 from neural_hive.aggregates.freeze_policy import FREEZE_POLICY, DefinePolicy, RemovePolicy
 from neural_hive.aggregates.sla_window import DAY
-from neural_hive.aggregates.slo import SLO, Slo
+from neural_hive.aggregates.sli_source import Source
+from neural_hive.aggregates.slo import SLO, Slo, SloDefined
 from neural_hive.aggregates.slo import DefineSlo as Define
 from neural_hive.aggregates.slo import RemoveSlo as Remove
+from neural_hive.aggregates.slo_part import SLO_PART
 from neural_hive.aggregates.violation import VIOLATION, Kind, Look, Seen, violation_id_of
+from neural_hive.streams import sla_composites as composites
 from neural_hive.streams.kernel.system import System, Unit
+from neural_hive.streams.sla_counting import into_budget, terms_of
 from neural_hive.streams.sla_messages import (
     COMMANDS,
     MEASUREMENTS,
@@ -66,7 +68,7 @@ from neural_hive.streams.sla_messages import (
     RemoveSlo,
     ResolveFreeze,
 )
-from neural_hive.streams.sla_view import POLICIES, Policies
+from neural_hive.streams.sla_view import POLICIES, SLOS, Policies
 
 NAME: Final = "sla"
 POLICIES_MAX: Final = 1_000  # each budget is weighed by each of them
@@ -79,10 +81,10 @@ def build() -> System:
     """The system."""
     sla = System(
         NAME,
-        (SLO, FREEZE_POLICY, BUDGET_AGGREGATE, FREEZE, VIOLATION, ALERT),
+        (SLO, SLO_PART, FREEZE_POLICY, BUDGET_AGGREGATE, FREEZE, VIOLATION, ALERT),
         (__name__,),
         repartition=REPARTITION,
-        views={_VIEW: POLICIES},
+        views={_VIEW: POLICIES, composites.VIEW: SLOS},
     )
 
     @sla.on(COMMANDS, DefineSlo, route="slo_id")
@@ -90,11 +92,17 @@ def build() -> System:
         if wanted.definition.slo_id != wanted.slo_id:
             raise Rejected("slo_id is not that of the definition")
         command = Define(wanted.definition, wanted.revision, wanted.requested_by, wanted.reason, unit.now)
-        unit.execute(SLO, wanted.slo_id, command)
+        before = unit.load(SLO, wanted.slo_id)
+        for event in unit.execute(SLO, wanted.slo_id, command):
+            if isinstance(event, SloDefined):
+                composites.defined(unit, before, event)
 
     @sla.on(COMMANDS, RemoveSlo, route="slo_id")
     def remove(unit: Unit, wanted: RemoveSlo) -> None:
-        unit.execute(SLO, wanted.slo_id, Remove(wanted.requested_by, wanted.reason, unit.now))
+        before = unit.load(SLO, wanted.slo_id)
+        command = Remove(wanted.requested_by, wanted.reason, unit.now)
+        if unit.execute(SLO, wanted.slo_id, command) and before is not None:
+            composites.removed(unit, before)
 
     @sla.on(COMMANDS, DefineFreezePolicy, route="policy_id")
     def define_policy(unit: Unit, wanted: DefineFreezePolicy) -> None:
@@ -108,6 +116,8 @@ def build() -> System:
     @sla.on(MEASUREMENTS, CountSli, route="slo_id")
     def count(unit: Unit, measured: CountSli) -> None:
         _count(unit, measured)
+
+    composites.declare(sla)
 
     @sla.on_timer(BUDGET_AGGREGATE, EVALUATE_TIMER)
     def look(unit: Unit, budget_id: str) -> None:
@@ -154,21 +164,15 @@ def _count(unit: Unit, measured: CountSli) -> None:
     slo = unit.load(SLO, measured.slo_id)
     if slo is None:
         raise Rejected(f"there is no SLO {measured.slo_id}")
-    if not slo.is_measured or measured.measure != slo.measure:
+    if not _is_counted(slo) or measured.measure != slo.measure:
         return  # it was counted by a definition that holds no longer
-    place = Place(
-        budget_id_of(measured.slo_id, measured.measure, measured.dimension),
-        measured.slo_id,
-        measured.dimension,
-        measured.measure,
-    )
-    counted = Count(place, _terms(slo), measured.counts, measured.source, unit.now)
-    unit.execute(BUDGET_AGGREGATE, place.budget_id, counted)
+    into_budget(unit, slo, measured.dimension, measured.counts, measured.source)
 
 
-def _terms(slo: Slo) -> Terms:
-    wanted = slo.definition
-    return Terms(slo.revision, wanted.target, wanted.window_kind, wanted.window_days)
+def _is_counted(slo: Slo) -> bool:
+    """A composite SLO that is not enabled counts all the same, or it would miss what its parts take back later."""
+    is_composite = slo.definition.indicator.source is Source.COMPOSITE
+    return slo.is_measured or (is_composite and not slo.is_removed)
 
 
 def _evaluate(unit: Unit, budget_id: str) -> None:
@@ -179,7 +183,7 @@ def _evaluate(unit: Unit, budget_id: str) -> None:
     assert slo is not None, "a budget belongs to an SLO"
     is_measured = slo.is_measured and slo.measure == budget.place.measure
     # A budget that nobody measures any more goes by its last terms, until its windows are empty.
-    terms = _terms(slo) if is_measured or budget.terms is None else budget.terms
+    terms = terms_of(slo) if is_measured or budget.terms is None else budget.terms
     upto = max(minute_of(unit.now - LATENESS_US), budget.upto)
     for event in unit.execute(
         BUDGET_AGGREGATE, budget_id, evaluation(budget, terms, upto, unit.now, unit.count)
@@ -265,4 +269,5 @@ def _adjust(unit: Unit, wanted: AdjustBudget) -> None:
         wanted.reason,
         unit.now,
     )
-    unit.execute(BUDGET_AGGREGATE, budget.place.budget_id, command)
+    events = unit.execute(BUDGET_AGGREGATE, budget.place.budget_id, command)
+    composites.changed(unit, wanted.slo_id, f"adjustment {wanted.adjustment_id}", events)

@@ -1,4 +1,4 @@
-"""What is said to the SLA calculator: by people, and by who counts events."""
+"""What is said to the SLA calculator: by people, by who counts events, and by SLOs to those that are made of them."""
 
 from typing import Final
 
@@ -58,6 +58,23 @@ class CountSli(msgspec.Struct, frozen=True):
     counts: tuple[Counted, ...]
     source: str
     dimension: str = ""
+
+
+class JoinComposite(msgspec.Struct, frozen=True):
+    """What an SLO has counted and will count shall count in a composite SLO too."""
+
+    slo_id: str
+    composite_id: str
+    measure: int  # of the composite
+    weight: int  # each event counts so often
+
+
+class LeaveComposite(msgspec.Struct, frozen=True):
+    """What an SLO counts shall be told to a composite SLO no longer."""
+
+    slo_id: str
+    composite_id: str
+    measure: int
 
 
 class AdjustBudget(msgspec.Struct, frozen=True):

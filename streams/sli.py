@@ -5,15 +5,18 @@
         → from where on an SLO's events are counted          → sla.sources
         → what has ended, for each SLO that it counts for:
           added up, and told at the transaction's end        → sla.measurements, to the SLO's partition
+    telemetry.aggregated → metric windows: see sli_telemetry
 
 SLOs are read whole by every partition. An event counts in the minute in which it happened, however late it is read.
 """
 
 from typing import Final
 
+from neural_hive.aggregates.metric_series import METRIC_SERIES
 from neural_hive.aggregates.sli_cursor import SLI_CURSOR
 from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.sli_subject import SLI_SUBJECT
+from neural_hive.streams import sli_telemetry
 from neural_hive.streams.kernel.system import Happened, System, Unit
 from neural_hive.streams.sla_view import SLOS
 from neural_hive.streams.sli_cursors import open_cursors
@@ -29,7 +32,8 @@ _VIEW: Final = "slos"
 
 def build() -> System:
     """The system."""
-    sli = System(NAME, (SLI_SUBJECT, SLI_CURSOR), (__name__,), views={_VIEW: SLOS}, gather_s=GATHER_S)
+    aggregates = SLI_SUBJECT, SLI_CURSOR, METRIC_SERIES
+    sli = System(NAME, aggregates, (__name__,), views={_VIEW: SLOS}, gather_s=GATHER_S)
     indexes = Indexes()
 
     def count(unit: Unit, happened: Happened) -> None:
@@ -46,4 +50,5 @@ def build() -> System:
 
     for topic in TOPICS:
         sli.on_events(topic)(count)
+    sli_telemetry.declare(sli, indexes)
     return sli

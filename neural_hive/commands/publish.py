@@ -1,4 +1,4 @@
-"""`publish plan`: a plan file becomes a decision in the log. Beside it: `publish command`."""
+"""`publish plan`: a plan file becomes a decision in the log. Beside it: `publish command`, `publish windows`."""
 
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -21,10 +21,12 @@ DEFAULT_TIMEOUT_S = 4 * 3_600.0
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    from neural_hive.commands import publish_command
+    from neural_hive.commands import publish_command, publish_windows
 
-    group = typer.Typer(help="Publish a plan, or a command to a running workflow.", no_args_is_help=True)
+    told = "Publish a plan, a command to a running workflow, or metric windows."
+    group = typer.Typer(help=told, no_args_is_help=True)
     group.command()(plan)
+    group.command()(publish_windows.windows)
     publish_command.register(group)
     app.add_typer(group, name="publish")
 

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from neural_hive.aggregates.decision import DecisionConsolidated
+from neural_hive.aggregates.metric_window import MetricWindow
 from neural_hive.aggregates.vocabulary import Priority, TaskType
 from neural_hive.connectors.personal import Personal, Shown
 from neural_hive.discovery import Found, Wanted, discover
@@ -39,6 +40,7 @@ from neural_hive.sdk.views import (
     rows_as,
     select,
 )
+from neural_hive.sdk.windows import checked
 from neural_hive.settings import Settings, load_settings
 from neural_hive.streams.operations_messages import RedriveDeadLetter
 from neural_hive.streams.orchestrator_messages import (
@@ -88,6 +90,20 @@ class HiveClient:
         if isinstance(plan, DecisionConsolidated):
             return self._sender.plan(plan)
         return self._sender.plan(plan_from(plan) if isinstance(plan, Mapping) else read_plan(Path(plan)))
+
+    def publish_window(self, window: MetricWindow) -> Token:
+        """Publishes what a service's metric has counted in a time; the same window again counts once.
+
+        Raises BadWindows: it would be refused.
+        """
+        return self.publish_windows([window])[0]
+
+    def publish_windows(self, windows: Iterable[MetricWindow]) -> list[Token]:
+        """Publishes metric windows, up to 10,000 at once. If not all were delivered, publish all of them again.
+
+        Raises BadWindows: some would be refused; then none was published.
+        """
+        return self._sender.windows(checked(list(windows)))
 
     def publish_command(self, command: Command) -> Token:
         """Publishes what somebody wants of a workflow."""

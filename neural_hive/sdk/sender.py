@@ -2,6 +2,8 @@
 
 import time
 import uuid
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final, get_args
 
 import msgspec
@@ -9,6 +11,8 @@ from confluent_kafka import KafkaException
 
 from neural_hive.aggregates.decision import DecisionConsolidated, content_hash
 from neural_hive.aggregates.identity import derived_id
+from neural_hive.aggregates.metric_window import TOPIC as METRIC_WINDOWS
+from neural_hive.aggregates.metric_window import MetricWindow
 from neural_hive.connectors.personal import Personal
 from neural_hive.connectors.publisher import Place, Publisher
 from neural_hive.following import Unreachable, unreachable
@@ -62,6 +66,12 @@ class Token(msgspec.Struct, frozen=True):
         return cls(message_id, topic, int(partition), int(offset), int(appended_at), routing_id)
 
 
+class _Message(msgspec.Struct, frozen=True):
+    message_id: str
+    routing_id: str
+    content: msgspec.Struct
+
+
 class Sender:
     """One connection for all that is published; may be used from many threads.
 
@@ -99,6 +109,11 @@ class Sender:
         """Publishes that an API has refused calls which are alike."""
         return self.send(operations.COMMANDS, note, str(uuid.uuid4()), note.api)
 
+    def windows(self, windows: Sequence[MetricWindow]) -> list[Token]:
+        """Publishes metric windows, all at once; the same one again has the same message id, and counts once."""
+        wanted = [_Message(window.message_id, window.service, window) for window in windows]
+        return self._send(METRIC_WINDOWS, wanted)
+
     def message(self, topic: str, routing_id: str, content: msgspec.Struct) -> Token:
         """Publishes what somebody wants of another system; the message is named as its class."""
         return self.send(topic, content, str(uuid.uuid4()), routing_id)
@@ -111,29 +126,40 @@ class Sender:
 
     def send(self, topic: str, content: msgspec.Struct, message_id: str, routing_id: str) -> Token:
         """Publishes a message of any type, which is the content's name. Repeats are known by the message's id."""
-        message_type = type(content).__name__
-        with self._breaker.call(Unreachable):
-            place = self._deliver(topic, message_type, message_id, routing_id, content)
-        return Token(message_id, place.topic, place.partition, place.offset, place.appended_at, routing_id)
+        return self._send(topic, [_Message(message_id, routing_id, content)])[0]
 
-    def _deliver(
-        self, topic: str, message_type: str, message_id: str, routing_id: str, content: msgspec.Struct
-    ) -> Place:
-        header = self._publisher.header(message_type, message_id, routing_id)
+    def _send(self, topic: str, messages: Sequence[_Message]) -> list[Token]:
+        with self._breaker.call(Unreachable):
+            places = self._deliver(topic, messages)
+        return [
+            Token(m.message_id, place.topic, place.partition, place.offset, place.appended_at, m.routing_id)
+            for m, place in zip(messages, places, strict=True)
+        ]
+
+    def _deliver(self, topic: str, messages: Sequence[_Message]) -> list[Place]:
+        for message in messages[:1]:
+            try:
+                self._publisher.partition(topic, message.routing_id, _CALL_TIMEOUT_S)
+            except KafkaException as error:
+                raise unreachable(self._kafka, error) from error
         problems: list[str] = []
-        places: list[Place] = []
-        try:
-            self._publisher.partition(topic, routing_id, _CALL_TIMEOUT_S)
-        except KafkaException as error:
-            raise unreachable(self._kafka, error) from error
-        payload = msgspec.to_builtins(content)
-        self._publisher.publish(topic, header, payload, problems.append, places.append)
-        until = time.monotonic() + DELIVERY_TIMEOUT_S + 5
-        while not problems and time.monotonic() < until:  # `problems` is told "" when all is well
-            self._publisher.flush(_FLUSH_S)  # others' messages may take longer than ours
-        if not places:
-            reason = problems[0] if problems else "no acknowledgement in time"
-            raise Unreachable(
-                f"{message_type} was not delivered: {reason}; the topic takes {MESSAGE_BYTES_MAX:,} bytes"
+        places: dict[int, Place] = {}
+        for number, message in enumerate(messages):
+            message_type = type(message.content).__name__
+            header = self._publisher.header(message_type, message.message_id, message.routing_id)
+            payload = msgspec.to_builtins(message.content)
+            self._publisher.publish(
+                topic, header, payload, problems.append, partial(places.__setitem__, number)
             )
-        return places[0]
+        until = time.monotonic() + DELIVERY_TIMEOUT_S + 5
+        while len(problems) < len(messages) and time.monotonic() < until:  # each is told "" when all is well
+            self._publisher.flush(_FLUSH_S)  # others' messages may take longer than ours
+        if len(places) < len(messages):
+            reason = next(filter(None, problems), "no acknowledgement in time")
+            names = " and ".join(sorted({type(message.content).__name__ for message in messages}))
+            so_many = f"{len(messages) - len(places):,} of {len(messages):,} " if len(messages) > 1 else ""
+            raise Unreachable(
+                f"{so_many}{names} {'were' if so_many else 'was'} not delivered: {reason}; "
+                f"the topic takes {MESSAGE_BYTES_MAX:,} bytes"
+            )
+        return [places[number] for number in range(len(messages))]

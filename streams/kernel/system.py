@@ -23,6 +23,17 @@ S = TypeVar("S")
 M = TypeVar("M")
 
 
+class RecordPlace(msgspec.Struct, frozen=True, gc=False):
+    """Where a record stands; the topic is empty if there is none."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}:{self.partition}:{self.offset}"
+
+
 class Unit(Protocol):
     """What a handler may do with one message: all of it takes effect in one transaction, or none."""
 
@@ -38,6 +49,11 @@ class Unit(Protocol):
     """What handlers have found out about this state and need not look up again; empty whenever a transaction may not
     have come about. It may save work and must change no decision: keep only what no refusal of a record takes back.
     """
+
+    @property
+    def place(self) -> RecordPlace:
+        """Where the message stands; of a timer: nowhere."""
+        ...
 
     def load(self, aggregate: Aggregate[S], aggregate_id: str) -> S | None:
         """The aggregate's state, with all that this batch has changed already."""

@@ -26,7 +26,7 @@ from neural_hive.schemas.varint import avro_long
 from neural_hive.streams.kernel.fold import Fold, Route
 from neural_hive.streams.kernel.state import CAUSE_BYTES, Row, counter_key, row_key
 from neural_hive.streams.kernel.sums import Sum, Sums
-from neural_hive.streams.kernel.system import Measured, Observed
+from neural_hive.streams.kernel.system import Measured, Observed, RecordPlace
 
 S = TypeVar("S")
 EVENT_TYPE_HEADER = "event_type"
@@ -176,6 +176,11 @@ class Work:
     def _put(self, output: Output) -> None:
         self.outputs.append(output)
         self._output_bytes += len(output.key or b"") + len(output.value or b"")
+
+    @property
+    def place(self) -> RecordPlace:
+        """See Unit.place."""
+        return RecordPlace(self._cause.topic, self._cause.partition, self._cause.offset)
 
     @property
     def held_bytes(self) -> int:

@@ -4,36 +4,60 @@ from typing import Any
 
 import msgspec
 
+from neural_hive.schemas.codec import decode
 from neural_hive.streams.kernel.broadcast import Snapshot
 from neural_hive.streams.kernel.fold import Route
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.unit import Cause, Work, cause_digest
-from neural_hive.streams.sla_messages import COMMANDS, MEASUREMENTS, CountSli
-from neural_hive.streams.sla_view import POLICIES
+from neural_hive.streams.sla_messages import (
+    COMMANDS,
+    MEASUREMENTS,
+    CountSli,
+    JoinComposite,
+    LeaveComposite,
+)
+from neural_hive.streams.sla_view import POLICIES, SLOS
 from tests.registry.kernel_unit import KernelUnit, Viewed
+
+_MESSAGES = {kind.__name__: kind for kind in (CountSli, JoinComposite, LeaveComposite)}
 
 
 class SlaUnit(KernelUnit):
-    """One partition; what it says of policies is seen at once."""
+    """One partition; what it says of policies and SLOs is seen at once, what it sends waits to be delivered."""
 
     def __init__(self, system: System) -> None:
         super().__init__(system)
         self.policies: dict[str, Any] = {}
+        self.slos: dict[str, Any] = {}
+        self.sent: list[Any] = []
 
     def handle(self, message: Any, message_id: str = "", sent_at: int = 0) -> list[Any]:
         """A command, or a measurement."""
         self._count += 1
-        topic = MEASUREMENTS if isinstance(message, CountSli) else COMMANDS
+        topic = MEASUREMENTS if type(message).__name__ in _MESSAGES else COMMANDS
         handler = self.system.inputs[topic].handlers[type(message).__name__].handle
         return self._carry_out(
             handler, message, message_id or f"message {self._count}", self.now, topic, sent_at
         )
 
+    def deliver(self) -> list[Any]:
+        """Lets it take all that it has sent, and what it sends then; the events that followed."""
+        events = []
+        while self.sent:
+            events += self.handle(self.sent.pop(0))
+        return events
+
     def _carry_out(
         self, handler: Any, about: Any, message_id: str, now: int, topic: str, sent_at: int
     ) -> list[Any]:
-        views = {"policies": Snapshot(self.policies, {0: 7}, 0.0)}
-        work = Work(self.fold, 0, self._encoders, views, {}, self.system.name, self.position.sequence, True)
+        views = {
+            "policies": Snapshot(self.policies, {0: 7}, 0.0),
+            "slos": Snapshot(self.slos, {0: 7}, 0.0),
+        }
+        counts = {MEASUREMENTS: 3}
+        work = Work(
+            self.fold, 0, self._encoders, views, counts, self.system.name, self.position.sequence, True
+        )
         route = Route("r", "c", "0" * 32)
         work.begin(Cause(message_id, cause_digest(message_id), route, now, topic, 0, self._count, sent_at))
         try:
@@ -44,8 +68,19 @@ class SlaUnit(KernelUnit):
         self.position = msgspec.structs.replace(self.position, sequence=work.sequence)
         self.fold.write(self.position)
         for output in work.outputs:
-            assert output.hash is not None, "it sends nothing"
+            if output.hash is None:
+                self.sent.append(_message(output))
+                continue
             self.log.append(output)
             if output.topic == POLICIES.topic:
                 self.policies = POLICIES.add(self.policies, Viewed(output))
+                self.slos = SLOS.add(self.slos, Viewed(output))
         return [observed.event for observed in work.observed]
+
+
+def _message(output: Any) -> Any:
+    assert output.topic == MEASUREMENTS
+    decoded = decode(output.value, "message")
+    message = msgspec.convert(decoded.payload, _MESSAGES[decoded.schema.name])
+    assert output.key.decode() == message.slo_id, "whom it is about must be able to read it"
+    return message

@@ -1,4 +1,4 @@
-"""SLIs on the real fold, store and codec, without a broker: events of the orchestrator in, measurements out."""
+"""SLIs on the real fold, store and codec, without a broker: events and metric windows in, measurements out."""
 
 from typing import Any
 
@@ -6,6 +6,8 @@ import msgspec
 
 from neural_hive.aggregates.aggregate import Event
 from neural_hive.aggregates.identity import derived_id
+from neural_hive.aggregates.metric_window import TOPIC as TELEMETRY
+from neural_hive.aggregates.metric_window import MetricWindow
 from neural_hive.aggregates.slo import Slo
 from neural_hive.connectors.record import Record
 from neural_hive.schemas.codec import decode
@@ -40,6 +42,24 @@ class SliUnit(KernelUnit):
             "0" * 32, "0" * 16, 1, "", 0, 0, b"",
         )  # fmt: skip
         told = Happened(record, WORKFLOW, head, msgspec.to_builtins(event))
+        handler = self.system.inputs[topic].events
+        assert handler is not None
+        return self._takes(handler, told, event_id, topic)
+
+    def window(self, window: MetricWindow, message_id: str = "") -> list[CountSli]:
+        """A metric window; what is counted of it. Raises Rejected."""
+        self._offset += 1
+        handler = self.system.inputs[TELEMETRY].handlers["MetricWindow"].handle
+        return self._takes(handler, window, message_id or window.message_id, TELEMETRY)
+
+    def fire(self, until_s: float) -> None:
+        """Lets time pass, and the timers fire that are due by then."""
+        self.now += int(until_s * 1_000_000)
+        while due := self.fold.due_timers(self.now):
+            handler = self.system.timers[due[0].aggregate, due[0].name]
+            self._takes(handler, due[0].aggregate_id, f"{due[0].aggregate_id} {due[0].due}", "")
+
+    def _takes(self, handler: Any, about: Any, message_id: str, topic: str) -> list[CountSli]:
         if self.slos != self._seen:
             self._seen = dict(self.slos)
         views = {"slos": Snapshot(self._seen, {0: 7}, 0.0)}
@@ -48,10 +68,12 @@ class SliUnit(KernelUnit):
             self.fold, 0, self._encoders, views, counts, self.system.name, self.position.sequence, True
         )
         route = Route(WORKFLOW, "c", "0" * 32)
-        work.begin(Cause(event_id, cause_digest(event_id), route, self.now, topic, 0, 1, 0))
-        handler = self.system.inputs[topic].events
-        assert handler is not None
-        handler(work, told)
+        work.begin(Cause(message_id, cause_digest(message_id), route, self.now, topic, 0, self._offset, 0))
+        try:
+            handler(work, about)
+        except Exception:
+            work.refuse()
+            raise
         work.tell_sums()
         self.position = msgspec.structs.replace(self.position, sequence=work.sequence)
         self.fold.write(self.position)

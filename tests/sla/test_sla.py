@@ -9,6 +9,7 @@ import pytest
 from neural_hive.aggregates.aggregate import Rejected
 from neural_hive.aggregates.budget import (
     BUDGET_AGGREGATE,
+    OTHERS,
     POLLED,
     AdjustmentKind,
     BudgetAdjusted,
@@ -16,6 +17,7 @@ from neural_hive.aggregates.budget import (
     Counted,
     SliCounted,
     budget_id_of,
+    live_of,
     minute_of,
 )
 from neural_hive.aggregates.burn import Counts, Level, Status
@@ -33,6 +35,8 @@ from neural_hive.aggregates.sla_window import DAY, HOUR, MINUTE
 from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.slo import SLO, Definition, Indicator, SloDefined, SloRemoved, SloType
 from neural_hive.aggregates.violation import Kind, ViolationClosed, ViolationOpened
+from neural_hive.streams import sla_counting
+from neural_hive.streams.kernel.state import counter_key
 from neural_hive.streams.sla import build
 from neural_hive.streams.sla_messages import (
     AdjustBudget,
@@ -56,6 +60,7 @@ DEFINITION = Definition(
     Indicator(Source.TICKETS, "status = 'COMPLETED'", "plan_id = 'shop'"),
     window_days=7,
 )
+EACH = msgspec.structs.replace(DEFINITION.indicator, group_by="plan_id")
 POLICY = Policy("careful", "Careful", Scope.SERVICE, "shop", (Action.BLOCK_DEPLOY,), 20, 50)
 BUDGET_ID = budget_id_of("shop", 1)
 FREEZE_ID = freeze_id_of("careful", BUDGET_ID)
@@ -364,3 +369,32 @@ def test_a_definition_has_an_event_of_its_own_on_the_wire(unit: SlaUnit) -> None
     (defined,) = unit.handle(DefineSlo("shop", rich))
     assert isinstance(defined, SloDefined)
     assert unit.state(SLO, "shop").definition == rich
+
+
+def test_a_field_with_many_values_has_so_many_budgets_and_one_for_the_rest(
+    unit: SlaUnit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sla_counting, "DIMENSIONS_MAX", 2)
+    unit.handle(DefineSlo("shop", msgspec.structs.replace(DEFINITION, indicator=EACH)))
+    for number in range(5):
+        counted(unit, 1, 1, dimension=f"plan-{number}")
+    counted(unit, 0, 1, dimension="plan-0")
+    names = {event.dimension for event in of_type(unit.pass_time(90), BudgetEvaluated)}
+    assert names == {"plan-0", "plan-1", OTHERS}
+    rest = unit.state(BUDGET_AGGREGATE, budget_id_of("shop", 1, OTHERS))
+    assert rest.sums["budget"] == Counts(3, 3)
+    assert unit.state(BUDGET_AGGREGATE, budget_id_of("shop", 1, "plan-0")).sums["budget"] == Counts(1, 2)
+
+
+def test_budgets_that_hold_nothing_any_more_make_room(unit: SlaUnit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sla_counting, "DIMENSIONS_MAX", 2)
+    unit.handle(DefineSlo("shop", msgspec.structs.replace(DEFINITION, indicator=EACH, window_days=1)))
+    for name in ("plan-0", "plan-1"):
+        counted(unit, 1, 1, dimension=name)
+    assert unit.fold.count(counter_key(live_of("shop", 1))) == 2
+    unit.pass_time(5 * 86_400)
+    assert unit.fold.count(counter_key(live_of("shop", 1))) == 0
+    for name in ("another", "plan-0"):
+        counted(unit, 1, 1, dimension=name)
+    assert unit.state(BUDGET_AGGREGATE, budget_id_of("shop", 1, OTHERS)) is None
+    assert unit.fold.count(counter_key(live_of("shop", 1))) == 2

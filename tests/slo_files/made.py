@@ -68,7 +68,7 @@ def definitions(draw: st.DrawFn) -> list[Definition]:
     ids = draw(st.lists(IDS, min_size=1, max_size=5, unique=True))
     made = [draw(_definition(slo_id, draw(indicators()))) for slo_id in ids]
     if len(ids) > 1 and draw(st.booleans()):
-        weights = st.floats(0.001, 1_000_000)
+        weights = st.integers(1, 99_999).map(lambda hundredths: hundredths / 100)
         whole = Indicator(Source.COMPOSITE, parts=tuple(Part(slo_id, draw(weights)) for slo_id in ids))
         made.append(draw(_definition(f"{ids[0]}-whole", whole)))
     return [one for n, one in enumerate(made) if one.slo_id not in {other.slo_id for other in made[:n]}]
