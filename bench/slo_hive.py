@@ -96,7 +96,9 @@ class Hive:
             written = self.load(events_per_s, seconds)
         due = {slo_id: tuple(total) for slo_id, total in written.totals.items()}
         found = _Counted(written)
-        self._wait("budgets", lambda: self._count(begins, found, sum(v for _, v in due.values())))
+        all_ = sum(valid for _, valid in due.values())
+        self._wait("sums", lambda: self._count(begins, found) >= all_)
+        self._wait("looks", lambda: self._count(begins, found) and len(found.looked_s) >= len(due))
         if found.totals != due:
             wrong = [s for s, t in due.items() if found.totals.get(s) != t]
             raise RuntimeError(f"{len(wrong)} SLOs were counted wrong, such as {wrong[:3]}")
@@ -109,12 +111,13 @@ class Hive:
             usage[0],
         )
 
-    def _count(self, at: dict[int, int], found: "_Counted", due: int) -> bool:
+    def _count(self, at: dict[int, int], found: "_Counted") -> int:
+        """Takes what is new; how many samples were counted so far."""
         for partition, end in self._ends(BUDGETS).items():
             for record in read_committed(self._kafka, BUDGETS, partition, at[partition], end):
                 found.add(record)
                 at[partition] = record.offset + 1
-        return found.valid >= due
+        return found.valid
 
     def _wait(self, what: str, is_there: Any) -> None:
         until = time.monotonic() + _GIVE_UP_S
