@@ -236,7 +236,7 @@ class Budget(msgspec.Struct, frozen=True):
 
     def is_excluded(self, at: int) -> bool:
         """Whether events of this time do not count."""
-        return any(e.starts_at <= at < e.ends_at for e in self.exclusions)
+        return bool(self.exclusions) and any(e.starts_at <= at < e.ends_at for e in self.exclusions)
 
 
 def budget_id_of(slo_id: str, measure: int, dimension: str = "") -> str:

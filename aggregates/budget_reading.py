@@ -45,7 +45,8 @@ def evaluation(budget: Budget, terms: Terms, upto: int, now: int, count: Count) 
 def between(budget: Budget, start: int, end: int, count: Count) -> Counts:
     """What counts from one time to another, both at full minutes; nothing, if the end is not after the start."""
     found = NOTHING
-    at = max(start, _known_from(budget))
+    first_at = budget.first_at
+    at = max(start, first_at if first_at >= budget.minutes_from else hour_of(first_at))
     while at < end:
         if at % HOUR == 0 and at + HOUR <= end:
             found += _row(budget, "h", at, count)
@@ -69,16 +70,11 @@ def _rows(
     budget: Budget, unit: str, start: int, end: int, count: Count, kinds: tuple[bool, ...] = (False, True)
 ) -> Iterator[Counted]:
     """The counts of each minute or hour that has any."""
-    for at in range(max(start, _known_from(budget)), end, MINUTE if unit == "m" else HOUR):
+    for at in range(max(start, hour_of(budget.first_at)), end, MINUTE if unit == "m" else HOUR):
         for is_excluded in kinds:
             found = _row(budget, unit, at, count, is_excluded)
             if found != NOTHING:
                 yield Counted(at, found.good, found.valid, is_excluded)
-
-
-def _known_from(budget: Budget) -> int:
-    """A full hour before which nothing has happened."""
-    return hour_of(budget.first_at)
 
 
 def _row(budget: Budget, unit: str, at: int, count: Count, is_excluded: bool = False) -> Counts:

@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final
@@ -24,9 +25,9 @@ from neural_hive.settings import Settings
 
 SYSTEMS: Final = ("sla", "sli")
 BUDGETS: Final = "sla.budgets"
+SETTLED_S: Final = 10.0
 _LOOK_EVERY_S: Final = 1.0
 _GIVE_UP_S: Final = 240.0
-_MINUTE_US: Final = 60_000_000
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -40,7 +41,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """What came of events that were offered."""
 
     offered: float  # samples/s
-    counted: float  # samples/s, from the first event to the last count of any
+    counted: float  # samples/s, from SETTLED_S after the first sum to the last one
     counted_after_s: tuple[float, ...]  # append of a sum - append of the oldest event in it
     looked_after_s: tuple[float, ...]  # append of a look at a budget - the end of its last minute
     sums: int
@@ -95,28 +96,28 @@ class Hive:
             written = self.load(events_per_s, seconds)
         due = {slo_id: tuple(total) for slo_id, total in written.totals.items()}
         found = _Counted(written)
-        self._wait("budgets", lambda: self._count(begins, found, sum(v for _, v in due.values())))
-        time.sleep(max(0.0, _next_look_s(written.ended_at)))
+        all_ = sum(valid for _, valid in due.values())
+        self._wait("sums", lambda: self._count(begins, found) >= all_)
+        self._wait("looks", lambda: self._count(begins, found) and len(found.looked_s) >= len(due))
         if found.totals != due:
             wrong = [s for s, t in due.items() if found.totals.get(s) != t]
             raise RuntimeError(f"{len(wrong)} SLOs were counted wrong, such as {wrong[:3]}")
-        self._count(begins, found, -1)
-        took_s = found.last_at / 1e3 - written.began_at
         return Outcome(
             samples_per_s,
-            found.valid / took_s,
+            found.rate(),
             tuple(found.after_s),
             tuple(found.looked_s),
             found.sums,
             usage[0],
         )
 
-    def _count(self, at: dict[int, int], found: "_Counted", due: int) -> bool:
+    def _count(self, at: dict[int, int], found: "_Counted") -> int:
+        """Takes what is new; how many samples were counted so far."""
         for partition, end in self._ends(BUDGETS).items():
             for record in read_committed(self._kafka, BUDGETS, partition, at[partition], end):
                 found.add(record)
                 at[partition] = record.offset + 1
-        return found.valid >= due
+        return found.valid
 
     def _wait(self, what: str, is_there: Any) -> None:
         until = time.monotonic() + _GIVE_UP_S
@@ -148,7 +149,8 @@ class _Counted:
         for partition, offset, at_ms in sorted(written.places):
             self._placed.setdefault(partition, []).append((offset, at_ms))
         self.totals: dict[str, tuple[int, int]] = {}
-        self.valid = self.sums = self.last_at = 0
+        self.valid = self.sums = 0
+        self._by_time: Counter[int] = Counter()  # valid events by the append time of their sum, ms
         self.after_s: list[float] = []
         self.looked_s: list[float] = []
 
@@ -161,14 +163,20 @@ class _Counted:
                 good, valid = self.totals.get(payload["slo_id"], (0, 0))
                 for one in payload["counts"]:
                     good, valid = good + one["good"], valid + one["valid"]
+                    self._by_time[at_ms] += one["valid"]
                     self.valid += one["valid"]
                 self.totals[payload["slo_id"]] = good, valid
-                self.sums, self.last_at = self.sums + 1, max(self.last_at, at_ms)
+                self.sums += 1
                 self.after_s.append((at_ms - self._oldest_ms(payload["source"])) / 1e3)
             case "BudgetEvaluated":
                 self.looked_s.append(at_ms / 1e3 - payload["upto"] / 1e6)
             case _:
                 pass
+
+    def rate(self) -> float:
+        """Samples a second that were counted, without the first of them: those of many seconds come at once."""
+        first, last = min(self._by_time) + SETTLED_S * 1e3, max(self._by_time)
+        return sum(valid for at, valid in self._by_time.items() if at > first) / (last - first) * 1e3
 
     def _oldest_ms(self, source: str) -> int:
         """When the oldest event of a sum was appended, about."""
@@ -176,11 +184,6 @@ class _Counted:
         placed = self._placed[int(partition)]
         at = bisect_right(placed, (int(offsets.partition("-")[0]), 1 << 62))
         return placed[max(at - 1, 0)][1]
-
-
-def _next_look_s(ended_at: float) -> float:
-    """How long until the minute of the last event has been looked at, s, from now on."""
-    return ended_at // 60 * 60 + 60 + 40 - time.time()
 
 
 @contextmanager

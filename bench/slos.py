@@ -14,7 +14,7 @@ from typing import Final
 from bench import slo_hive, slo_prometheus
 from bench.figures import Figures, Goal, Series
 from bench.orchestration import Tell
-from bench.slo_hive import running
+from bench.slo_hive import SETTLED_S, running
 from bench.slo_stream import SERVICES, SLOS_EACH
 
 SAMPLES: Final = (10_000, 25_000, 50_000)  # a second
@@ -62,8 +62,8 @@ def _rates(hive: dict[int, list[slo_hive.Outcome]]) -> Figures:
     ]
     goal = Goal(f"{SAMPLES[-1]:,} samples/s", SAMPLES[-1] * _KEPT_UP, series[0].median)
     notes = [
-        "From the first event's writing to the last sum's: the rest of an offered rate is the time of the last sums. "
-        "Every sample was counted, once: each SLO's counts were compared with what had been written.",
+        f"From {SETTLED_S:g} s after the first sum to the last one. Every sample was counted, once: each SLO's counts "
+        "were compared with what had been written.",
         "Prometheus sees no events: the program that has them counts them.",
     ]
     title = f"SLOs: samples counted exactly once for {SLOS:,} SLOs"
