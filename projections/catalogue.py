@@ -20,6 +20,7 @@ from neural_hive.projections.redrives import REDRIVES
 from neural_hive.projections.refused_calls import REFUSED_CALLS
 from neural_hive.projections.results import RESULTS
 from neural_hive.projections.sli_counts import SLI_COUNTS
+from neural_hive.projections.slo_history import SLO_HISTORY_RANGES
 from neural_hive.projections.slos import SLOS
 from neural_hive.projections.slots import SLOTS
 from neural_hive.projections.telemetry import TELEMETRY
@@ -52,6 +53,7 @@ _OWN: Final = (
     FREEZE_POLICIES,
     BUDGETS,
     SLI_COUNTS,
+    SLO_HISTORY_RANGES,
     BUDGET_ADJUSTMENTS,
     FREEZES,
     VIOLATIONS,

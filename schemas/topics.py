@@ -66,6 +66,7 @@ TOPICS: Final[dict[str, Topic]] = {
         Topic("sla.sources", Kind.EVENT, 12),
         Topic("sla.definitions", Kind.EVENT, 12),
         Topic("sla.budgets", Kind.EVENT, 12),
+        Topic("sla.history", Kind.EVENT, 12),
         Topic("sla.freeze.events", Kind.EVENT, 12),
         Topic("sla.violations", Kind.EVENT, 12),
         Topic("telemetry-flow-c", Kind.DERIVED, 3, 7 * DAY_MS, compression="gzip"),

@@ -4,6 +4,7 @@
                         → budgets are corrected, or looked at now              → sla.budgets
                         → freezes are made and ended by hand                   → sla.freeze.events
     sla.measurements    → events of an SLO are counted, each in its minute     → sla.budgets
+                        → so is what was there before it: see sla_history      → sla.history
     timer "evaluate"    → a budget is looked at: windows move on               → sla.budgets
                         → violations are opened and closed                     → sla.violations
                         → by each policy that concerns it, it freezes or not   → sla.freeze.events
@@ -32,10 +33,12 @@ from neural_hive.aggregates.budget_reading import evaluation, standing
 from neural_hive.aggregates.freeze import BY_HAND, FREEZE, Freeze, Resolve, Weigh, freeze_id_of
 from neural_hive.aggregates.freeze_policy import FREEZE_POLICY, DefinePolicy, RemovePolicy
 from neural_hive.aggregates.sla_window import DAY
-from neural_hive.aggregates.slo import SLO, Slo
+from neural_hive.aggregates.sli_history import SLI_HISTORY
+from neural_hive.aggregates.slo import SLO, Slo, SloDefined
 from neural_hive.aggregates.slo import DefineSlo as Define
 from neural_hive.aggregates.slo import RemoveSlo as Remove
 from neural_hive.aggregates.violation import VIOLATION, Kind, Look, Seen, violation_id_of
+from neural_hive.streams import sla_history
 from neural_hive.streams.kernel.system import System, Unit
 from neural_hive.streams.sla_messages import (
     COMMANDS,
@@ -64,7 +67,7 @@ def build() -> System:
     """The system."""
     sla = System(
         NAME,
-        (SLO, FREEZE_POLICY, BUDGET_AGGREGATE, FREEZE, VIOLATION),
+        (SLO, FREEZE_POLICY, BUDGET_AGGREGATE, FREEZE, VIOLATION, SLI_HISTORY),
         (__name__,),
         repartition=REPARTITION,
         views={_VIEW: POLICIES},
@@ -75,11 +78,16 @@ def build() -> System:
         if wanted.definition.slo_id != wanted.slo_id:
             raise Rejected("slo_id is not that of the definition")
         command = Define(wanted.definition, wanted.revision, wanted.requested_by, wanted.reason, unit.now)
-        unit.execute(SLO, wanted.slo_id, command)
+        before = unit.load(SLO, wanted.slo_id)
+        for event in unit.execute(SLO, wanted.slo_id, command):
+            if isinstance(event, SloDefined) and before is not None and event.measure != before.measure:
+                sla_history.drop(unit, before)
 
     @sla.on(COMMANDS, RemoveSlo, route="slo_id")
     def remove(unit: Unit, wanted: RemoveSlo) -> None:
-        unit.execute(SLO, wanted.slo_id, Remove(wanted.requested_by, wanted.reason, unit.now))
+        before = unit.load(SLO, wanted.slo_id)
+        if unit.execute(SLO, wanted.slo_id, Remove(wanted.requested_by, wanted.reason, unit.now)):
+            sla_history.drop(unit, before)
 
     @sla.on(COMMANDS, DefineFreezePolicy, route="policy_id")
     def define_policy(unit: Unit, wanted: DefineFreezePolicy) -> None:
@@ -93,6 +101,8 @@ def build() -> System:
     @sla.on(MEASUREMENTS, CountSli, route="slo_id")
     def count(unit: Unit, measured: CountSli) -> None:
         _count(unit, measured)
+
+    sla_history.declare(sla)
 
     @sla.on_timer(BUDGET_AGGREGATE, EVALUATE_TIMER)
     def look(unit: Unit, budget_id: str) -> None:

@@ -48,6 +48,7 @@ def register(app: typer.Typer) -> None:
         ("list", list_),
         ("remove", remove),
         ("budgets", budgets),
+        ("history", history),
         ("explain", explain),
         ("recalculate", recalculate),
         ("exclude", exclude),
@@ -198,6 +199,32 @@ def budgets(service: Service = "", as_json: AsJson = False, data: Data = None, c
         "AND {service:String} IN ('', service_name)) ORDER BY remaining"
     )
     _list("budgets", columns, more, sql, {"service": service}, as_json, data, config)
+
+
+def history(
+    slo: Annotated[str, typer.Argument(help="Id of one of them; none: all")] = "",
+    as_json: AsJson = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Show how much of what happened before SLOs were defined is counted."""
+    columns = {
+        "slo_id": plain,
+        "share": percent,
+        "counted_from": moment,
+        "good": plain,
+        "valid": plain,
+        "uncounted": plain,
+        "lost_offsets": plain,
+        "told_at": moment,
+    }
+    more = ("measure", "is_counted", "partitions", "whole_partitions")
+    sql = (
+        "FROM slo_history RIGHT JOIN (SELECT slo_id, measure FROM slos WHERE status != 'REMOVED' "
+        "AND source IN ('TICKETS', 'WORKFLOWS') AND {slo:String} IN ('', slo_id)) AS s USING (slo_id, measure) "
+        "ORDER BY share, slo_id"
+    )
+    _list("history", columns, more, sql, {"slo": slo}, as_json, data, config)
 
 
 def explain(

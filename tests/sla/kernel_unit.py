@@ -8,6 +8,7 @@ from neural_hive.streams.kernel.broadcast import Snapshot
 from neural_hive.streams.kernel.fold import Route
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.unit import Cause, Work, cause_digest
+from neural_hive.streams.sla_history import CountHistory
 from neural_hive.streams.sla_messages import COMMANDS, MEASUREMENTS, CountSli
 from neural_hive.streams.sla_view import POLICIES
 from tests.registry.kernel_unit import KernelUnit, Viewed
@@ -23,7 +24,7 @@ class SlaUnit(KernelUnit):
     def handle(self, message: Any, message_id: str = "", sent_at: int = 0) -> list[Any]:
         """A command, or a measurement."""
         self._count += 1
-        topic = MEASUREMENTS if isinstance(message, CountSli) else COMMANDS
+        topic = MEASUREMENTS if isinstance(message, CountSli | CountHistory) else COMMANDS
         handler = self.system.inputs[topic].handlers[type(message).__name__].handle
         return self._carry_out(
             handler, message, message_id or f"message {self._count}", self.now, topic, sent_at
