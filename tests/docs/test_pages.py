@@ -120,9 +120,10 @@ def test_sla(toured: Reader) -> None:
     watched = "neural-hive processor sla sli 2>> sla.log & C=$!; wait $C; sleep 1"
     stop = "trap 'kill $C; wait $C; exit' TERM"  # what a supervisor does: who ends is started again
     toured.run(f"({stop}; while :; do {watched}; done) & SLA=$!")
+    toured.run("neural-hive sli-history 2>> history.log & HISTORY=$!")
     toured.run("sleep 20")
-    assert toured.follow(DOCS / "sla.md") == 9
-    toured.run("kill $SLA; wait $SLA")
+    assert toured.follow(DOCS / "sla.md") == 12
+    toured.run("kill $SLA $HISTORY; wait $SLA $HISTORY")
 
 
 def test_the_tour_ends(toured: Reader) -> None:
