@@ -14,11 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any, Final, Protocol
 
 import structlog
 from confluent_kafka import KafkaException
 
+from neural_hive.aggregates.sla_window import DAY, MINUTES_KEPT_US
 from neural_hive.aggregates.sli_history import Span
 from neural_hive.aggregates.slo import Slo
 from neural_hive.connectors.kafka_log import LostLog, StalledLog, UnreadableLog
@@ -113,11 +115,12 @@ class Historian:
         tell: Tell,
         stopping: threading.Event,
         taken_s: float = _TAKEN_S,
+        now: Callable[[], int] = lambda: time.time_ns() // 1_000,
     ) -> None:
-        """`partitions`: of each topic. `taken_s`: how long it waits for the calculator's word."""
+        """`partitions`: of each topic. `taken_s`: how long it waits for the calculator's word. `now`: µs since 1970."""
         self._slos, self._histories, self._log = slos, histories, kafka
         self._partitions, self._tell, self._stopping, self._taken_s = partitions, tell, stopping, taken_s
-        self._reach = Reach(kafka)
+        self._reach, self._now = Reach(kafka), now
         self._folds: dict[Place, Folded] = {}
         self._finished: dict[tuple[str, int], frozenset[Place]] = {}
         self._reached: dict[Key, Reached] = {}
@@ -176,7 +179,10 @@ class Historian:
             folded = self._fold(place, min(job.at for job in jobs), log_begin, todo[0][0])
             self._folds.pop(place, None)  # of what fails in between nobody knows how much is folded
             forgotten = folded.facts.forgotten
-            read_over(folded, jobs, lambda first, end: whole.read(topic, first, end), self._told, self._seen)
+            # By full days, so that two processes tell the same.
+            minutes_from = (self._now() - MINUTES_KEPT_US) // DAY * DAY - DAY
+            read = partial(whole.read, topic)
+            read_over(folded, jobs, read, self._told, self._seen, minutes_from)
             metrics.FORGOTTEN.inc(folded.facts.forgotten - forgotten)
             self._folds[place] = folded
         self._tell.settle()

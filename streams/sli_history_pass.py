@@ -10,7 +10,8 @@ from typing import Final
 import msgspec
 import structlog
 
-from neural_hive.aggregates.budget import Counted
+from neural_hive.aggregates.budget import Counted, hour_of, minute_of
+from neural_hive.aggregates.sli_expression import Facts as Said
 from neural_hive.aggregates.sli_history import HistoryPart
 from neural_hive.aggregates.slo import Indicator
 from neural_hive.connectors.record import Record
@@ -21,11 +22,13 @@ from neural_hive.streams.kernel.system import Happened
 from neural_hive.streams.sla_history import CountHistory
 from neural_hive.streams.sli_facts import Sample
 from neural_hive.streams.sli_history_facts import Facts, HistorySource
-from neural_hive.streams.sli_indicator import counted
+from neural_hive.streams.sli_indicator import Reading, reading
 
 RANGE_OFFSETS: Final = 50_000  # after so many an SLO tells what it has counted
 EMPTY_RANGES: Final = 10  # and after so many of them that there was nothing
 ROWS_MAX: Final = 2_000  # minutes of budgets, in one message
+
+_GOOD: Final = 1 << 40  # one good event; valid ones are the units: a number costs less than an object
 
 log = structlog.get_logger()
 
@@ -40,23 +43,33 @@ class Job(msgspec.Struct):
     until: int
     is_whole: bool  # whether all is counted then
     log_begin: int = 0
-    sums: dict[tuple[str, int], list[int]] = {}  # dimension and minute → good and valid
+    sums: dict[str, dict[int, int]] = {}  # dimension → minute → good and valid, see _GOOD
+    rows: int = 0  # how many they are
     is_done: bool = False
+    reading: Reading | None = None
 
-    def add(self, sample: Sample) -> None:
+    def __post_init__(self) -> None:
+        wanted = self.indicator
+        self.reading = reading(wanted.source, wanted.good, wanted.valid, wanted.group_by)
+
+    def add(self, minute: int, facts: Said) -> None:
         """Counts an event."""
-        if found := counted(self.indicator, sample):
-            dimension, one = found
-            sums = self.sums.setdefault((dimension, one.at), [0, 0])
-            sums[0] += one.good
-            sums[1] += one.valid
+        if (asked := self.reading) is None or (dimension := asked.dimension(facts)) is None:
+            return
+        sums = self.sums.get(dimension)
+        if sums is None:
+            sums = self.sums[dimension] = {}
+        before = sums.get(minute, 0)
+        self.rows += not before
+        sums[minute] = before + (_GOOD + 1 if asked.is_good(facts) else 1)
 
     def told(self, topic: str, partition: int, partitions: int, end: int) -> CountHistory:
         """What was counted up to an offset; from there on it counts anew."""
-        parts: dict[str, list[Counted]] = {}
-        for (dimension, at), (good, valid) in sorted(self.sums.items()):
-            parts.setdefault(dimension, []).append(Counted(at, good, valid))
-        begin, self.at, self.sums = self.at, end, {}
+        parts = tuple(
+            HistoryPart(name, tuple(Counted(at, *divmod(both, _GOOD)) for at, both in sorted(sums.items())))
+            for name, sums in sorted(self.sums.items())
+        )
+        begin, self.at, self.sums, self.rows = self.at, end, {}, 0
         self.is_done = end >= self.until
         return CountHistory(
             self.slo_id,
@@ -69,7 +82,7 @@ class Job(msgspec.Struct):
             self.log_begin,
             self.until,
             self.is_whole and self.is_done,
-            tuple(HistoryPart(name, tuple(counts)) for name, counts in parts.items()),
+            parts,
         )
 
 
@@ -88,14 +101,21 @@ ReadRange = Callable[[int, int], Iterable[Record]]  # the committed records from
 
 
 def read_over(
-    folded: Folded, jobs: list[Job], read: ReadRange, tell: Tell, seen: Callable[[int], None]
+    folded: Folded,
+    jobs: list[Job],
+    read: ReadRange,
+    tell: Tell,
+    seen: Callable[[int], None],
+    minutes_from: int,
 ) -> None:
-    """Counts all jobs to their ends. `seen` hears how many records were read.
+    """Counts all jobs to their ends; what happened before `minutes_from` (µs, a full hour) by hours.
+
+    `seen` hears how many records were read.
 
     Raises UnknownSchema: a newer build wrote an event; and what `read` raises. What was told stands.
     """
     end = max((job.until for job in jobs), default=0)
-    ranges = _Ranges(folded, jobs, tell)
+    ranges = _Ranges(folded, jobs, tell, minutes_from)
     for happened in _events(folded, read, end, seen):
         offset = happened.record.offset
         ranges.pass_by(offset)
@@ -171,18 +191,21 @@ class _Wanted:
 class _Ranges:
     """Cuts what is counted into ranges."""
 
-    def __init__(self, folded: Folded, jobs: list[Job], tell: Tell) -> None:
-        self._folded, self._tell = folded, tell
+    def __init__(self, folded: Folded, jobs: list[Job], tell: Tell, minutes_from: int) -> None:
+        self._folded, self._tell, self._minutes_from = folded, tell, minutes_from
         self._jobs = jobs
         self._next = 0  # the next round offset
         self._begin_at(folded.position)
 
     def add(self, offset: int, sample: Sample) -> None:
         """What the event at an offset says."""
+        facts, minute = sample.facts, minute_of(sample.at)
+        if minute < self._minutes_from:
+            minute = hour_of(minute)
         for job in self._jobs:
             if job.at <= offset < job.until:
-                job.add(sample)
-                if len(job.sums) >= ROWS_MAX:
+                job.add(minute, facts)
+                if job.rows >= ROWS_MAX:
                     self._cut(job, offset + 1)
 
     def pass_by(self, offset: int) -> None:
@@ -192,7 +215,7 @@ class _Ranges:
         last = offset // RANGE_OFFSETS * RANGE_OFFSETS
         for job in self._jobs:
             cut = min(last, job.until)
-            is_due = bool(job.sums) or job.until <= cut or last % (EMPTY_RANGES * RANGE_OFFSETS) == 0
+            is_due = job.rows > 0 or job.until <= cut or last % (EMPTY_RANGES * RANGE_OFFSETS) == 0
             if job.at < cut and is_due:
                 self._cut(job, cut)
         self._begin_at(offset)

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from neural_hive.aggregates.budget import Counted, minute_of
-from neural_hive.aggregates.sli_expression import BadExpression, Expression, parse
+from neural_hive.aggregates.sli_expression import BadExpression, Expression, Facts, parse
 from neural_hive.aggregates.sli_source import FIELDS, Source
 from neural_hive.aggregates.slo import Indicator
 from neural_hive.streams.sli_facts import Sample
@@ -18,28 +18,39 @@ DIMENSION_CHARS_MAX: Final = 200
 _COMPILED_MAX: Final = 50_000
 
 
-class _Compiled(msgspec.Struct, frozen=True):
+class Reading(msgspec.Struct, frozen=True):
+    """An indicator's expressions, ready to be asked."""
+
     good: Expression
     valid: Expression
+    group_by: str
+
+    def dimension(self, facts: Facts) -> str | None:
+        """Which of the SLO's budgets an event belongs to; None: it is not valid."""
+        if not self.valid.holds(facts):
+            return None
+        value = facts.get(self.group_by) if self.group_by else None
+        return "" if value is None else str(value)[:DIMENSION_CHARS_MAX]
+
+    def is_good(self, facts: Facts) -> bool:
+        """Whether a valid event is good."""
+        return self.good.holds(facts)
 
 
 def counted(wanted: Indicator, sample: Sample) -> tuple[str, Counted] | None:
     """The budget's dimension, and what counts in it; None: nothing does."""
-    found = _compiled(wanted.source, wanted.good, wanted.valid)
-    if found is None or not found.valid.holds(sample.facts):
+    found = reading(wanted.source, wanted.good, wanted.valid, wanted.group_by)
+    dimension = None if found is None else found.dimension(sample.facts)
+    if found is None or dimension is None:
         return None
-    dimension = ""
-    if wanted.group_by:
-        value = sample.facts.get(wanted.group_by)
-        dimension = "" if value is None else str(value)[:DIMENSION_CHARS_MAX]
-    return dimension, Counted(minute_of(sample.at), int(found.good.holds(sample.facts)), 1)
+    return dimension, Counted(minute_of(sample.at), int(found.is_good(sample.facts)), 1)
 
 
 @lru_cache(_COMPILED_MAX)
-def _compiled(source: Source, good: str, valid: str) -> _Compiled | None:
+def reading(source: Source, good: str, valid: str, group_by: str) -> Reading | None:
     """An indicator's expressions; None: a newer build has defined it, and this one does not understand it."""
     fields = FIELDS[source]
     try:
-        return _Compiled(parse(good, fields), parse(valid, fields))
+        return Reading(parse(good, fields), parse(valid, fields), group_by)
     except BadExpression:
         return None

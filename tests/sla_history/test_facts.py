@@ -6,6 +6,8 @@ import msgspec
 import pytest
 
 from neural_hive.aggregates.aggregate import Event
+from neural_hive.aggregates.budget import hour_of
+from neural_hive.aggregates.sla_window import HOUR
 from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.slo import Indicator
 from neural_hive.aggregates.ticket import TicketCancelled, TicketFailed, TicketRetryScheduled
@@ -85,12 +87,13 @@ def test_each_source_that_is_counted_as_it_comes_has_a_history() -> None:
     assert {source.topic: name for name, source in SOURCES.items()} == TOPICS
 
 
-def passed_over(records: list[Record], *jobs: Job) -> tuple[list[CountHistory], int]:
+def passed_over(records: list[Record], *jobs: Job, minutes_from: int = 0) -> tuple[list[CountHistory], int]:
     """What is told of jobs, and how many records were read."""
     told: list[CountHistory] = []
     seen: list[int] = []
     folded = new_fold(SOURCES[Source.TICKETS], 0, 1, 0)
-    read_over(folded, list(jobs), lambda first, end: records[first:end], told.append, seen.append)
+    read = lambda first, end: records[first:end]  # noqa: E731
+    read_over(folded, list(jobs), read, told.append, seen.append, minutes_from)
     return told, sum(seen)
 
 
@@ -118,6 +121,15 @@ def test_one_pass_counts_for_many() -> None:
     expected = {f"s{n}": sum(1 for at in range(1, 100, 2) if n <= at < 100 - n) for n in range(20)}
     assert {each.slo_id: valid(each) for each in told} == expected
     assert all(each.is_whole for each in told)
+    world.close()
+
+
+def test_what_is_old_is_told_by_hours() -> None:
+    world = world_of(300)
+    (told,), _ = passed_over(world.records, job("s", 0, 600), minutes_from=hour_of(world.sla.now) - HOUR)
+    counts = told.parts[0].counts
+    assert {c.at % HOUR == 0 for c in counts if c.at < hour_of(world.sla.now) - HOUR} == {True}
+    assert (valid(told), len(counts)) == (300, 78)
     world.close()
 
 

@@ -131,7 +131,9 @@ class World:
         """A process that counts it."""
         partitions = {TICKETS: 1, "orchestration.workflows": 1}
         slos = lambda: {"shop": self.slo} if self.sla.state(SLO, "shop") else {}  # noqa: E731
-        return Historian(slos, self.histories, self, partitions, self, threading.Event(), taken_s=0.0)
+        return Historian(
+            slos, self.histories, self, partitions, self, threading.Event(), 0.0, lambda: self.sla.now
+        )
 
     def histories(self) -> Histories:
         """What the calculator has said of it."""
