@@ -10,14 +10,13 @@ from neural_hive.projections.projection import TIME, Column, Projection
 
 _COUNT: Final = "Tuple(at DateTime64(6, 'UTC'), good Int64, valid Int64, is_excluded Bool)"
 _SPANS: Final = (
-    "SELECT slo_id, measure, source_partition, max(ifNull(partitions, 0)) AS partitions, "
-    "max(ifNull(to_offset, 0)) AS upto, max(ifNull(aim, 0)) AS aims, max(ifNull(is_whole, false)) AS is_whole, "
-    "sumIf(ifNull(to_offset - from_offset, 0), event_type = 'HistoryLost') AS lost_offsets, "
-    "sum(ifNull(good, 0)) AS good, sum(ifNull(valid, 0)) AS valid, sum(ifNull(uncounted, 0)) AS uncounted, "
-    "minIf(arrayMin(arrayMap(c -> c.at, arrayFlatten(parts.counts))), valid > 0) AS counted_from, "
-    "countIf(valid > 0) AS filled, max(told_at) AS told_at FROM "
-    "(SELECT * REPLACE(ifNull(valid, 0) AS valid) FROM slo_history_ranges_versions) "
-    "GROUP BY slo_id, measure, source_topic, source_partition"
+    "SELECT v.slo_id AS slo_id, v.measure AS measure, max(ifNull(v.partitions, 0)) AS partitions, "
+    "max(ifNull(v.to_offset, 0)) AS upto, max(ifNull(v.aim, 0)) AS aim, max(ifNull(v.is_whole, false)) AS is_whole, "
+    "sumIf(ifNull(v.to_offset - v.from_offset, 0), v.event_type = 'HistoryLost') AS lost_offsets, "
+    "sum(ifNull(v.good, 0)) AS good, sum(ifNull(v.valid, 0)) AS valid, sum(ifNull(v.uncounted, 0)) AS uncounted, "
+    "minIf(arrayMin(arrayMap(c -> c.at, arrayFlatten(v.parts.counts))), v.valid > 0) AS counted_from, "
+    "max(v.told_at) AS told_at FROM slo_history_ranges_versions AS v "
+    "GROUP BY slo_id, measure, v.source_topic, v.source_partition"
 )
 
 SLO_HISTORY_RANGES: Final = Projection(
@@ -45,11 +44,10 @@ SLO_HISTORY_RANGES: Final = Projection(
     rollups=(
         (
             "slo_history",
-            "SELECT slo_id, measure, max(s.partitions) AS partitions, countIf(s.is_whole) AS whole_partitions, "
-            "partitions > 0 AND whole_partitions >= partitions AS is_counted, "
-            "if(partitions = 0, 0, sum(if(s.is_whole, 1, if(s.aims = 0, 0, least(s.upto / s.aims, 1)))) / partitions) "
-            "AS share, "
-            "if(sum(s.filled) = 0, NULL, minIf(s.counted_from, s.filled > 0)) AS counted_from, "
+            "SELECT s.slo_id AS slo_id, s.measure AS measure, max(s.partitions) AS partitions, "
+            "countIf(s.is_whole) AS whole_partitions, whole_partitions >= max(s.partitions) AS is_counted, "
+            "sum(if(s.is_whole, 1, if(s.aim = 0, 0, least(s.upto / s.aim, 1)))) / greatest(max(s.partitions), 1) "
+            "AS share, if(sum(s.valid) = 0, NULL, minIf(s.counted_from, s.valid > 0)) AS counted_from, "
             "sum(s.lost_offsets) AS lost_offsets, sum(s.good) AS good, sum(s.valid) AS valid, "
             "sum(s.uncounted) AS uncounted, max(s.told_at) AS told_at "
             f"FROM ({_SPANS}) AS s GROUP BY slo_id, measure",

@@ -23,6 +23,7 @@ from confluent_kafka import KafkaException
 from neural_hive.aggregates.sla_window import DAY, MINUTES_KEPT_US
 from neural_hive.aggregates.sli_history import Span
 from neural_hive.aggregates.slo import Slo
+from neural_hive.connectors.clickhouse import ClickHouseError
 from neural_hive.connectors.kafka_log import LostLog, StalledLog, UnreadableLog
 from neural_hive.connectors.publisher import Publisher
 from neural_hive.projections.layout import layout
@@ -46,7 +47,7 @@ _LOOK_EVERY_S: Final = 5.0
 _TAKEN_S: Final = 60.0  # without a word of the calculator what was told is told again
 _PASSING: Final = (
     *(LostLog, StalledLog, UnreadableLog, LogLost, Indefinite),
-    *(ArchiveAway, UnknownSchema, KafkaException),
+    *(ArchiveAway, ClickHouseError, UnknownSchema, KafkaException),
 )
 
 log = structlog.get_logger()
@@ -246,8 +247,8 @@ class Historian:
     def _show(self) -> None:
         """What is still to be done, as far as one knows."""
         known, behind = self._histories(), dict[tuple[str, int], int]()
-        for (slo_id, measure, *place), there in self._reached.items():
-            span = span_of(known, slo_id, measure, *place)
+        for (slo_id, measure, topic, partition), there in self._reached.items():
+            span = span_of(known, slo_id, measure, topic, partition)
             if not span.is_whole or span.upto < there.upto:
                 name = slo_id, measure
                 behind[name] = behind.get(name, 0) + max(there.upto - span.upto, 0)

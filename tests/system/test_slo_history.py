@@ -100,7 +100,7 @@ class Written:
 
 @pytest.fixture(scope="module")
 def hive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hive]:
-    system = Hive(tmp_path_factory.mktemp("hive"), systems='["sla", "sli"]', api="false", seal="false")
+    system = Hive(tmp_path_factory.mktemp("hive"), systems='["sla", "sli"]', seal="false")
     try:
         system.up()
         yield system
