@@ -231,6 +231,7 @@ class Budget(msgspec.Struct, frozen=True):
     level: Level = Level.NORMAL
     exclusions: tuple[Exclusion, ...] = ()
     polled_upto: int = 0  # a minute before it is not counted from a server any more
+    first_at: int = 0  # the first minute in which something happened: before it there is nothing to be read
 
     def is_excluded(self, at: int) -> bool:
         """Whether events of this time do not count."""
@@ -435,7 +436,8 @@ def evolve(budget: Budget | None, event: BudgetEvent) -> Budget:
             soon = minute_of(event.counted_at) + MINUTE + LATENESS_US
             next_at = min(budget.next_at or soon, soon)
             changes = [(c.at, c.counts) for c in event.counts if not budget.is_excluded(c.at)]
-            last_at = max((budget.last_at, *(c.at for c in event.counts)))
+            times = [c.at for c in event.counts]
+            last_at = max((budget.last_at, *times))
             polled_upto = budget.polled_upto
             if event.source.startswith(POLLED):
                 polled_upto = max((polled_upto, *(c.at + MINUTE for c in event.counts)))
@@ -445,6 +447,7 @@ def evolve(budget: Budget | None, event: BudgetEvent) -> Budget:
                 next_at=next_at,
                 last_at=last_at,
                 polled_upto=polled_upto,
+                first_at=_first(budget, times),
             )
         case BudgetEvaluated():
             return _evaluated(budget, event)
@@ -454,10 +457,18 @@ def evolve(budget: Budget | None, event: BudgetEvent) -> Budget:
                 changes = [(event.starts_at, Counts(event.good, event.valid))]
             exclusions, sums = _exclusions(budget, event), _changed(budget, changes)
             return change(
-                budget, sums=sums, exclusions=exclusions, last_at=max(budget.last_at, event.starts_at)
+                budget,
+                sums=sums,
+                exclusions=exclusions,
+                last_at=max(budget.last_at, event.starts_at),
+                first_at=_first(budget, [at for at, _ in changes]),
             )
         case _:
             assert_never(event)
+
+
+def _first(budget: Budget, times: Iterable[int]) -> int:
+    return min((at for at in (budget.first_at, *times) if at), default=0)
 
 
 def change_of(event: BudgetAdjusted, counted: Counted) -> Counts:

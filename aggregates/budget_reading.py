@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Iterator
+from functools import cache
 
 from neural_hive.aggregates.budget import (
     NOTHING,
@@ -13,6 +14,7 @@ from neural_hive.aggregates.budget import (
     Moved,
     Terms,
     counter_of,
+    hour_of,
     kept_from,
     new_starts,
     starts_of,
@@ -26,7 +28,7 @@ Count = Callable[[str], int]
 def evaluation(budget: Budget, terms: Terms, upto: int, now: int, count: Count) -> Evaluate:
     """The command that moves a budget's windows on, so that they end at `upto` (µs, a full minute)."""
     starts, before = new_starts(terms, upto), starts_of(budget)
-    moved = []
+    moved, count = [], cache(count)  # most windows are entered by the same minutes
     for window, start in starts.items():
         was_start, was_end = (before[window], budget.upto) if budget.upto else (start, start)
         entered = between(budget, max(was_end, start), upto, count)
@@ -43,7 +45,7 @@ def evaluation(budget: Budget, terms: Terms, upto: int, now: int, count: Count) 
 def between(budget: Budget, start: int, end: int, count: Count) -> Counts:
     """What counts from one time to another, both at full minutes; nothing, if the end is not after the start."""
     found = NOTHING
-    at = start
+    at = max(start, _known_from(budget))
     while at < end:
         if at % HOUR == 0 and at + HOUR <= end:
             found += _row(budget, "h", at, count)
@@ -67,11 +69,16 @@ def _rows(
     budget: Budget, unit: str, start: int, end: int, count: Count, kinds: tuple[bool, ...] = (False, True)
 ) -> Iterator[Counted]:
     """The counts of each minute or hour that has any."""
-    for at in range(start, end, MINUTE if unit == "m" else HOUR):
+    for at in range(max(start, _known_from(budget)), end, MINUTE if unit == "m" else HOUR):
         for is_excluded in kinds:
             found = _row(budget, unit, at, count, is_excluded)
             if found != NOTHING:
                 yield Counted(at, found.good, found.valid, is_excluded)
+
+
+def _known_from(budget: Budget) -> int:
+    """A full hour before which nothing has happened."""
+    return hour_of(budget.first_at)
 
 
 def _row(budget: Budget, unit: str, at: int, count: Count, is_excluded: bool = False) -> Counts:

@@ -7,6 +7,7 @@ by hand ends it until the budget has recovered: it does not begin again at the n
     ACTIVE → RESOLVED → ACTIVE …; by hand ACTIVE → OVERRIDDEN → RESOLVED
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, assert_never
 
@@ -14,12 +15,13 @@ import msgspec
 
 from neural_hive.aggregates.aggregate import Aggregate, Command, Event, Rejected, members
 from neural_hive.aggregates.burn import Level
+from neural_hive.aggregates.definitions import REASON_CHARS_MAX
 from neural_hive.aggregates.freeze_policy import Action, FreezePolicy, Scope
 from neural_hive.aggregates.identity import derived_id
 from neural_hive.aggregates.person import person
-from neural_hive.aggregates.slo import REASON_CHARS_MAX
 
 BY_HAND: Final = "by hand"  # in the place of a budget
+_HOLDS_NO_LONGER: Final = "the policy or the SLO holds no longer"
 _ORDER: Final = (Level.NORMAL, Level.ELEVATED, Level.FAST, Level.CRITICAL)
 
 
@@ -41,6 +43,15 @@ class Weigh(Command, frozen=True):
     level: Level
     upto: int  # µs: to when the budget was counted
     is_measured: bool  # False: the SLO or this way of measuring it is gone
+    now: int
+
+
+class LetGo(Command, frozen=True):
+    """A budget was looked at, and the policy is gone."""
+
+    remaining: float
+    level: Level
+    upto: int
     now: int
 
 
@@ -115,7 +126,7 @@ class FreezeRearmed(Event, frozen=True):
     rearmed_at: int
 
 
-FreezeCommand = Weigh | Freeze | Resolve
+FreezeCommand = Weigh | LetGo | Freeze | Resolve
 FreezeEvent = FreezeActivated | FreezeResolved | FreezeRearmed
 
 
@@ -161,6 +172,10 @@ def decide(found: DeployFreeze | None, command: FreezeCommand) -> list[FreezeEve
     match command:
         case Weigh():
             return _weigh(found, command)
+        case LetGo():
+            if found is None or found.standing is Standing.RESOLVED:
+                return []
+            return _ended(found, found.policy_revision, command, _HOLDS_NO_LONGER)
         case Freeze():
             _check_reason(command.reason)
             if not command.policy.is_active:
@@ -193,22 +208,24 @@ def _weigh(found: DeployFreeze | None, seen: Weigh) -> list[FreezeEvent]:
     burns = policy.trigger_level is not Level.UNKNOWN and _ORDER.index(seen.level) >= _ORDER.index(
         policy.trigger_level
     )
-    numbers = seen.remaining, seen.level, seen.upto
     if found is None or found.standing is Standing.RESOLVED:
         if not holds or not (percent < policy.trigger_percent or burns):
             return []
         reason = f"{seen.slo_id} has {percent:.1f} % of its budget left, and burns {seen.level}"
+        numbers = seen.remaining, seen.level, seen.upto
         return [_activated(seen.policy, seen.slo_id, seen.budget_id, *numbers, reason, "", seen.now)]
     has_recovered = percent > policy.unfreeze_percent and not burns
     if holds and not has_recovered:
         return []
+    reason = f"{seen.slo_id} has {percent:.1f} % of its budget left" if holds else _HOLDS_NO_LONGER
+    return _ended(found, seen.policy.revision, seen, reason)
+
+
+def _ended(found: DeployFreeze, revision: int, seen: Weigh | LetGo, reason: str) -> list[FreezeEvent]:
+    numbers = seen.remaining, seen.level, seen.upto
     if found.standing is Standing.OVERRIDDEN:
-        which = found.freeze_id, policy.policy_id, seen.policy.revision
-        return [FreezeRearmed(*which, *numbers, seen.now)]
-    reason = f"{seen.slo_id} has {percent:.1f} % of its budget left"
-    if not holds:
-        reason = "the policy or the SLO holds no longer"
-    return [_resolved(found, seen.policy.revision, *numbers, False, reason, "", seen.now)]
+        return [FreezeRearmed(found.freeze_id, found.policy_id, revision, *numbers, seen.now)]
+    return [_resolved(found, revision, *numbers, False, reason, "", seen.now)]
 
 
 def _activated(
@@ -306,4 +323,16 @@ def evolve(found: DeployFreeze | None, event: FreezeEvent) -> DeployFreeze:
             assert_never(event)
 
 
-FREEZE: Final = Aggregate("freeze", "sla.freeze.events", DeployFreeze, members(FreezeEvent), decide, evolve)
+def queue_of(budget_id: str) -> str:
+    """The queue of a budget's freezes that have not ended, in the order of their policies."""
+    return f"freezes:{budget_id}"
+
+
+def queues(found: DeployFreeze) -> Mapping[str, str]:
+    """So a budget knows what it has frozen, also by policies that are gone."""
+    return {} if found.standing is Standing.RESOLVED else {queue_of(found.budget_id): found.policy_id}
+
+
+FREEZE: Final = Aggregate(
+    "freeze", "sla.freeze.events", DeployFreeze, members(FreezeEvent), decide, evolve, queues=queues
+)

@@ -11,8 +11,8 @@ import msgspec
 
 from neural_hive.aggregates.aggregate import Aggregate, Command, Event, Rejected, members
 from neural_hive.aggregates.burn import Level
-from neural_hive.aggregates.person import person
-from neural_hive.aggregates.slo import ID, REASON_CHARS_MAX, TEXT_CHARS_MAX, Definition
+from neural_hive.aggregates.definitions import next_revision, signature, to_remove
+from neural_hive.aggregates.slo import ID, TEXT_CHARS_MAX, Definition
 
 
 class Scope(StrEnum):
@@ -124,12 +124,9 @@ def decide(found: FreezePolicy | None, command: PolicyCommand) -> list[PolicyEve
         case DefinePolicy():
             return _define(found, command)
         case RemovePolicy():
-            if found is None:
-                raise Rejected("there is no such policy")
-            if found.is_removed:
+            if (held := to_remove(found, "policy")) is None:
                 return []
-            why = person(command.requested_by, "requested_by"), command.reason[:REASON_CHARS_MAX]
-            return [FreezePolicyRemoved(found.policy.policy_id, *why, command.now)]
+            return [FreezePolicyRemoved(held.policy.policy_id, *signature(command), command.now)]
         case _:
             assert_never(command)
 
@@ -137,15 +134,10 @@ def decide(found: FreezePolicy | None, command: PolicyCommand) -> list[PolicyEve
 def _define(found: FreezePolicy | None, command: DefinePolicy) -> list[PolicyEvent]:
     if problems := _problems(command.policy):
         raise Rejected("; ".join(problems))
-    newest = found.revision if found else 0
-    if command.revision != newest:
-        raise Rejected(
-            f"revision {command.revision} is not the newest one, {newest}: read it again, and change that"
-        )
+    revision = next_revision(found, command.revision)
     if found and found.policy == command.policy and not found.is_removed:
         return []
-    why = person(command.requested_by, "requested_by"), command.reason[:REASON_CHARS_MAX]
-    return [FreezePolicyDefined(command.policy, newest + 1, *why, command.now)]
+    return [FreezePolicyDefined(command.policy, revision, *signature(command), command.now)]
 
 
 def _problems(policy: Policy) -> list[str]:

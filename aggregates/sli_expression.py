@@ -17,6 +17,8 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from neural_hive.aggregates.sli_demands import NOTHING, Demands, demands
+
 CHARS_MAX: Final = 2_000
 NODES_MAX: Final = 200
 CONSTANTS_MAX: Final = 1_000  # of one IN
@@ -44,6 +46,7 @@ class Expression(msgspec.Struct, frozen=True):
     test: Test
     sql: str  # for ClickHouse, over columns named as the fields
     fields: frozenset[str]  # those it asks for
+    demands: Demands = NOTHING  # what an event must have, or it is not true
 
     def holds(self, facts: Facts) -> bool:
         """Whether it is true for one event; unknown is not true."""
@@ -75,7 +78,7 @@ def parse(text: str, fields: Mapping[str, FieldType]) -> Expression:
         raise BadExpression(f"the expression has more than {NODES_MAX} parts")
     reader = _Reader(fields)
     test, sql = reader.condition(tree)
-    return Expression(text, test, sql, frozenset(reader.asked))
+    return Expression(text, test, sql, frozenset(reader.asked), demands(tree, _literal))
 
 
 class _Reader:

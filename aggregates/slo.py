@@ -14,7 +14,7 @@ from typing import Final, assert_never
 import msgspec
 
 from neural_hive.aggregates.aggregate import Aggregate, Command, Event, Rejected, members
-from neural_hive.aggregates.person import person
+from neural_hive.aggregates.definitions import next_revision, signature, to_remove
 from neural_hive.aggregates.sla_window import WindowKind, is_longer
 from neural_hive.aggregates.sli_expression import BadExpression, parse
 from neural_hive.aggregates.sli_source import FIELDS, Source
@@ -24,7 +24,6 @@ TEXT_CHARS_MAX: Final = 1_000
 WINDOW_DAYS_MAX: Final = 90
 PARTS_MAX: Final = 50
 PROMQL_CHARS_MAX: Final = 10_000
-REASON_CHARS_MAX: Final = 1_000
 
 
 class SloType(StrEnum):
@@ -138,29 +137,20 @@ def decide(slo: Slo | None, command: SloCommand) -> list[SloEvent]:
         case DefineSlo():
             return _define(slo, command)
         case RemoveSlo():
-            if slo is None:
-                raise Rejected("there is no such SLO")
-            if slo.is_removed:
+            if (held := to_remove(slo, "SLO")) is None:
                 return []
-            who = person(command.requested_by, "requested_by")
-            return [SloRemoved(slo.definition.slo_id, who, command.reason[:REASON_CHARS_MAX], command.now)]
+            return [SloRemoved(held.definition.slo_id, *signature(command), command.now)]
         case _:
             assert_never(command)
 
 
 def _define(slo: Slo | None, command: DefineSlo) -> list[SloEvent]:
     check(command.definition)
-    newest = slo.revision if slo else 0
-    if command.revision != newest:
-        raise Rejected(
-            f"revision {command.revision} is not the newest one, {newest}: read it again, and change that"
-        )
+    revision = next_revision(slo, command.revision)
     if slo and slo.definition == command.definition and not slo.is_removed:
         return []
     measure = slo.measure + _counts_anew(slo, command.definition) if slo else 1
-    who = person(command.requested_by, "requested_by")
-    reason = command.reason[:REASON_CHARS_MAX]
-    return [SloDefined(command.definition, newest + 1, measure, who, reason, command.now)]
+    return [SloDefined(command.definition, revision, measure, *signature(command), command.now)]
 
 
 def _counts_anew(slo: Slo, wanted: Definition) -> bool:

@@ -24,12 +24,14 @@ from bench import (
     projection,
     recovery,
     replay,
+    slos,
     start,
     verify,
 )
 from bench.figures import Figures, markdown
 from bench.kernel_contenders import NoPeers
 from bench.plots import plot
+from bench.slo_prometheus import NoPrometheus
 
 Tell = Callable[[str], None]
 ALL: Final[dict[str, Callable[[int, Tell], list[Figures]]]] = {
@@ -43,6 +45,7 @@ ALL: Final[dict[str, Callable[[int, Tell], list[Figures]]]] = {
     "recovery": recovery.measure,
     "growth": growth.measure,
     "start": start.measure,
+    "slos": slos.measure,
 }
 
 
@@ -59,7 +62,7 @@ def main() -> int:
         for name in given.names or ALL:
             tell(f"— {name}, {given.rounds} rounds, load {os.getloadavg()[0]:.1f}")
             found += ALL[name](given.rounds, tell)
-    except NoPeers as error:
+    except (NoPeers, NoPrometheus) as error:
         print(error, file=sys.stderr)
         return 2
     print("\n\n".join(f"## {figures.title}\n\n{markdown(figures)}" for figures in found))

@@ -6,16 +6,23 @@ from typing import Final
 
 import msgspec
 
-from neural_hive.commands.asking import CannotDo, ask
+from neural_hive.sdk.asking import CannotDo, ask
 from neural_hive.sdk.tables import Reader, Tables
 from neural_hive.settings import Settings
 from neural_hive.slo_files import Report, read
 from neural_hive.streams.sla_messages import COMMANDS, DefineFreezePolicy, DefineSlo
 
 BYTES_MAX: Final = 4 * 1024 * 1024
-_PROGRAM: Final = "neural-hive slo"
 _SLOS: Final = "SELECT slo_id, revision FROM slos"
 _POLICIES: Final = "SELECT policy_id, revision FROM freeze_policies"
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """An SLO or policy that shall be as a file says, and the message that asks for it."""
+
+    kind: str  # slo, policy
+    name: str
+    message: DefineSlo | DefineFreezePolicy
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -37,21 +44,27 @@ def understood(file: Path) -> Report:
     return read(text, file.name)
 
 
-def applied(settings: Settings, report: Report, reason: str, by: str) -> Iterator[Change]:
+def wanted(reader: Reader, report: Report, reason: str, by: str) -> Iterator[Wanted]:
+    """What a file asks for, each as a revision of what the tables know. Raises ClickHouseError."""
+    slos, policies = _revisions(reader, _SLOS), _revisions(reader, _POLICIES)
+    for definition in report.definitions:
+        name = definition.slo_id
+        yield Wanted("slo", name, DefineSlo(name, definition, slos.get(name, 0), by, reason))
+    for policy in report.policies:
+        name = policy.policy_id
+        yield Wanted("policy", name, DefineFreezePolicy(name, policy, policies.get(name, 0), by, reason))
+
+
+def applied(settings: Settings, report: Report, program: str, reason: str, by: str) -> Iterator[Change]:
     """Asks for each SLO and policy of a file, one after the other. Raises CannotDo: one was refused."""
     tables = Tables(settings)
     try:
-        slos, policies = _revisions(tables, _SLOS), _revisions(tables, _POLICIES)
+        asked = list(wanted(tables, report, reason, by))
     finally:
         tables.close()
-    for definition in report.definitions:
-        name = definition.slo_id
-        message = DefineSlo(name, definition, slos.get(name, 0), by, reason)
-        yield Change("slo", name, ask(settings, _PROGRAM, COMMANDS, name, message).verdict.value)
-    for policy in report.policies:
-        name = policy.policy_id
-        wanted = DefineFreezePolicy(name, policy, policies.get(name, 0), by, reason)
-        yield Change("policy", name, ask(settings, _PROGRAM, COMMANDS, name, wanted).verdict.value)
+    for each in asked:
+        outcome = ask(settings, program, COMMANDS, each.name, each.message)
+        yield Change(each.kind, each.name, outcome.verdict.value)
 
 
 def _revisions(reader: Reader, sql: str) -> dict[str, int]:

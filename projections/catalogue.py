@@ -20,6 +20,7 @@ from neural_hive.projections.redrives import REDRIVES
 from neural_hive.projections.refused_calls import REFUSED_CALLS
 from neural_hive.projections.results import RESULTS
 from neural_hive.projections.sli_counts import SLI_COUNTS
+from neural_hive.projections.slo_alerts import SLO_ALERTS
 from neural_hive.projections.slo_history import SLO_HISTORY_RANGES
 from neural_hive.projections.slos import SLOS
 from neural_hive.projections.slots import SLOTS
@@ -57,6 +58,7 @@ _OWN: Final = (
     BUDGET_ADJUSTMENTS,
     FREEZES,
     VIOLATIONS,
+    SLO_ALERTS,
 )
 
 PROJECTIONS: Final[tuple[Projection, ...]] = (

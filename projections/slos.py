@@ -34,6 +34,8 @@ SLOS: Final = Projection(
         _of("group_by", "String", "indicator.group_by"),
         _of("good_promql", "String", "indicator.good_promql"),
         _of("valid_promql", "String", "indicator.valid_promql"),
+        _of("metric_name", "String", "indicator.metric_name"),
+        _of("parts", "Array(Tuple(slo_id String, weight Float64))", "indicator.parts"),
         _of("labels", "Map(String, String)"),
         _of("enabled", "Bool"),
         Column("revision", "UInt32"),

@@ -7,18 +7,12 @@ default, a value of another type or out of range) is left to the library, which 
 from collections.abc import Callable
 from typing import Any, Final
 
+from neural_hive.schemas.plain_types import PLAIN_TYPES
 from neural_hive.schemas.shape import full_name
-from neural_hive.schemas.varint import SHORT, avro_long
+from neural_hive.schemas.varint import avro_long
 
 FIELDS_MAX: Final = 8  # of about ten on the library is as fast
-_INT_END: Final = 1 << 31
-_LONG_END: Final = 1 << 63
-_BOOLEANS: Final = {True: b"\1", False: b"\0"}
 Write = Callable[[dict[str, Any]], bytes]
-
-
-class Unusual(Exception):
-    """A value that is left to the library."""
 
 
 def plain_writer(payload: Any) -> Write | None:
@@ -43,7 +37,7 @@ def plain_writer(payload: Any) -> Write | None:
 def _put_of(node: Any, named: dict[str, Any]) -> Callable[[Any], bytes] | None:
     node = named.get(node, node) if isinstance(node, str) else node
     if isinstance(node, str):
-        return _PUTS.get(node)
+        return PLAIN_TYPES[node].write if node in PLAIN_TYPES else None
     if isinstance(node, list):
         put = _put_of(node[1], named)
         return (lambda value: b"\0" if value is None else b"\2" + put(value)) if put else None
@@ -51,43 +45,3 @@ def _put_of(node: Any, named: dict[str, Any]) -> Callable[[Any], bytes] | None:
         named[full_name(node)] = node
         return {symbol: avro_long(at) for at, symbol in enumerate(node["symbols"])}.__getitem__
     return _put_of(node["type"], named) if isinstance(node["type"], str) else None
-
-
-def _text(value: Any) -> bytes:
-    if type(value) is not str:
-        raise Unusual
-    return _bytes(value.encode())
-
-
-def _bytes(value: Any) -> bytes:
-    if type(value) is not bytes:
-        raise Unusual
-    length = len(value)
-    return (SHORT[length] if length < len(SHORT) else avro_long(length)) + value
-
-
-def _int(value: Any) -> bytes:
-    if type(value) is not int or not 0 <= value < _INT_END:
-        raise Unusual
-    return avro_long(value)
-
-
-def _long(value: Any) -> bytes:
-    if type(value) is not int or not 0 <= value < _LONG_END:
-        raise Unusual
-    return avro_long(value)
-
-
-def _boolean(value: Any) -> bytes:
-    if type(value) is not bool:
-        raise Unusual
-    return _BOOLEANS[value]
-
-
-_PUTS: Final[dict[str, Callable[[Any], bytes]]] = {
-    "string": _text,
-    "bytes": _bytes,
-    "int": _int,
-    "long": _long,
-    "boolean": _boolean,
-}

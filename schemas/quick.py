@@ -6,27 +6,16 @@ that are no datum, blocks of arrays that tell their size, very large data) it sa
 """
 
 from collections.abc import Callable
-from struct import Struct
 from typing import Any, Final
 
+from neural_hive.schemas.plain_types import FIRST, NUMBER, PLAIN_TYPES, READS
 from neural_hive.schemas.shape import full_name
-from neural_hive.schemas.strict import VALUES_MAX, varint
+from neural_hive.schemas.strict import VALUES_MAX
 
 QuickReader = Callable[
     [bytes, int], tuple[Any, int]
 ]  # data and a place; gives the value and the place behind it
-_INTS: Final = 1 << 32
-_DOUBLE: Final = Struct("<d")
-_DOUBLE_BYTES: Final = 8
 _INDENT: Final = "    "
-_LONG_OR_ODD: Final = 0x81  # of the first byte of a length: it has more than one, or it is negative
-_EIGHT: Final = 8  # bytes that a time of these days takes, µs
-_LAST_OF_EIGHT: Final = 0x0080_8080_8080_8080
-_MORE: Final = 0x8080_8080_8080_8080
-
-
-class Unusual(ValueError):
-    """Bytes that are to be read otherwise."""
 
 
 def quick_reader(schema: Any) -> QuickReader:
@@ -39,13 +28,7 @@ def quick_reader(schema: Any) -> QuickReader:
     result = source.value(schema)
     source.line(f"return {result}, at")
     text = "\n".join(["def read(data, at):", *source.lines])
-    found: dict[str, Any] = {
-        "Unusual": Unusual,
-        "length": _length,
-        "number": _number,
-        "double": _DOUBLE.unpack_from,
-        **source.constants,
-    }
+    found: dict[str, Any] = {**READS, **source.constants}
     exec(compile(text, f"<reader of {_name(schema)}>", "exec"), found)
     read: QuickReader = found["read"]
     return read
@@ -60,26 +43,6 @@ def read_to_end(read: QuickReader, data: bytes, at: int) -> Any:
     except (IndexError, ValueError, ArithmeticError):
         return None
     return value if end == len(data) else None
-
-
-def _number(data: bytes, at: int) -> tuple[int, int]:
-    """See varint; numbers of eight bytes at half of its time: their groups of seven bits are moved together in three
-    steps instead of one by one.
-    """
-    word = int.from_bytes(data[at : at + _EIGHT], "little")
-    if word & _MORE != _LAST_OF_EIGHT:
-        return varint(data, at)
-    word = word & 0x007F_007F_007F_007F | (word & 0x7F00_7F00_7F00_7F00) >> 1
-    word = word & 0x0000_3FFF_0000_3FFF | (word & 0x3FFF_0000_3FFF_0000) >> 2
-    return word & 0x0FFF_FFFF | (word & 0x0FFF_FFFF_0000_0000) >> 4, at + _EIGHT
-
-
-def _length(data: bytes, at: int) -> tuple[int, int]:
-    """A length of several bytes. Raises Unusual: it is negative."""
-    n, at = varint(data, at)
-    if n & 1:
-        raise Unusual
-    return n, at
 
 
 def _name(schema: Any) -> str:
@@ -120,57 +83,30 @@ class _Source:
                 return self._blocks("{}", node["values"])
         return self.value(node["type"])
 
+    def _lines(self, *texts: str) -> None:
+        for text in texts:
+            self.line(text)
+
     def _new(self) -> str:
         self._count += 1
         return f"v{self._count}"
 
-    def _number(self) -> None:
-        self.line("n = data[at]")
-        self.line("at += 1")
-        self.line("if n > 127: n, at = number(data, at - 1)")
-
     def _plain(self, kind: str) -> str:
         name = self._new()
-        match kind:
-            case "string" | "bytes":
-                self.line("n = data[at]")
-                self.line("at += 1")
-                self.line(f"if n & {_LONG_OR_ODD}: n, at = length(data, at - 1)")
-                decoded = ".decode()" if kind == "string" else ""
-                self.line(f"{name} = data[at : (at := at + (n >> 1))]{decoded}")
-            case "long":
-                self._number()
-                self.line(f"{name} = n >> 1 ^ -(n & 1)")
-            case "int":
-                self._number()
-                self.line(f"if n >= {_INTS}: raise Unusual")
-                self.line(f"{name} = n >> 1 ^ -(n & 1)")
-            case "boolean":
-                self.line("n = data[at]")
-                self.line("at += 1")
-                self.line("if n > 1: raise Unusual")
-                self.line(f"{name} = n == 1")
-            case "double":
-                self.line(f"if at + {_DOUBLE_BYTES} > len(data): raise Unusual")
-                self.line(f"{name} = double(data, at)[0]")
-                self.line(f"at += {_DOUBLE_BYTES}")
-            case _:
-                raise ValueError(f"no reader for {kind}")
+        self._lines(*(text.format(name=name) for text in PLAIN_TYPES[kind].read))
         return name
 
     def _enum(self, symbols: list[str]) -> str:
         name = self._new()
         self.constants[f"symbols_{name}"] = tuple(symbols)
-        self._number()
+        self._lines(*NUMBER)
         self.line("if n & 1: raise Unusual")
         self.line(f"{name} = symbols_{name}[n >> 1]")
         return name
 
     def _optional(self, node: Any) -> str:
         name = self._new()
-        self.line("n = data[at]")
-        self.line("at += 1")
-        self.line(f"if n == 0: {name} = None")
+        self._lines(*FIRST, f"if n == 0: {name} = None")
         self.line("elif n != 2: raise Unusual")
         self.line("else:")
         self._depth += 1
@@ -183,7 +119,7 @@ class _Source:
         self.line(f"{name} = {empty}")
         self.line("while True:")
         self._depth += 1
-        self._number()
+        self._lines(*NUMBER)
         self.line("if n == 0: break")
         self.line(
             "if n & 1 or n > 2 * len(data): raise Unusual"

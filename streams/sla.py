@@ -3,18 +3,23 @@
     sla.commands        → SLOs and policies are defined, revised, removed      → sla.definitions
                         → budgets are corrected, or looked at now              → sla.budgets
                         → freezes are made and ended by hand                   → sla.freeze.events
+                        → alerts of others are noted, and the budget looked at → sla.violations
     sla.measurements    → events of an SLO are counted, each in its minute     → sla.budgets
                         → so is what was there before it: see sla_history      → sla.history
     timer "evaluate"    → a budget is looked at: windows move on               → sla.budgets
                         → violations are opened and closed                     → sla.violations
                         → by each policy that concerns it, it freezes or not   → sla.freeze.events
 
-All that concerns an SLO stands in the SLO's partition. Policies are read whole by every partition.
+All that concerns an SLO stands in the SLO's partition. Policies are read whole by every partition. One that is not
+there was removed: each budget knows its freezes, and lets go those by it.
 """
 
 from typing import Final
 
+import msgspec
+
 from neural_hive.aggregates.aggregate import Rejected
+from neural_hive.aggregates.alert import ALERT, Note, Told, alert_id_of
 from neural_hive.aggregates.budget import (
     BUDGET_AGGREGATE,
     EVALUATE_TIMER,
@@ -30,7 +35,16 @@ from neural_hive.aggregates.budget import (
     minute_of,
 )
 from neural_hive.aggregates.budget_reading import evaluation, standing
-from neural_hive.aggregates.freeze import BY_HAND, FREEZE, Freeze, Resolve, Weigh, freeze_id_of
+from neural_hive.aggregates.freeze import (
+    BY_HAND,
+    FREEZE,
+    Freeze,
+    LetGo,
+    Resolve,
+    Weigh,
+    freeze_id_of,
+    queue_of,
+)
 from neural_hive.aggregates.freeze_policy import FREEZE_POLICY, DefinePolicy, RemovePolicy
 from neural_hive.aggregates.sla_window import DAY
 from neural_hive.aggregates.sli_history import SLI_HISTORY
@@ -49,6 +63,7 @@ from neural_hive.streams.sla_messages import (
     DefineFreezePolicy,
     DefineSlo,
     FreezeByHand,
+    NoteAlert,
     RecalculateBudget,
     RemoveFreezePolicy,
     RemoveSlo,
@@ -67,7 +82,7 @@ def build() -> System:
     """The system."""
     sla = System(
         NAME,
-        (SLO, FREEZE_POLICY, BUDGET_AGGREGATE, FREEZE, VIOLATION, SLI_HISTORY),
+        (SLO, FREEZE_POLICY, BUDGET_AGGREGATE, FREEZE, VIOLATION, ALERT, SLI_HISTORY),
         (__name__,),
         repartition=REPARTITION,
         views={_VIEW: POLICIES},
@@ -127,6 +142,10 @@ def build() -> System:
     @sla.on(COMMANDS, ResolveFreeze, route="routing_id")
     def resolve(unit: Unit, wanted: ResolveFreeze) -> None:
         unit.execute(FREEZE, wanted.freeze_id, Resolve(wanted.requested_by, wanted.reason, unit.now))
+
+    @sla.on(COMMANDS, NoteAlert, route="slo_id")
+    def note_alert(unit: Unit, noted: NoteAlert) -> None:
+        _note_alert(unit, noted)
 
     return sla
 
@@ -202,6 +221,25 @@ def _conclude(unit: Unit, found: BudgetEvaluated, slo: Slo, is_measured: bool) -
                 unit.now,
             )
             unit.execute(FREEZE, freeze_id, weigh)
+    for freeze_id in unit.first(queue_of(found.budget_id), POLICIES_MAX):
+        freeze = unit.load(FREEZE, freeze_id)
+        if freeze is not None and freeze.policy_id not in policies:
+            unit.execute(FREEZE, freeze_id, LetGo(found.remaining, found.level, found.upto, unit.now))
+
+
+def _note_alert(unit: Unit, noted: NoteAlert) -> None:
+    """Notes what is new of an alert, and looks at the budget that it is about: policies weigh that, not the alert."""
+    slo = unit.load(SLO, noted.slo_id)
+    if slo is None:
+        raise Rejected(f"there is no SLO {noted.slo_id}")
+    told = msgspec.convert(noted, Told, from_attributes=True)
+    command = Note(told, noted.signal, noted.ends_at, noted.requested_by, unit.now)
+    if not unit.execute(ALERT, alert_id_of(noted.slo_id, noted.fingerprint), command):
+        return
+    by = slo.definition.indicator.group_by
+    budget_id = budget_id_of(noted.slo_id, slo.measure, noted.labels.get(by, "") if by else "")
+    if unit.load(BUDGET_AGGREGATE, budget_id) is not None:
+        _evaluate(unit, budget_id)
 
 
 def _budget_of(unit: Unit, slo_id: str, dimension: str) -> Budget:

@@ -4,6 +4,7 @@ from typing import Final
 
 import msgspec
 
+from neural_hive.aggregates.alert import Signal, Told
 from neural_hive.aggregates.budget import AdjustmentKind, Counted
 from neural_hive.aggregates.freeze_policy import Policy
 from neural_hive.aggregates.slo import Definition
@@ -96,4 +97,12 @@ class ResolveFreeze(msgspec.Struct, frozen=True):
     freeze_id: str
     routing_id: str
     reason: str
+    requested_by: str = ""
+
+
+class NoteAlert(Told, frozen=True):
+    """Another program tells of an alert about an SLO. `ends_at`: of RESOLVED, µs."""
+
+    signal: Signal
+    ends_at: int
     requested_by: str = ""

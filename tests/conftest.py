@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from xdist.scheduler import LoadFileScheduling
 
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
+from tests.durations import Keeper, file_of, longest_first
 
 pytest_plugins = ["tests.fixtures_clickhouse"]
 
@@ -20,21 +21,44 @@ TopicFactory = Callable[..., str]
 # Brokers of tests end before Java's second compiler has paid for itself: half the CPU of a start (3.6 and 2.0 s).
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
-SHARE_A_SYSTEM: Final = frozenset({"api", "docs", "sdk"})  # folders whose tests use one whole system
+SHARE_A_SYSTEM: Final = frozenset({"api", "sdk"})  # folders whose tests use one whole system
+
+
+def scope_of(nodeid: str) -> str:
+    """What runs in one process, since it shares fixtures: a file, or a folder with its system."""
+    file = file_of(nodeid)
+    folder = PurePosixPath(file).parent
+    return str(folder) if folder.name in SHARE_A_SYSTEM else file
 
 
 class ByFileOrFolder(LoadFileScheduling):  # type: ignore[misc]
-    """Runs in one process of pytest-xdist what shares fixtures: a file, or a folder with its system."""
+    """Gives pytest-xdist's processes what belongs together, in the order of the tests."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.split("::", 1)[0]
-        folder = PurePosixPath(file).parent
-        return str(folder) if folder.name in SHARE_A_SYSTEM else file
+        return scope_of(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFileOrFolder:
     """The one above, whatever --dist says."""
+    config.option.loadscopereorder = False
     return ByFileOrFolder(config, log)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """See `durations`."""
+    parser.addoption("--keep-durations", action="store_true", help="write how long each file of tests takes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """See `durations`."""
+    if config.getoption("--keep-durations") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Keeper())
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The longest first, where several processes share them."""
+    if hasattr(config, "workerinput"):
+        items[:] = longest_first(items, scope_of)
 
 
 def wait_known(admin: AdminClient, topics: Mapping[str, int], wait_s: float = 60) -> None:

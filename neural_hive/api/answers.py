@@ -29,13 +29,22 @@ class Written(msgspec.Struct, frozen=True):
 
 def answered(request: Request, value: Any, status: int = 200) -> Response:
     """The answer, with persons as the caller may know them; 304 without a body if the caller has it already."""
-    value = request.app.state.services.named(value, request.state.identity)
-    body = msgspec.json.encode(value, enc_hook=str)
-    etag = f'"{sha256(body).hexdigest()[:32]}"'
+    body, etag = _encoded(request, value)
     known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
     if request.method == "GET" and known & {etag, "*"}:
         return Response(status_code=304, headers={"ETag": etag})
     return Response(body, status, {"ETag": etag}, MEDIA_TYPE)
+
+
+def etag_of(request: Request, value: Any) -> str:
+    """The ETag that an answer with this value would have for this caller."""
+    return _encoded(request, value)[1]
+
+
+def _encoded(request: Request, value: Any) -> tuple[bytes, str]:
+    value = request.app.state.services.named(value, request.state.identity)
+    body = msgspec.json.encode(value, enc_hook=str)
+    return body, f'"{sha256(body).hexdigest()[:32]}"'
 
 
 def written(token: Token, outcome: Outcome | None, resource: str, created: bool = False) -> Response:

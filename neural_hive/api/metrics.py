@@ -1,5 +1,6 @@
 """What the API counts."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -17,6 +18,15 @@ _REFUSED: Final = Counter("neural_hive_api_refused", "Requests that the gate ref
 _ERRORS: Final = Counter("neural_hive_api_errors", "Requests that ended in an error that was not foreseen")
 _WAITING: Final = Gauge("neural_hive_api_waiting", "Requests that wait for what becomes of a message")
 _TOKENS: Final = Counter("neural_hive_api_ticket_tokens", "Tokens of tickets that were made")
+_ALERT_CALLS: Final = Counter(
+    "neural_hive_sla_alertmanager_webhooks_received", "Calls of an Alertmanager that were taken"
+)
+_ALERTS: Final = Counter(
+    "neural_hive_sla_alertmanager_alerts",
+    "Alerts that an Alertmanager has told of: taken (in the log), no_slo (no label says which), unknown_slo (in the "
+    "log, and the tables know no such SLO), invalid (it makes no sense)",
+    ("outcome",),
+)
 METHODS: Final = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"))
 
 
@@ -45,3 +55,10 @@ def waiting() -> Gauge:
 def token_made() -> None:
     """A token of a ticket was made."""
     _TOKENS.inc()
+
+
+def alerts_taken(outcomes: Mapping[str, int]) -> None:
+    """A call of an Alertmanager was taken: how many of its alerts have which outcome."""
+    _ALERT_CALLS.inc()
+    for outcome, count in outcomes.items():
+        _ALERTS.labels(outcome).inc(count)

@@ -80,6 +80,10 @@ class Repeats:
             self._remember(message_id, sent)
             return sent.token
 
+    def knows(self, topic: str, message_id: str) -> bool:
+        """Whether the message of a key is in the log already. Raises ClickHouseError, CircuitOpen."""
+        return (self._recall(message_id) or self._archived(topic, message_id)) is not None
+
     def _recall(self, message_id: str) -> _Sent | None:
         with self._lock:
             return self._remembered.get(message_id)

@@ -32,6 +32,7 @@ TABLES_MAX = 8  # connections
 QUERY_TIMEOUT_S = 50.0  # before the request's own time is over
 PUBLISHING_MAX = 16  # threads, that wait for Kafka
 LOOKING_MAX = 2  # at how the system does, which takes long while a part of it is away
+TESTING_MAX = 2  # dry runs of SLOs, each of many questions to Prometheus
 T = TypeVar("T")
 
 
@@ -58,6 +59,7 @@ class Services:
         self.health = HealthLook(settings, self.tables)
         self.past = PastReader(settings)
         self.publishing, self.looking = Lane(PUBLISHING_MAX), Lane(LOOKING_MAX)
+        self.testing = Lane(TESTING_MAX)
         self.repeats = Repeats(self.sender, self.tables, self.personal)
         self.tokens = held_tokens(settings.api_folder)
         self.authenticator = Authenticator(*_verifiers(settings, self.tokens))

@@ -1,6 +1,8 @@
 """What routes that write have in common: what is asked for, by whom; and the way into the log."""
 
-from collections.abc import Collection
+import asyncio
+import time
+from collections.abc import Collection, Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -10,8 +12,10 @@ from starlette.responses import Response
 from neural_hive.api.answers import written
 from neural_hive.api.message_keys import MessageKey
 from neural_hive.api.services import Services
+from neural_hive.sdk.sender import Token
 
 REASON_CHARS_MAX: Final = 1_000
+AT_ONCE: Final = 8  # outcomes that one request waits for at the same time
 Text = Annotated[str, StringConstraints(max_length=512)]
 
 
@@ -23,6 +27,21 @@ class Asked(BaseModel):
     reason: Annotated[
         str, Field(min_length=1, max_length=REASON_CHARS_MAX, description="Why; it stays in the log")
     ]
+
+
+class Sending(msgspec.Struct, frozen=True):
+    """One of several messages."""
+
+    content: msgspec.Struct
+    message_id: str
+    routing_id: str
+
+
+class Became(msgspec.Struct, frozen=True):
+    """What became of one. PUBLISHED: it is in the log, and not known yet."""
+
+    status: str  # ACCEPTED, NOTHING_NEW, REFUSED, DEAD_LETTER, PUBLISHED
+    reason: str = ""
 
 
 async def publish(
@@ -42,3 +61,33 @@ async def publish(
         services.repeats.send, topic, content, key.message_id, routing_id, key.is_keyed, loose
     )
     return written(token, await services.pending.outcome(token, wait_s), resource, created)
+
+
+async def publish_each(
+    services: Services,
+    topic: str,
+    messages: Sequence[Sending],
+    is_keyed: bool,
+    wait_s: float,
+    loose: Collection[str] = (),
+) -> list[Became]:
+    """Publishes messages in their order, then waits for all outcomes together. Raises as `publish` does.
+
+    What was published before one fails is in the log: asked again with the same ids, it is not published again.
+    """
+    tokens = await services.publishing.run(_send_each, services, topic, messages, is_keyed, loose)
+    until, turns = time.monotonic() + wait_s, asyncio.Semaphore(AT_ONCE)
+
+    async def became(token: Token) -> Became:
+        async with turns:
+            outcome = await services.pending.outcome(token, until - time.monotonic())
+        return Became(outcome.verdict.value, outcome.reason) if outcome else Became("PUBLISHED")
+
+    return list(await asyncio.gather(*map(became, tokens)))
+
+
+def _send_each(
+    services: Services, topic: str, messages: Sequence[Sending], is_keyed: bool, loose: Collection[str]
+) -> list[Token]:
+    send = services.repeats.send
+    return [send(topic, m.content, m.message_id, m.routing_id, is_keyed, loose) for m in messages]

@@ -25,7 +25,8 @@ def register(app: typer.Typer) -> None:
 def add(
     name: Annotated[str, typer.Argument(help="Whose key it is; it stands in the log with what they do")],
     role: Annotated[
-        list[str] | None, typer.Option("--role", help="publisher, operator, auditor, approver; repeatable")
+        list[str] | None,
+        typer.Option("--role", help="publisher, operator, auditor, approver, alerter; repeatable"),
     ] = None,
     data: Data = None,
     config: Config = None,

@@ -36,6 +36,8 @@ Data = Annotated[
 ]
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML or YAML)", dir_okay=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document")]
+By = Annotated[str, typer.Option("--by", help="Who asks for it")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the log")]
 Limit = Annotated[int, typer.Option("--limit", help="At most so many, the newest first", min=1, max=1_000)]
 PageOf = Annotated[str, typer.Option("--page", help="Go on where a list ended: what it said")]
 Since = Annotated[
@@ -96,6 +98,11 @@ def console() -> "Console":
 def print_json(value: Any) -> None:
     """One JSON document, for machines and still to be read."""
     write(msgspec.json.format(msgspec.json.encode(value, enc_hook=str)) + b"\n")
+
+
+def say(told: dict[str, Any], as_json: bool, text: str) -> None:
+    """What became of it, for a machine or a person."""
+    typer.echo(msgspec.json.encode(told).decode() if as_json else text)
 
 
 def write(*pieces: bytes) -> None:

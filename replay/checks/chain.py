@@ -27,7 +27,7 @@ from neural_hive.schemas.topics import partition_of
 KERNEL_AGGREGATE: Final = "partition"  # written by a partition about itself: its key is no routing id
 _RECENT: Final = 1 << 14
 _GAPS_KEPT: Final = 10_000
-_KEYS_KEPT: Final = 50_000
+_KEYS_KEPT: Final = 10_000
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):

@@ -11,7 +11,7 @@ from neural_hive.streams.kernel.state import options
 
 Last = tuple[int, bytes, int, bytes]  # version, hash, occurred_at, key
 NONE_YET: Final[Last] = (0, NO_HASH, 0, b"")
-IN_MEMORY: Final = 100_000  # about 400 bytes each
+IN_MEMORY: Final = 25_000  # about 400 bytes each; who goes on is held again at once
 
 
 class LatestEvents:

@@ -54,6 +54,7 @@ class Fold:
         self._changed: dict[bytes, Any] = {}
         self._undo: dict[bytes, Any] = {}
         self._queues: dict[str, list[tuple[bytes, str]]] = {}  # those that were asked for, in order
+        self.memory: dict[str, Any] = {}  # see Unit.memory
         self.loaded_bytes = 0  # of all rows so far: what is changed of them is kept until the next write
         self.next_due = min((timer.due for _, timer in store.timers()), default=NEVER)
 

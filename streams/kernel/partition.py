@@ -392,6 +392,7 @@ class Partition:
 
     def _commit(self, work: Work, offsets: dict[str, int]) -> None:
         """The log first, then the state."""
+        work.tell_sums()
         started = self.place.clock.elapsed_s()
         topics = self._landed(work, self.log.commit(work.outputs, self.next | offsets))
         self.position = msgspec.structs.replace(
@@ -521,7 +522,7 @@ class Partition:
 
 def _is_full(work: Work) -> bool:
     """Whether the transaction shall hold no more."""
-    return len(work.outputs) > TRANSACTION_OUTPUTS_MAX or work.held_bytes > TRANSACTION_BYTES_MAX
+    return work.held_outputs > TRANSACTION_OUTPUTS_MAX or work.held_bytes > TRANSACTION_BYTES_MAX
 
 
 __all__ = ["Fenced", "Partition", "Place"]

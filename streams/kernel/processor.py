@@ -41,6 +41,10 @@ QUEUED_BYTES_MAX = 16 << 20
 FETCH_RECORDS_MAX = 5_000
 WATCH_EVERY_S = 1.0
 STILL_MAX_S = 120.0
+GATHER_RATE = (
+    1_000.0  # records/s of a partition from which on inputs come together for as long as the system allows
+)
+GATHER_LEAST_S = 0.1  # in which what came says how much comes
 AGAIN_FIRST_S = 0.1  # after which a partition that waits for the schema registry tries again
 AGAIN_MAX_S = 5.0
 STUCK_S = 90.0  # longer than any single wait for the broker
@@ -66,6 +70,8 @@ class Slot:
         self._waiting = False
         self._lacking = False  # waits for the schema registry
         self._steps = 0
+        self._rate = 0.0  # records/s, of late
+        self._taken_at = time.monotonic()
 
     def mark(self) -> Hashable | None:
         """Changes with each piece of work. None: no step need end now, for nothing runs or the state is recovered."""
@@ -93,9 +99,12 @@ class Slot:
         self._queued_records += len(batch.records)
         self._queued_bytes += batch.size_bytes
         self.partition.messages.queued.set(self._queued_records)
-        if self._queued_records > QUEUED_RECORDS_MAX or self._queued_bytes > QUEUED_BYTES_MAX:
+        if self._is_full():
             self._hold(self.partition.number, True)
         self._arrived.set()
+
+    def _is_full(self) -> bool:
+        return self._queued_records > QUEUED_RECORDS_MAX or self._queued_bytes > QUEUED_BYTES_MAX
 
     def start(self, pool: ThreadPoolExecutor, fail: Callable[[BaseException], None]) -> None:
         """Begins to work."""
@@ -144,10 +153,22 @@ class Slot:
                 return []
             finally:
                 self._waiting = False
+        await self._gather()
         taken = merged(self._queue)
         self._forget()
         self._hold(self.partition.number, False)
         return taken
+
+    async def _gather(self) -> None:
+        """Lets more come, if many do: what a system sums up in a transaction costs less in a large one."""
+        gather_s = self.partition.system.gather_s * min(self._rate / GATHER_RATE, 1.0)
+        until = time.monotonic() + gather_s
+        while (left_s := until - time.monotonic()) > 0 and not (self._is_full() or self._stopping.is_set()):
+            self._arrived.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._arrived.wait(), left_s)
+        now = time.monotonic()
+        self._rate, self._taken_at = self._queued_records / max(now - self._taken_at, GATHER_LEAST_S), now
 
     def _forget(self) -> None:
         self._queue.clear()

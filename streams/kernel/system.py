@@ -17,6 +17,7 @@ from neural_hive.aggregates.partition import partition_aggregate
 from neural_hive.connectors.record import Record
 from neural_hive.schemas.envelope import Envelope
 from neural_hive.streams.kernel.broadcast import View
+from neural_hive.streams.kernel.sums import Sum
 
 S = TypeVar("S")
 M = TypeVar("M")
@@ -32,6 +33,11 @@ class Unit(Protocol):
 
     sent_at: int
     """When the sender says that it sent the message, µs; 0 for a timer. To be measured, never to decide by."""
+
+    memory: dict[str, Any]
+    """What handlers have found out about this state and need not look up again; empty whenever a transaction may not
+    have come about. It may save work and must change no decision: keep only what no refusal of a record takes back.
+    """
 
     def load(self, aggregate: Aggregate[S], aggregate_id: str) -> S | None:
         """The aggregate's state, with all that this batch has changed already."""
@@ -98,6 +104,12 @@ class Unit(Protocol):
 
     def send(self, topic: str, message_type: str, routing_id: str, payload: dict[str, Any]) -> None:
         """A message to another system, in the same transaction; its id follows from this one's."""
+        ...
+
+    def sum_up(self, kind: Sum, key: tuple[Any, ...], more: Any) -> None:
+        """Adds to a message to another system that is told once, at the transaction's end, for all records that have
+        added to it under this key. Where one begins and ends is chance: see sums.py.
+        """
         ...
 
 
@@ -207,6 +219,9 @@ class System(msgspec.Struct):
 
     looks_into: tuple[str, ...] = ()
     """Topics, kept for ever, of which handlers may ask for a record by its place (see Unit.record)."""
+
+    gather_s: float = 0.0
+    """How long inputs may come together before they are worked on, when there are many: for who sums them up."""
 
     routed: frozenset[str] = frozenset()
     """Inputs that a router reads, since their partition count is not the system's."""

@@ -38,17 +38,18 @@ class BatchTrace:
     def begin(self, cause: Cause, outputs: int) -> None:
         """A message is about to be handled, with so many outputs before its own."""
         self._count += 1
-        self._end(outputs)
+        self.end(outputs)
         if self._tracer.keeps(cause.route.trace_id):
             self._kept.append((cause, outputs, time.time_ns()))
 
-    def _end(self, outputs: int) -> None:
+    def end(self, outputs: int) -> None:
+        """The last message was handled; what is put out behind so many outputs is no single message's."""
         if len(self._ends) < len(self._kept):
             self._ends.append((outputs, time.time_ns()))
 
     def committed(self, outputs: list[Output]) -> None:
         """All that was written is in the log."""
-        self._end(len(outputs))
+        self.end(len(outputs))
         if not self._kept:
             return
         now, spans = time.time_ns(), list[Span]()

@@ -1,6 +1,7 @@
 """The work on one batch: handlers decide, events are made and folded, and all of it waits for one transaction."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b, sha256
 from typing import Any, Protocol, TypeVar
 
@@ -24,12 +25,15 @@ from neural_hive.schemas.topics import partition_of
 from neural_hive.schemas.varint import avro_long
 from neural_hive.streams.kernel.fold import Fold, Route
 from neural_hive.streams.kernel.state import CAUSE_BYTES, Row, counter_key, row_key
+from neural_hive.streams.kernel.sums import Sum, Sums
 from neural_hive.streams.kernel.system import Measured, Observed
 
 S = TypeVar("S")
 EVENT_TYPE_HEADER = "event_type"
 _NO_CAUSE = blake2b(digest_size=CAUSE_BYTES)
 ORIGIN_HEADER = "origin"  # topic:partition:offset of a forwarded record
+
+_partition_of = lru_cache(maxsize=20_000)(partition_of)  # of who is sent to again and again
 
 LookUp = Callable[[str, int, int], Record | None]  # of a topic, a partition, an offset; raises RecordAway
 
@@ -77,6 +81,10 @@ class Traces(Protocol):
         """A cause is about to be handled, with so many outputs before its own."""
         ...
 
+    def end(self, outputs: int) -> None:
+        """The last cause was handled; what is put out behind so many outputs is no single cause's."""
+        ...
+
     def committed(self, outputs: list[Output]) -> None:
         """All outputs are in the log."""
         ...
@@ -106,6 +114,7 @@ class Work:
         trace: Traces | None = None,
     ) -> None:
         self.fold, self.trace = fold, trace
+        self.memory = fold.memory
         self.partition = partition
         self.sequence = sequence
         self.outputs: list[Output] = []
@@ -127,15 +136,18 @@ class Work:
         self._repeated: dict[bytes, bool] = {}  # aggregates touched by this cause: had they seen it before?
         self._indexes: dict[str, int] = {}  # events of this cause so far, by aggregate id
         self._sent: dict[str, int] = {}
+        self._sums = Sums()
+        self._begun: Cause | None = None
 
     def begin(self, cause: Cause) -> None:
         """Starts one record: what was done before it stands."""
         self.fold.keep()
+        self._sums.keep(self._begun)
+        self._begun = cause
         self._mark = (len(self.outputs), self.sequence, self.events, len(self.observed), len(self.measured))
         if self.trace is not None:
             self.trace.begin(cause, len(self.outputs))
         self._digest = cause.digest
-        self._source = event_source(cause.topic, cause.partition) + avro_long(cause.offset)
         self._own = cause.route
         self._trace = self._own.trace_id.encode()
         self._speak_of(cause)
@@ -146,14 +158,13 @@ class Work:
         self.message_id = cause.message_id
 
     def _speak_of(self, cause: Cause) -> None:
-        route = cause.route
         self._cause = cause
-        self._context = event_context(route.correlation_id, cause.message_id, route.trace_id)
-        self._key = route.routing_id.encode()
+        self._context = b""  # most records of some systems lead to no event
 
     def refuse(self) -> None:
         """Takes back all that the record did."""
         self.fold.undo()
+        self._sums.take_back()
         outputs, self.sequence, self.events, observed, measured = self._mark
         del self.outputs[outputs:], self.observed[observed:], self.measured[measured:]
 
@@ -170,6 +181,11 @@ class Work:
     def held_bytes(self) -> int:
         """About what waits in memory for the transaction's end: what is written, and the rows that were loaded."""
         return self._output_bytes + self.fold.loaded_bytes - self._loaded_before_bytes
+
+    @property
+    def held_outputs(self) -> int:
+        """How many records the transaction will have, at least."""
+        return len(self.outputs) + len(self._sums)
 
     def load(self, aggregate: Aggregate[S], aggregate_id: str) -> S | None:
         """See Unit.load."""
@@ -230,6 +246,8 @@ class Work:
         occurred_at = max(last_at, cause.now)
         if occurred_at != self._last_at:
             self._last_at, self._last_at_avro = occurred_at, avro_long(occurred_at)
+        if not self._context:
+            self._prepare(cause)
         encoder = self._encoders.get(event_type)
         if encoder is None:
             raise HeldBack(f"{event_type} is not written yet")
@@ -263,6 +281,13 @@ class Work:
                 Observed(aggregate.name, aggregate_id, event, before, changed.state, cause.now)
             )
         return changed
+
+    def _prepare(self, cause: Cause) -> None:
+        """What all events of a cause share."""
+        route = cause.route
+        self._context = event_context(route.correlation_id, cause.message_id, route.trace_id)
+        self._key = route.routing_id.encode()
+        self._source = event_source(cause.topic, cause.partition) + avro_long(cause.offset)
 
     def record(self, topic: str, partition: int, offset: int) -> Record | None:
         """See Unit.record."""
@@ -299,9 +324,41 @@ class Work:
 
     def send(self, topic: str, message_type: str, routing_id: str, payload: dict[str, Any]) -> None:
         """See Unit.send."""
-        cause, index = self._cause, self._sent.get(topic, 0)
+        index = self._sent.get(topic, 0)
         self._sent[topic] = index + 1
-        message_id = derived_id(cause.message_id, topic, str(index))
+        message_id = derived_id(self._cause.message_id, topic, str(index))
+        self._send(self._cause, message_id, topic, message_type, routing_id, payload)
+
+    def sum_up(self, kind: Sum, key: tuple[Any, ...], more: Any) -> None:
+        """See Unit.sum_up."""
+        self._sums.put(kind, key, more)
+
+    def tell_sums(self) -> None:
+        """Adds the messages of all sums. Call it when no record follows in this transaction.
+
+        Each is caused by the record that was added last: no other sum of its key has that one.
+        """
+        self._sums.keep(self._begun)
+        if not self._sums:
+            return
+        if self.trace is not None:
+            self.trace.end(len(self.outputs))
+        for told in self._sums.told():
+            kind, key, cause = told.kind, told.key, told.cause
+            message_id = derived_id(cause.message_id, kind.topic, kind.message_type, *map(str, key))
+            self._trace = cause.route.trace_id.encode()
+            payload = kind.payload(key, told.total)
+            self._send(cause, message_id, kind.topic, kind.message_type, kind.route(key), payload)
+
+    def _send(
+        self,
+        cause: Cause,
+        message_id: str,
+        topic: str,
+        message_type: str,
+        routing_id: str,
+        payload: dict[str, Any],
+    ) -> None:
         span_id = message_id[:8] + message_id[9:13] + message_id[14:18]
         header = Header(
             message_id,
@@ -315,7 +372,7 @@ class Work:
             self._producer,
         )
         key = routing_id.encode()
-        partition = partition_of(key, self._partitions_of[topic])
+        partition = _partition_of(key, self._partitions_of[topic])
         value = encode_message(header, payload)
         self._put(
             Output(topic, partition, key, value, self._headers(message_type.encode(), span_id.encode()), None)

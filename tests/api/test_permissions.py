@@ -25,7 +25,7 @@ GET /metrics                                                 open
 GET /openapi.json                                            open
 GET /docs                                                    open
 GET /.well-known/jwks.json                                   open
-GET /api/v1/me                                               publisher operator auditor approver
+GET /api/v1/me                                               publisher operator auditor approver alerter
 GET /api/v1/outcomes/{token}                                 publisher operator auditor approver
 POST /api/v1/plans                                           publisher
 POST /api/v1/plans/validate                                  publisher operator auditor approver
@@ -54,6 +54,38 @@ GET /api/v1/dead-letters                                     operator auditor
 GET /api/v1/dead-letters/{message_id}                        operator auditor
 POST /api/v1/dead-letters/redrive                            operator
 POST /api/v1/dead-letters/{message_id}/redrive               operator
+GET /api/v1/slos                                             publisher operator auditor approver
+POST /api/v1/slos                                            operator
+POST /api/v1/slos/import/alerts                              operator
+GET /api/v1/slos/{slo_id}                                    publisher operator auditor approver
+PUT /api/v1/slos/{slo_id}                                    operator
+DELETE /api/v1/slos/{slo_id}                                 operator
+POST /api/v1/slos/{slo_id}/test                              operator
+GET /api/v1/slos/{slo_id}/alerts                             publisher operator auditor approver
+GET /api/v1/budgets                                          publisher operator auditor approver
+GET /api/v1/budgets/summary                                  publisher operator auditor approver
+GET /api/v1/budgets/{slo_id}                                 publisher operator auditor approver
+GET /api/v1/budgets/{slo_id}/history                         publisher operator auditor approver
+GET /api/v1/budgets/{slo_id}/burn-rate                       publisher operator auditor approver
+GET /api/v1/budgets/{slo_id}/explanation                     publisher operator auditor approver
+GET /api/v1/budgets/{slo_id}/adjustments                     publisher operator auditor approver
+POST /api/v1/budgets/{slo_id}/recalculate                    operator
+POST /api/v1/budgets/{slo_id}/exclusions                     operator
+POST /api/v1/budgets/{slo_id}/exclusions/{adjustment_id}/lift operator
+POST /api/v1/budgets/{slo_id}/corrections                    operator
+GET /api/v1/violations                                       publisher operator auditor approver
+GET /api/v1/violations/{violation_id}                        publisher operator auditor approver
+GET /api/v1/policies                                         publisher operator auditor approver
+POST /api/v1/policies                                        operator
+GET /api/v1/policies/freezes/active                          publisher operator auditor approver
+GET /api/v1/policies/freezes/history                         publisher operator auditor approver
+GET /api/v1/policies/freezes/{freeze_id}                     publisher operator auditor approver
+POST /api/v1/policies/freezes/{freeze_id}/resolve            operator approver
+GET /api/v1/policies/{policy_id}                             publisher operator auditor approver
+PUT /api/v1/policies/{policy_id}                             operator
+DELETE /api/v1/policies/{policy_id}                          operator
+POST /api/v1/policies/{policy_id}/freeze                     operator
+POST /webhooks/alertmanager                                  alerter
 GET /api/v1/flow-c/status                                    publisher operator auditor approver
 GET /api/v1/flow-c/workflows/{workflow_id}                   publisher operator auditor approver
 GET /api/v1/replay/aggregates/{aggregate_id}/state           operator auditor

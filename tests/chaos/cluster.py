@@ -40,10 +40,12 @@ class Shape(msgspec.Struct, frozen=True):
     workers: int = (
         WORKERS  # of each processor, each alone in its process; 0: one process for all, as the product has
     )
+    more_systems: tuple[str, ...] = ("sla", "sli")  # beside those that the product starts
 
 
+DEPLOY_VIEW_AGE_S: Final = 5.0  # so that a freeze of seconds is obeyed
 MANY: Final = Shape()
-AS_ONE_STARTS_IT: Final = Shape(brokers=1, workers=0)
+AS_ONE_STARTS_IT: Final = Shape(brokers=1, workers=0, more_systems=())
 
 
 class NotStarted(RuntimeError):
@@ -58,6 +60,9 @@ class Cluster:
         names = ("kafka_port", "schema_registry_port", "clickhouse_http_port", "api_port")
         ports = dict(zip(names, free_ports(4), strict=True))
         wanted: dict[str, Any] = {**ports, "worker_task_types": ("EXECUTE",), "agent_id": REAL_WORKER}
+        if shape.more_systems:
+            systems = (*Settings.model_fields["systems"].default, *shape.more_systems)
+            wanted |= {"systems": systems, "deploy_view_age_s": DEPLOY_VIEW_AGE_S}
         plan = plan_system(load_settings(running=False, data=data, **wanted), shape.brokers)
         self.settings: Settings = plan.settings
         self._kafka = plan.kafka

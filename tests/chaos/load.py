@@ -31,6 +31,8 @@ ENDS: Final = frozenset({"WorkflowCompleted", "WorkflowFailed", "WorkflowCancell
 OPEN_MAX: Final = 200  # workflows that are published and have not ended, unless told otherwise
 REPEATED: Final = 0.05  # part of the plans that is published twice
 REAL: Final = 0.02  # part of the tasks that is a process of its own
+SERVED: Final = 0.05  # part of the deployments that names a service
+SERVICES: Final = ("till", "checkout")
 TIMEOUT_MS: Final = 120_000
 _PAUSE_S: Final = 0.02
 
@@ -60,9 +62,12 @@ def decision(random_: random.Random, decision_id: str) -> DecisionConsolidated:
 
 def _task(random_: random.Random, task_id: str, needs: tuple[str, ...]) -> Task:
     idle = (TaskType.BUILD, TaskType.TEST, TaskType.VALIDATE, TaskType.DEPLOY)
+    task_type = TaskType.EXECUTE if random_.random() < REAL else random_.choice(idle)
+    is_served = task_type is TaskType.DEPLOY and random_.random() < SERVED
     return Task(
         task_id=task_id,
-        task_type=TaskType.EXECUTE if random_.random() < REAL else random_.choice(idle),
+        task_type=task_type,
+        parameters={"service": random_.choice(SERVICES)} if is_served else {},
         timeout_ms=TIMEOUT_MS,
         security_level=SecurityLevel.INTERNAL,
         dependencies=needs,

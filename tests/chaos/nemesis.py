@@ -22,13 +22,21 @@ AT_ONCE: Final = 4  # blows that not all has recovered from
 WEIGHTS: Final = {
     "orchestrator": 5,
     "registry": 4,
+    "sla": 3,
+    "sli": 2,
     "projector": 3,
     "clickhouse": 2,
     "agent": 3,
     "worker": 2,
     "broker": 2,
 }
-ZOMBIES: Final = {"orchestrator": 0.2, "registry": 0.2, "projector": 0.15}  # stopped and woken, not killed
+ZOMBIES: Final = {
+    "orchestrator": 0.2,
+    "registry": 0.2,
+    "sla": 0.2,
+    "sli": 0.2,
+    "projector": 0.15,
+}  # stopped and woken, not killed
 
 
 class Blow(msgspec.Struct, frozen=True):

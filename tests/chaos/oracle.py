@@ -2,6 +2,7 @@
 
 import subprocess
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -80,6 +81,11 @@ def read_log(settings: Settings) -> Log:
     return Log(ids.total(), doubled, held, exceeded, dict(created), unfinished, dict(kinds))
 
 
+def in_words(found: Mapping[str, list[str]]) -> list[str]:
+    """What is wrong, by kinds, for a person."""
+    return [f"{len(cases)} {what}: {', '.join(cases[:SHOWN_MAX])}" for what, cases in found.items() if cases]
+
+
 def verify(settings: Settings) -> dict[str, Any]:
     """The report of `replay verify`."""
     line = command_line("replay", "verify", "--json", "--data", str(settings.data))
@@ -108,9 +114,7 @@ def judge(settings: Settings, load: Load, ends: Ends, inputs: int) -> Verdict:
         "slots that nobody gave back": log.slots_held,
         "slots beyond an agent's capacity": log.capacity_exceeded,
     }
-    problems = [
-        f"{len(cases)} {what}: {', '.join(cases[:SHOWN_MAX])}" for what, cases in found.items() if cases
-    ]
+    problems = in_words(found)
     if report["exit_code"] != 0:
         shown = report.get("findings", [])[:SHOWN_MAX]
         problems.append(f"replay verify ended with {report['exit_code']}: {report['problem']} {shown}")

@@ -14,10 +14,12 @@ from typing import Final
 
 import msgspec
 
+from tests.chaos import slos
 from tests.chaos.cluster import Cluster, running
+from tests.chaos.freezing import Freezing
 from tests.chaos.load import Ends, Load
 from tests.chaos.nemesis import Hit, Nemesis
-from tests.chaos.oracle import Verdict, judge
+from tests.chaos.oracle import Verdict, in_words, judge
 from tests.chaos.progress import Progress, Unknown
 
 REST_TIMEOUT_S: Final = 300.0  # longer than a ticket waits for an agent that died with it
@@ -57,11 +59,14 @@ def run(data: Path, kills: int, seed: int, events: int = 0, tell: Tell = lambda 
         ends = Ends(kafka, cluster.settings.partitions)
         load = Load(kafka, seed, ends.count)
         progress = Progress(cluster.settings)
+        freezing = Freezing(kafka, cluster.settings.partitions, tell)
         try:
+            freezing.start()
             load.start()
             nemesis = Nemesis(cluster, seed, kills, tell)
             nemesis.run()
             inputs = _wait_inputs(progress, events, tell)
+            freezing.stop()
             load.stop()
             ended_at = time.monotonic()
             problems = _rest(cluster, load, ends, progress)
@@ -69,6 +74,7 @@ def run(data: Path, kills: int, seed: int, events: int = 0, tell: Tell = lambda 
             tell(f"everything rests after {rest_s:.1f} s")
             inputs = progress.inputs()
             verdict = judge(cluster.settings, load, ends, inputs)
+            problems += freezing.problems + in_words(slos.problems(cluster.settings))
         finally:
             progress.close()
             ends.close()

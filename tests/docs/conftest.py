@@ -49,11 +49,14 @@ def stop_all(folder: Path) -> None:
     subprocess.run(command, cwd=folder, env=clean_environment(), check=True, timeout=200, capture_output=True)
 
 
-@pytest.fixture(scope="package")
-def toured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    """A reader who has done all that the README says, up to the stop; the system still runs."""
+@pytest.fixture(scope="module")
+def toured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """A reader who has done all that the README says, up to the stop; the system still runs.
+
+    A module's SETTINGS are its system's.
+    """
     folder = tmp_path_factory.mktemp("tour")
-    reader = reader_in(folder)
+    reader = reader_in(folder, **getattr(request.module, "SETTINGS", {}))
     try:
         assert reader.follow(ROOT / "README.md", until="neural-hive publish") == 1
         learn_ports(reader)

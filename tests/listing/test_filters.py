@@ -9,9 +9,9 @@ import pytest
 from neural_hive.connectors.clickhouse import ClickHouse
 from neural_hive.listing.pages import Rows, page_rows
 from neural_hive.listing.things import DEAD_LETTER_PLACES, TICKETS, WORKFLOWS
+from neural_hive.projections.catalogue import PROJECTIONS
 from neural_hive.projections.http_store import HttpStore
-from neural_hive.projections.read_models import rebuild
-from neural_hive.projections.tickets import TICKETS as TICKETS_MODEL
+from neural_hive.projections.read_models import prepare
 from neural_hive.sdk.views import BadCursor
 from tests.fixtures_clickhouse import ClickHouseServer
 from tests.projections.grammar import given
@@ -39,7 +39,7 @@ def reader(clickhouse: ClickHouseServer) -> Iterator[Reader]:
     store.create_database()
     histories = [(created(f"t{n}"), started(f"t{n}")) for n in range(5)]
     given(store, *(value for history in histories for value in history), completed("t0"), failed("t1"))
-    rebuild(store, TICKETS_MODEL)
+    prepare(store, PROJECTIONS)
     found = Reader(clickhouse, name)
     yield found
     found.close()

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -17,13 +18,20 @@ def log(kafka: EmbeddedKafka, topic_factory: TopicFactory) -> Log:
     return Log(kafka.bootstrap, topic_factory("tickets", 2), topic_factory("inputs", 2))
 
 
-@pytest.fixture
-def database(clickhouse: ClickHouseServer) -> Iterator[str]:
+@contextmanager
+def new_database(server: ClickHouseServer) -> Iterator[str]:
+    """An empty database of its own, as long as somebody needs it."""
     name = f"db_{uuid.uuid4().hex[:8]}"
-    store = HttpStore(clickhouse.host, clickhouse.port, clickhouse.user, clickhouse.password, name)
+    store = HttpStore(server.host, server.port, server.user, server.password, name)
     store.create_database()
     yield name
     store.command(f"DROP DATABASE {name}")
+
+
+@pytest.fixture
+def database(clickhouse: ClickHouseServer) -> Iterator[str]:
+    with new_database(clickhouse) as name:
+        yield name
 
 
 @pytest.fixture

@@ -3,17 +3,19 @@
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 import pytest
 
-from neural_hive.projections import rebuilds
+from neural_hive.projections import projector, rebuilds
 from neural_hive.projections.projection import Column
 from neural_hive.projections.read_models import compare
 from neural_hive.projections.rebuilds import Step, begin, fill, hand_over, newest
 from neural_hive.projections.store import Store
 from neural_hive.projections.ticket_history import TICKET_HISTORY
 from neural_hive.projections.tickets import TICKETS
+from neural_hive.replay import rebuild as rebuild_module
 from neural_hive.replay.rebuild import NoSuchReadModel, abandon, named, rebuild
 from tests.projections.support import Follower, Log, completed, ready, started
 
@@ -23,6 +25,14 @@ Make = Callable[..., Follower]
 @pytest.fixture(autouse=True)
 def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rebuilds, "SLICE_OFFSETS", 7)
+    monkeypatch.setattr(projector, "REBUILDS_EVERY_S", 0.2)
+    monkeypatch.setattr(rebuild_module, "LOOK_EVERY_S", 0.05)
+
+
+@pytest.fixture
+def follower(follower: Make) -> Make:
+    """With the read models that are made anew here: making all of them takes seconds each time."""
+    return partial(follower, projections=(TICKETS, TICKET_HISTORY))
 
 
 def _write(log: Log, first: int, count: int) -> None:

@@ -123,11 +123,12 @@ def prometheus(
 
 
 @contextmanager
-def alertmanager(folder: Path) -> Iterator[str]:
-    """A server whose alerts go nowhere; its URL."""
+def alertmanager(folder: Path, told: dict[str, Any] | None = None) -> Iterator[str]:
+    """A server with a configuration, or one whose alerts go nowhere; its URL."""
     assert ALERTMANAGER is not None
     config = folder / "alertmanager.yaml"
-    config.write_text(yaml.safe_dump({"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}))
+    nobody = {"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}
+    config.write_text(yaml.safe_dump(told or nobody))
     port = free_port()
     arguments = (
         *(f"--config.file={config}", f"--storage.path={folder / 'data'}"),

@@ -15,7 +15,7 @@ from neural_hive.aggregates.sla_window import MINUTE
 from neural_hive.asked_prometheus import NoPrometheus
 from neural_hive.cli import build
 from neural_hive.commands import slo
-from neural_hive.commands.asking import CannotDo
+from neural_hive.sdk.asking import CannotDo
 from neural_hive.settings import Settings
 from neural_hive.streams.promql_counts import Queries
 from neural_hive.system import plan_system

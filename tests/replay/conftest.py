@@ -18,17 +18,22 @@ from tests.replay.written_log import Log
 LogFactory = Callable[..., Log]
 
 
+def create_log(kafka: EmbeddedKafka, topic_factory: TopicFactory, partitions: int = 2) -> Log:
+    """A writer with topics of its own; close it."""
+    inputs, tickets, workflows = (
+        topic_factory(name, partitions=partitions) for name in ("inputs", "tickets", "workflows")
+    )
+    topics = (inputs, tickets, workflows, topic_factory("letters", partitions=1))
+    return Log(kafka.bootstrap, topics, partitions)
+
+
 @pytest.fixture
 def new_log(kafka: EmbeddedKafka, topic_factory: TopicFactory) -> Iterator[LogFactory]:
-    """`new_log(partitions=2)`: a writer with topics of its own."""
+    """`new_log(partitions=2)`: see create_log."""
     logs: list[Log] = []
 
     def create(partitions: int = 2) -> Log:
-        inputs, tickets, workflows = (
-            topic_factory(name, partitions=partitions) for name in ("inputs", "tickets", "workflows")
-        )
-        topics = (inputs, tickets, workflows, topic_factory("letters", partitions=1))
-        logs.append(Log(kafka.bootstrap, topics, partitions))
+        logs.append(create_log(kafka, topic_factory, partitions))
         return logs[-1]
 
     yield create

@@ -6,6 +6,7 @@ from hashlib import sha256
 import pytest
 
 from neural_hive.connectors.clickhouse import ClickHouse
+from neural_hive.connectors.kafka_embedded import EmbeddedKafka
 from neural_hive.projections.http_store import HttpStore
 from neural_hive.replay.archive import ArchiveSource
 from neural_hive.replay.checks.archive import check_archive, check_projections
@@ -18,23 +19,23 @@ from neural_hive.replay.verify import Verification
 from neural_hive.schemas.codec import decode
 from neural_hive.schemas.envelope import Envelope
 from neural_hive.schemas.topics import Kind
+from tests.conftest import TopicFactory
 from tests.fixtures_clickhouse import ClickHouseServer
-from tests.projections.conftest import database
+from tests.projections.conftest import new_database
 from tests.projections.support import Follower
-from tests.replay.conftest import LogFactory
+from tests.replay.conftest import create_log
 from tests.replay.written_log import Log
 
-__all__ = ["database"]
 EVENTS = 36
+ARCHIVE = ("events", "messages", "positions")
 
 
 class Archived:
-    """A right log, archived, and a client of the database that holds it."""
+    """A right log, and a client of the database that holds its archive."""
 
     def __init__(self, log: Log, server: ClickHouseServer, database: str) -> None:
         self.log = log
         self.clickhouse: ClickHouse = server.client(database=database)
-        self.store = HttpStore(server.host, server.port, server.user, server.password, database)
         self.archive = ArchiveSource(self.clickhouse)
         self.kafka = KafkaSource(log.config)
 
@@ -51,17 +52,37 @@ class Archived:
         self.clickhouse.command(f"ALTER TABLE events {sql} SETTINGS mutations_sync = 2")
 
 
+@pytest.fixture(scope="module")
+def log(kafka: EmbeddedKafka, topic_factory: TopicFactory) -> Iterator[Log]:
+    """A right one; nobody changes it."""
+    made = create_log(kafka, topic_factory)
+    made.write(workflows=4, rounds=3)
+    made.kinds = {made.tickets: Kind.EVENT, made.workflows: Kind.EVENT, made.inputs: Kind.INPUT}
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def tables(log: Log, clickhouse: ClickHouseServer) -> Iterator[str]:
+    """The database that a projector has made of it."""
+    with new_database(clickhouse) as name:
+        follower = Follower(log, clickhouse, name)  # type: ignore[arg-type]
+        with follower.running():
+            follower.wait_rows("events", EVENTS)
+            follower.wait_rows("messages", 12)
+        yield name
+
+
 @pytest.fixture
-def archived(new_log: LogFactory, clickhouse: ClickHouseServer, database: str) -> Iterator[Archived]:
-    log = new_log()
-    log.write(workflows=4, rounds=3)
-    log.kinds = {log.tickets: Kind.EVENT, log.workflows: Kind.EVENT, log.inputs: Kind.INPUT}
-    follower = Follower(log, clickhouse, database)  # type: ignore[arg-type]
-    with follower.running():
-        follower.wait_rows("events", EVENTS)
-        follower.wait_rows("messages", 12)
-    yield (made := Archived(log, clickhouse, database))
-    made.clickhouse.close()
+def archived(log: Log, tables: str, clickhouse: ClickHouseServer) -> Iterator[Archived]:
+    """The log, and a copy of its archive to be changed."""
+    with new_database(clickhouse) as name:
+        made = Archived(log, clickhouse, name)
+        for table in ARCHIVE:
+            made.clickhouse.command(f"CREATE TABLE {table} AS {tables}.{table}")
+            made.clickhouse.command(f"INSERT INTO {table} SELECT * FROM {tables}.{table}")
+        yield made
+        made.clickhouse.close()
 
 
 def test_the_archive_gives_the_records_of_the_log(archived: Archived) -> None:
@@ -160,15 +181,16 @@ def test_the_engine_takes_records_as_the_seal_does(archived: Archived) -> None:
         assert archived.archive.digest(topic, partition, first, end) == (len(there), expected)
 
 
-def test_a_changed_read_model_is_named(archived: Archived) -> None:
+def test_a_changed_read_model_is_named(tables: str, clickhouse: ClickHouseServer) -> None:
     findings = Findings()
-    check_projections(archived.store, findings)
+    store = HttpStore(clickhouse.host, clickhouse.port, clickhouse.user, clickhouse.password, tables)
+    check_projections(store, findings)
     assert findings.kept == []
     assert findings.examined[Check.PROJECTION] > 0
-    archived.clickhouse.command(
+    store.command(
         "ALTER TABLE tickets_versions UPDATE workflow_id = 'another' WHERE version = 1 SETTINGS mutations_sync = 2"
     )
-    check_projections(archived.store, findings)
+    check_projections(store, findings)
     (finding,) = findings.kept
     assert finding.place == "table tickets_versions"
 

@@ -15,6 +15,7 @@ class StateBeforeLog(Partition):
     """The state is written first: a crash before the commit leaves effects that have no event."""
 
     def _commit(self, work: Work, offsets: dict[str, int]) -> None:
+        work.tell_sums()
         self.position = msgspec.structs.replace(self.position, sequence=work.sequence)
         work.fold.write(self.position)
         topics = self._landed(work, self.log.commit(work.outputs, self.next | offsets))

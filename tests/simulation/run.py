@@ -45,6 +45,13 @@ def try_hive(seed: int, **mutation: Any) -> Counter[str]:
     return _try("hive", seed, Hive, mutation)
 
 
+def try_sli(seed: int, **mutation: Any) -> Counter[str]:
+    """Runs one world of who counts for SLOs; the same."""
+    from tests.simulation.sli_scenario import Sli
+
+    return _try("sli", seed, Sli, mutation)
+
+
 def _try(what: str, seed: int, scenario: "type[Scenario]", mutation: dict[str, Any]) -> Counter[str]:
     from tests.simulation.oracle import check
     from tests.simulation.world import World
@@ -98,7 +105,7 @@ def try_seeds(seeds: Sequence[int]) -> Tried:
     with silent_kernel():
         for seed in seeds:
             try:
-                tried.kinds.update(try_kernel(seed) + try_sink(seed) + try_hive(seed))
+                tried.kinds.update(try_kernel(seed) + try_sink(seed) + try_hive(seed) + try_sli(seed))
             except Failed as error:
                 tried.failed[seed] = "".join(traceback.format_exception(error))
     return tried

@@ -19,6 +19,7 @@ class Scenario:
 
     steps: ClassVar[int]  # of a run
     clock_shifts: ClassVar[int] = 3  # how often clocks jump, beside the rest
+    outputs: ClassVar[tuple[str, ...]] = ()  # topics that its systems write to, and none of them reads
     systems: tuple[System, ...]
 
     def __init__(self, world: World) -> None:

@@ -10,13 +10,21 @@ import pytest
 
 from tests.simulation.hive_mutants import HIVE_MUTANTS, broken
 from tests.simulation.mutants import MUTANTS
-from tests.simulation.run import Failed, try_hive, try_kernel, try_sink
+from tests.simulation.run import Failed, try_hive, try_kernel, try_sink, try_sli
 from tests.simulation.sink_world import SINK_MUTANTS
 
 SEEDS = 1_000
 AT_ONCE = 100
 HIVE_SEEDS = 200
 HIVE_AT_ONCE = 50
+SLI_SEEDS = 300
+SLI_MUTANTS = (
+    "state before log",
+    "no fence",
+    "offsets outside the transaction",
+    "no cut at the own position",
+    "recovery stops at a stalled last stable offset",
+)  # it has no timers
 SEEDS_UNTIL_CAUGHT = 60
 
 
@@ -95,6 +103,21 @@ def test_a_broken_system_is_caught(name: str) -> None:
     raise AssertionError(f"{SEEDS_UNTIL_CAUGHT} worlds did not notice: {name}")
 
 
-@pytest.mark.parametrize("run", [try_kernel, try_sink, try_hive])
+def test_every_event_is_in_one_sum_of_each_slo() -> None:
+    kinds = sum((try_sli(seed) for seed in range(SLI_SEEDS)), Counter[str]())
+    assert kinds["SliSourceOpened"] > 6 * SLI_SEEDS
+
+
+@pytest.mark.parametrize("name", SLI_MUTANTS)
+def test_sums_on_a_broken_kernel_are_caught(name: str) -> None:
+    for seed in range(SEEDS_UNTIL_CAUGHT):
+        try:
+            try_sli(seed, **MUTANTS[name])
+        except Failed:
+            return
+    raise AssertionError(f"{SEEDS_UNTIL_CAUGHT} worlds did not notice: {name}")
+
+
+@pytest.mark.parametrize("run", [try_kernel, try_sink, try_hive, try_sli])
 def test_a_seed_gives_the_same_world_again(run: Callable[[int], object]) -> None:
     assert run(7) == run(7)

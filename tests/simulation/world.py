@@ -104,7 +104,7 @@ class World:
         self._log_of, self._partition_class, self._logic = log_of, partition_class, logic or {}
         self._armed: tuple[int, str] | None = None
         topics = (t for system in self.systems.values() for t in (*system.topics, *system.event_topics))
-        self._counts = dict.fromkeys((*topics, DEAD_LETTERS), PARTITIONS)
+        self._counts = dict.fromkeys((*topics, *self.scenario.outputs, DEAD_LETTERS), PARTITIONS)
 
     def _process(self, name: str) -> Process:
         process = Process(name, self.broker)

@@ -150,6 +150,52 @@ def test_a_freeze_ends_with_its_policy(unit: SlaUnit) -> None:
     assert "no longer" in resolved.reason
 
 
+def test_a_freeze_that_was_ended_by_hand_is_forgotten_with_its_policy(unit: SlaUnit) -> None:
+    unit.handle(DefineSlo("shop", DEFINITION))
+    unit.handle(DefineFreezePolicy("careful", POLICY))
+    counted(unit, 91, 100)
+    unit.pass_time(90)
+    unit.handle(ResolveFreeze(FREEZE_ID, "shop", "the fix must go out"))
+    unit.handle(RemoveFreezePolicy("careful"))
+    assert of_type(unit.pass_time(90), FreezeRearmed)
+    assert of_type(unit.pass_time(90), FreezeRearmed) == []
+    unit.handle(DefineFreezePolicy("careful", POLICY, revision=1))
+    assert of_type(unit.pass_time(90), FreezeActivated)
+
+
+def test_what_another_policy_has_frozen_stays_frozen(unit: SlaUnit) -> None:
+    unit.handle(DefineSlo("shop", DEFINITION))
+    for name in ("careful", "another"):
+        unit.handle(DefineFreezePolicy(name, msgspec.structs.replace(POLICY, policy_id=name)))
+    counted(unit, 91, 100)
+    assert len(of_type(unit.pass_time(90), FreezeActivated)) == 2
+    unit.handle(RemoveFreezePolicy("careful"))
+    (resolved,) = of_type(unit.pass_time(90), FreezeResolved)
+    assert resolved.policy_id == "careful"
+    assert unit.state(FREEZE, freeze_id_of("another", BUDGET_ID)).standing is Standing.ACTIVE
+
+
+def test_policies_that_were_removed_take_no_place(unit: SlaUnit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neural_hive.streams.sla.POLICIES_MAX", 2)
+    for number in range(5):
+        name = f"policy-{number}"
+        unit.handle(DefineFreezePolicy(name, msgspec.structs.replace(POLICY, policy_id=name)))
+        if number != 3:
+            unit.handle(RemoveFreezePolicy(name))
+            assert unit.handle(RemoveFreezePolicy(name)) == []
+    unit.handle(DefineFreezePolicy("careful", POLICY))
+    with pytest.raises(Rejected, match="no more"):
+        unit.handle(DefineFreezePolicy("another", msgspec.structs.replace(POLICY, policy_id="another")))
+    assert unit.policies.keys() == {"policy-3", "careful"}
+
+
+def test_what_never_was_is_not_removed(unit: SlaUnit) -> None:
+    with pytest.raises(Rejected, match="no such SLO"):
+        unit.handle(RemoveSlo("shop"))
+    with pytest.raises(Rejected, match="no such policy"):
+        unit.handle(RemoveFreezePolicy("careful"))
+
+
 def test_a_freeze_ends_with_its_slo(unit: SlaUnit) -> None:
     unit.handle(DefineSlo("shop", DEFINITION))
     unit.handle(DefineFreezePolicy("careful", POLICY))

@@ -1,9 +1,8 @@
-"""What commands share that publish a message for a system, and wait for what becomes of it."""
+"""Asks a system for something, once: publishes a message, and waits for what becomes of it."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-import typer
 
 from neural_hive.quiet import logs_to_stderr
 from neural_hive.settings import Settings
@@ -39,8 +38,3 @@ def ask(settings: Settings, program: str, topic: str, routing_id: str, message: 
     if not outcome.is_accepted:
         raise CannotDo(outcome.reason)
     return outcome
-
-
-def say(told: dict[str, Any], as_json: bool, text: str) -> None:
-    """What became of it, for a machine or a person."""
-    typer.echo(msgspec.json.encode(told).decode() if as_json else text)

@@ -1,0 +1,160 @@
+"""Attempts at tickets end, and SLOs come that count them: whatever is killed, each is in one sum of each SLO."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import msgspec
+
+from neural_hive.aggregates.budget import minute_of
+from neural_hive.aggregates.sli_source import Source
+from neural_hive.aggregates.slo import SLO, Definition, Indicator, SloDefined, SloType
+from neural_hive.aggregates.ticket import TicketCompleted, TicketFailed
+from neural_hive.schemas.codec import decode, encode_event
+from neural_hive.schemas.envelope import NO_HASH, Envelope
+from neural_hive.schemas.topics import partition_of
+from neural_hive.streams.sla_messages import MEASUREMENTS
+from neural_hive.streams.sli import build
+from tests.simulation.history import History
+from tests.simulation.scenario import Act, Scenario
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+TICKETS: Final = "execution.tickets"
+AGENTS: Final = ("a-1", "a-2", "a-3")
+FIRST: Final = ("", "agent_id = 'a-1'", "agent_id IN ('a-2', 'a-3') AND attempt < 3")  # known before all else
+LATER: Final = ("agent_id = 'a-2'", "attempt = 1 OR agent_id = 'a-3'")
+
+
+class Sli(Scenario):
+    """See above."""
+
+    steps: ClassVar = 150
+    outputs: ClassVar = (MEASUREMENTS,)
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.systems = (build(),)
+        self._count = 0
+        self._later = list(enumerate(LATER, len(FIRST)))
+
+    def acts(self) -> list[tuple[Act, int]]:
+        """See Scenario.acts."""
+        for number, valid in enumerate(FIRST):
+            self._define(number, valid)
+        return [(self._end, 40), (self._know, 1)]
+
+    def rest(self) -> int:
+        """See Scenario.rest."""
+        return 1_000_000
+
+    def _know(self) -> None:
+        if self._later:
+            self._define(*self._later.pop())
+
+    def _define(self, number: int, valid: str) -> None:
+        name = f"slo-{number}"
+        indicator = Indicator(
+            Source.TICKETS, "status = 'COMPLETED'", valid, "agent_id" if number == 0 else ""
+        )
+        definition = Definition(name, name, SloType.AVAILABILITY, "shop", 0.99, indicator)
+        place = SLO.topic, partition_of(name.encode(), 2)
+        self._write(place, name, SLO.name, SloDefined(definition, 1, 1, "", "", self.world.broker.now))
+
+    def _end(self) -> None:
+        """Some attempts end, in one partition, now or a while ago."""
+        chance, number = self.world.chance, self.world.chance.randrange(2)
+        for _ in range(chance.randint(1, 5)):
+            if chance.random() < 0.05:
+                self.world.broker.append((TICKETS, number), b"k", chance.randbytes(9))
+                continue
+            at, agent, attempt = (
+                self.world.broker.now - chance.randrange(300_000_000),
+                chance.choice(AGENTS),
+                chance.randint(1, 3),
+            )
+            ticket = f"t-{self._count}"
+            of = ("w", attempt, agent, at - 1, at)
+            end: Any = TicketCompleted(ticket, *of, 0, {}, ())
+            if chance.random() < 0.3:
+                end = TicketFailed(ticket, *of, 1, {}, (), "it broke")
+            self._write((TICKETS, number), ticket, "ticket", end)
+
+    def _write(self, place: tuple[str, int], name: str, aggregate: str, event: Any) -> None:
+        self._count += 1
+        head = Envelope(
+            type(event).__name__, aggregate, 1, "l", "p", f"event {self._count}", name, 1,
+            self.world.broker.now, "c", "c", "0" * 32, "0" * 16, self._count, "", 0, 0, NO_HASH,
+        )  # fmt: skip
+        self.world.broker.append(place, name.encode(), encode_event(head, msgspec.to_builtins(event)))
+
+    def check(self, history: History) -> None:
+        """Each sum is that of the events between its offsets; an event is in one sum of each SLO that is known."""
+        ends = _ends(history)
+        opened = {
+            (found.payload["slo_id"], found.payload["partition"]): found.payload["offset"]
+            for found in history.events
+            if found.kind == "SliSourceOpened"
+        }
+        told: Counter[tuple[str, str, int, int]] = Counter()
+        ids = set()
+        for message in history.messages(MEASUREMENTS, "CountSli"):
+            found = message.payload
+            assert message.header.message_id not in ids, "an id twice"
+            ids.add(message.header.message_id)
+            _, number, offsets = found["source"].split(":")
+            first, _, last = offsets.partition("-")
+            slo_id, dimension = found["slo_id"], found["dimension"]
+            inside = [
+                end
+                for end in ends
+                if end[0] == int(number) and int(first) <= end[1] <= int(last or first)
+                if _is_valid(slo_id, end[2]) and dimension in ("", end[2]["agent_id"])
+            ]
+            assert inside, f"an empty sum: {found}"
+            assert message.header.causation_id == inside[-1][3]
+            sums = Counter[int]()
+            for _, _, facts, _ in inside:
+                sums[facts["minute"]] += 1
+            assert {c["at"]: c["valid"] for c in found["counts"]} == sums, found
+            assert sum(c["good"] for c in found["counts"]) == sum(facts["good"] for _, _, facts, _ in inside)
+            told.update((slo_id, dimension, end[0], end[1]) for end in inside)
+        assert all(count == 1 for count in told.values()), "counted twice"
+        for number in range(len(FIRST)):
+            slo_id = f"slo-{number}"
+            for partition, offset, facts, _ in ends:
+                if _is_valid(slo_id, facts):
+                    dimension = facts["agent_id"] if number == 0 else ""
+                    assert (slo_id, dimension, partition, offset) in told, f"not counted: {slo_id}, {offset}"
+                    assert opened[slo_id, partition] <= offset
+
+
+def _is_valid(slo_id: str, facts: dict[str, Any]) -> bool:
+    agent_id, attempt = facts["agent_id"], facts["attempt"]
+    return {
+        "slo-0": True,
+        "slo-1": agent_id == "a-1",
+        "slo-2": agent_id in ("a-2", "a-3") and attempt < 3,
+        "slo-3": agent_id == "a-2",
+        "slo-4": attempt == 1 or agent_id == "a-3",
+    }[slo_id]
+
+
+def _ends(history: History) -> list[tuple[int, int, dict[str, Any], str]]:
+    """Partition, offset, what is asked of it, and its id, of every attempt that has ended."""
+    found = []
+    for (_, number), offset, entry in history.records(TICKETS):
+        if len(entry.value or b"") < 10:
+            continue
+        event = decode(entry.value or b"", "event")
+        assert isinstance(event.head, Envelope)
+        facts = {
+            "agent_id": event.payload["agent_id"],
+            "attempt": event.payload["attempt"],
+            "minute": minute_of(event.payload["completed_at"]),
+            "good": event.head.event_type == "TicketCompleted",
+        }
+        found.append((number, offset, facts, event.head.event_id))
+    return found
