@@ -28,10 +28,12 @@ _OTHERS: Final = (
     "api",
     "webhook-sender",
     "sli-prometheus",
+    "sli-history",
     SUPERVISOR,
 )  # beside the processor
 WEBHOOKS: Final = "webhooks"  # the system whose deliveries the sender posts
 SLA: Final = "sla"  # the system for which Prometheus is asked
+SLI: Final = "sli"  # the system that counts events as they come: what was before is counted beside it
 METRICS_PORT: Final = f"{PREFIX}METRICS_PORT"
 
 
@@ -85,6 +87,8 @@ def plan_system(settings: Settings, brokers: int = 1) -> Plan:
         last.append(ours("webhook-sender"))
     if SLA in names and chosen.prometheus_url:
         last.append(ours("sli-prometheus"))
+    if SLA in names and SLI in names:
+        last.append(ours("sli-history"))
     # Nothing waits for them: what they refuse to sign must not stop what they watch.
     watchers = [
         name for name, is_wanted in (("sealer", chosen.seal), ("witness", chosen.witness)) if is_wanted

@@ -22,6 +22,7 @@ from neural_hive.projections.refused_calls import REFUSED_CALLS
 from neural_hive.projections.results import RESULTS
 from neural_hive.projections.sli_counts import SLI_COUNTS
 from neural_hive.projections.slo_alerts import SLO_ALERTS
+from neural_hive.projections.slo_history import SLO_HISTORY_RANGES
 from neural_hive.projections.slos import SLOS
 from neural_hive.projections.slots import SLOTS
 from neural_hive.projections.telemetry import TELEMETRY
@@ -55,6 +56,7 @@ _OWN: Final = (
     FREEZE_POLICIES,
     BUDGETS,
     SLI_COUNTS,
+    SLO_HISTORY_RANGES,
     BUDGET_ADJUSTMENTS,
     FREEZES,
     VIOLATIONS,

@@ -66,6 +66,7 @@ TOPICS: Final[dict[str, Topic]] = {
         Topic("sla.sources", Kind.EVENT, 12),
         Topic("sla.definitions", Kind.EVENT, 12),
         Topic("sla.budgets", Kind.EVENT, 12),
+        Topic("sla.history", Kind.EVENT, 12),
         Topic("sla.freeze.events", Kind.EVENT, 12),
         Topic("sla.violations", Kind.EVENT, 12),
         Topic("telemetry.aggregated", Kind.INPUT, 12, _THIRTY_DAYS),

@@ -6,6 +6,7 @@
                         → alerts of others are noted, and the budget looked at → sla.violations
     sla.measurements    → events of an SLO are counted, each in its minute     → sla.budgets
                         → SLOs that are made of it are told: see sla_composites → sla.measurements
+                        → so is what was there before it: see sla_history      → sla.history
     timer "evaluate"    → a budget is looked at: windows move on               → sla.budgets
                         → violations are opened and closed                     → sla.violations
                         → by each policy that concerns it, it freezes or not   → sla.freeze.events
@@ -44,6 +45,7 @@ from neural_hive.aggregates.freeze import (
 )
 from neural_hive.aggregates.freeze_policy import FREEZE_POLICY, DefinePolicy, RemovePolicy
 from neural_hive.aggregates.sla_window import DAY
+from neural_hive.aggregates.sli_history import SLI_HISTORY
 from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.slo import SLO, Slo, SloDefined
 from neural_hive.aggregates.slo import DefineSlo as Define
@@ -51,6 +53,7 @@ from neural_hive.aggregates.slo import RemoveSlo as Remove
 from neural_hive.aggregates.slo_part import SLO_PART
 from neural_hive.aggregates.violation import VIOLATION, Kind, Look, Seen, violation_id_of
 from neural_hive.streams import sla_composites as composites
+from neural_hive.streams import sla_history
 from neural_hive.streams.kernel.system import System, Unit
 from neural_hive.streams.sla_counting import into_budget, terms_of
 from neural_hive.streams.sla_messages import (
@@ -81,7 +84,7 @@ def build() -> System:
     """The system."""
     sla = System(
         NAME,
-        (SLO, SLO_PART, FREEZE_POLICY, BUDGET_AGGREGATE, FREEZE, VIOLATION, ALERT),
+        (SLO, SLO_PART, FREEZE_POLICY, BUDGET_AGGREGATE, FREEZE, VIOLATION, ALERT, SLI_HISTORY),
         (__name__,),
         repartition=REPARTITION,
         views={_VIEW: POLICIES, composites.VIEW: SLOS},
@@ -96,6 +99,8 @@ def build() -> System:
         for event in unit.execute(SLO, wanted.slo_id, command):
             if isinstance(event, SloDefined):
                 composites.defined(unit, before, event)
+                if before is not None and event.measure != before.measure:
+                    sla_history.drop(unit, before)
 
     @sla.on(COMMANDS, RemoveSlo, route="slo_id")
     def remove(unit: Unit, wanted: RemoveSlo) -> None:
@@ -103,6 +108,7 @@ def build() -> System:
         command = Remove(wanted.requested_by, wanted.reason, unit.now)
         if unit.execute(SLO, wanted.slo_id, command) and before is not None:
             composites.removed(unit, before)
+            sla_history.drop(unit, before)
 
     @sla.on(COMMANDS, DefineFreezePolicy, route="policy_id")
     def define_policy(unit: Unit, wanted: DefineFreezePolicy) -> None:
@@ -118,6 +124,7 @@ def build() -> System:
         _count(unit, measured)
 
     composites.declare(sla)
+    sla_history.declare(sla)
 
     @sla.on_timer(BUDGET_AGGREGATE, EVALUATE_TIMER)
     def look(unit: Unit, budget_id: str) -> None:

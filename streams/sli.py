@@ -1,13 +1,15 @@
 """SLIs: which events of tickets and workflows are good and valid by which SLO.
 
     execution.tickets, orchestration.workflows
-        → what begins is noted, if any SLO asks for it       → sla.sources
+        → what begins is noted                               → sla.sources
         → from where on an SLO's events are counted          → sla.sources
         → what has ended, for each SLO that it counts for:
           added up, and told at the transaction's end        → sla.measurements, to the SLO's partition
     telemetry.aggregated → metric windows: see sli_telemetry
 
 SLOs are read whole by every partition. An event counts in the minute in which it happened, however late it is read.
+What begins is noted though no SLO asks for it yet: one that is defined before it ends will. What has ended before an
+SLO's place in a source is counted from the log (sli_history).
 """
 
 from typing import Final
@@ -37,12 +39,12 @@ def build() -> System:
     indexes = Indexes()
 
     def count(unit: Unit, happened: Happened) -> None:
+        if note := noted(happened):
+            unit.execute(SLI_SUBJECT, happened.envelope.aggregate_id, note)
         index = indexes.of(unit.view(_VIEW).value, TOPICS[happened.record.topic])
         if not index.meters:
             return
         open_cursors(unit, happened.record, index)
-        if note := noted(happened):
-            unit.execute(SLI_SUBJECT, happened.envelope.aggregate_id, note)
         if sample := sampled(unit, happened):
             for meter in index.valid(sample.facts):
                 is_good = meter.good.holds(sample.facts)

@@ -1,12 +1,15 @@
 """What events of tickets and workflows say to expressions of SLIs."""
 
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
+from neural_hive.aggregates.aggregate import Aggregate
 from neural_hive.aggregates.sli_expression import Facts, Value
 from neural_hive.aggregates.sli_subject import SLI_SUBJECT, Note, SliSubject
-from neural_hive.streams.kernel.system import Happened, Unit
+from neural_hive.streams.kernel.system import Happened
+
+S = TypeVar("S")
 
 TICKET_ENDS: Final = {"TicketCompleted": "COMPLETED", "TicketFailed": "FAILED", "TicketTimedOut": "TIMED_OUT"}
 WORKFLOW_ENDS: Final = {
@@ -16,6 +19,14 @@ WORKFLOW_ENDS: Final = {
     "PlanRejected": "REJECTED",
 }
 _UNKNOWN: Final = SliSubject({}, 0, 0)
+
+
+class Known(Protocol):
+    """Who knows what was noted."""
+
+    def load(self, aggregate: Aggregate[S], aggregate_id: str) -> S | None:
+        """See Unit.load."""
+        ...
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -48,18 +59,18 @@ def _of_ticket(payload: dict[str, Any]) -> dict[str, str]:
     return facts | {name: str(given[name]) for name in ("service", "namespace") if name in given}
 
 
-def sampled(unit: Unit, happened: Happened) -> Sample | None:
+def sampled(known: Known, happened: Happened) -> Sample | None:
     """What an event that ends something says; None: it ends nothing."""
     event_type = happened.envelope.event_type
     if status := TICKET_ENDS.get(event_type):
-        return _ticket(_subject(unit, happened), happened, status)
+        return _ticket(_subject(known, happened), happened, status)
     if status := WORKFLOW_ENDS.get(event_type):
-        return _workflow(_subject(unit, happened), happened, status)
+        return _workflow(_subject(known, happened), happened, status)
     return None
 
 
-def _subject(unit: Unit, happened: Happened) -> SliSubject:
-    return unit.load(SLI_SUBJECT, happened.envelope.aggregate_id) or _UNKNOWN
+def _subject(known: Known, happened: Happened) -> SliSubject:
+    return known.load(SLI_SUBJECT, happened.envelope.aggregate_id) or _UNKNOWN
 
 
 def _ticket(subject: SliSubject, happened: Happened, status: str) -> Sample:

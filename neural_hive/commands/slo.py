@@ -103,7 +103,7 @@ def _to_test(what: str, data: Path | None, config: Path | None) -> "list[tuple[s
         sources = ", ".join(sorted({str(row[2]) for row in rows}))
         raise CannotDo(
             f"only SLOs over Prometheus can be tested (source PROMQL), and here is {sources}: "
-            "what the hive counts itself, it counts from the definition on"
+            "what the hive counts itself, it counts over all that the log holds (`neural-hive slo history`)"
         )
     return found
 

@@ -46,6 +46,30 @@ def budgets(common: Common, service: Service = "") -> None:
     show_list(common, "budgets", columns, more, sql, {"service": service})
 
 
+def history(
+    common: Common,
+    slo: Annotated[str, typer.Argument(help="Id of one of them; none: all")] = "",
+) -> None:
+    """Show how much of what happened before SLOs were defined is counted."""
+    columns = {
+        "slo_id": plain,
+        "share": percent,
+        "counted_from": moment,
+        "good": plain,
+        "valid": plain,
+        "uncounted": plain,
+        "lost_offsets": plain,
+        "told_at": moment,
+    }
+    more = ("measure", "is_counted", "partitions", "whole_partitions")
+    sql = (
+        "FROM slo_history RIGHT JOIN (SELECT slo_id, measure FROM slos WHERE status != 'REMOVED' "
+        "AND source IN ('TICKETS', 'WORKFLOWS') AND {slo:String} IN ('', slo_id)) AS s USING (slo_id, measure) "
+        "ORDER BY share, slo_id"
+    )
+    show_list(common, "history", columns, more, sql, {"slo": slo})
+
+
 def explain(common: Common, slo: SloId, dimension: Dimension = "") -> None:
     """Show how an SLO's numbers came about: formula, windows, corrections, and where its bad events stand."""
     from neural_hive.slo_explaining import explained
@@ -140,6 +164,7 @@ def _us(at: datetime) -> int:
 
 COMMANDS: Final[tuple[tuple[str, Any], ...]] = (
     ("budgets", budgets),
+    ("history", history),
     ("explain", explain),
     ("recalculate", recalculate),
     ("exclude", exclude),

@@ -104,10 +104,11 @@ def test_sla(toured: Reader) -> None:
     watched = "neural-hive processor sla sli 2>> sla.log & C=$!; wait $C; sleep 1"
     stop = "trap 'kill $C; wait $C; exit' TERM"  # what a supervisor does: who ends is started again
     toured.run(f"({stop}; while :; do {watched}; done) & SLA=$!")
+    toured.run("neural-hive sli-history 2>> history.log & HISTORY=$!")
     toured.run("timeout 60 sh -c 'until [ $(grep -c assigned sla.log) -ge 2 ]; do sleep 0.5; done'")
-    assert toured.follow(DOCS / "sla.md") == 13
+    assert toured.follow(DOCS / "sla.md") == 14
     assert toured.follow(DOCS / "sla-api.md") == 17
-    toured.run("kill $SLA; wait $SLA")
+    toured.run("kill $SLA $HISTORY; wait $SLA $HISTORY")
 
 
 def test_the_tour_ends(toured: Reader) -> None:

@@ -8,6 +8,7 @@ import pytest
 from neural_hive.aggregates.budget import Counted, minute_of
 from neural_hive.aggregates.sli_cursor import SLI_CURSOR, cursor_id_of
 from neural_hive.aggregates.sli_source import Source
+from neural_hive.aggregates.sli_subject import SLI_SUBJECT
 from neural_hive.aggregates.slo import Definition, Indicator, Slo, SloType
 from neural_hive.aggregates.ticket import TicketCompleted, TicketCreated, TicketFailed, TicketTimedOut
 from neural_hive.aggregates.ticketing import tickets_of
@@ -68,12 +69,19 @@ def test_what_later_events_do_not_tell_is_known(unit: SliUnit) -> None:
     assert found.counts[0].good == 1
 
 
-def test_what_nobody_asks_for_is_neither_counted_nor_noted(unit: SliUnit) -> None:
+def test_what_nobody_asks_for_is_not_counted(unit: SliUnit) -> None:
     created(unit)
     assert unit.happens(TICKETS, completed(unit)) == []
-    assert unit.log == []
+    assert [output.topic for output in unit.log] == [SLI_SUBJECT.topic], "it is noted: somebody may ask yet"
     knows(unit, "status = 'COMPLETED'", "plan_id = 'another'")
     assert unit.happens(TICKETS, completed(unit)) == []
+
+
+def test_what_began_before_the_slo_is_known_when_it_ends(unit: SliUnit) -> None:
+    created(unit, service="cart")
+    knows(unit, "status = 'COMPLETED'", "service = 'cart'")
+    (found,) = unit.happens(TICKETS, completed(unit))
+    assert (found.counts[0].good, found.counts[0].valid) == (1, 1)
 
 
 def test_a_removed_or_disabled_slo_counts_nothing(unit: SliUnit) -> None:
@@ -104,4 +112,4 @@ def test_from_where_it_counts_is_in_the_log_once(unit: SliUnit) -> None:
     unit.happens(TICKETS, completed(unit))
     unit.happens(TICKETS, completed(unit))
     assert unit.state(SLI_CURSOR, cursor_id_of("shop", 1, TICKETS, 0)).offset == 2
-    assert len(unit.log) == 1
+    assert len(unit.log) == 2, "the ticket, and the place"
