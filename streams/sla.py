@@ -4,10 +4,12 @@
                         → budgets are corrected, or looked at now              → sla.budgets
                         → freezes are made and ended by hand                   → sla.freeze.events
                         → alerts of others are noted, and the budget looked at → sla.violations
+                        → exceptions are asked for, allowed, taken back        → sla.freeze.events
     sla.measurements    → events of an SLO are counted, each in its minute     → sla.budgets
     timer "evaluate"    → a budget is looked at: windows move on               → sla.budgets
                         → violations are opened and closed                     → sla.violations
                         → by each policy that concerns it, it freezes or not   → sla.freeze.events
+    timer "expire"      → an exception is over                                 → sla.freeze.events
 
 All that concerns an SLO stands in the SLO's partition. Policies are read whole by every partition. One that is not
 there was removed: each budget knows its freezes, and lets go those by it.
@@ -44,12 +46,15 @@ from neural_hive.aggregates.freeze import (
     freeze_id_of,
     queue_of,
 )
+from neural_hive.aggregates.freeze_exception import FREEZE_EXCEPTION
 from neural_hive.aggregates.freeze_policy import FREEZE_POLICY, DefinePolicy, RemovePolicy
 from neural_hive.aggregates.sla_window import DAY
 from neural_hive.aggregates.slo import SLO, Slo
 from neural_hive.aggregates.slo import DefineSlo as Define
 from neural_hive.aggregates.slo import RemoveSlo as Remove
 from neural_hive.aggregates.violation import VIOLATION, Kind, Look, Seen, violation_id_of
+from neural_hive.streams import sla_exceptions
+from neural_hive.streams.exceptions_view import FROZEN
 from neural_hive.streams.kernel.system import System, Unit
 from neural_hive.streams.sla_messages import (
     COMMANDS,
@@ -79,11 +84,12 @@ def build() -> System:
     """The system."""
     sla = System(
         NAME,
-        (SLO, FREEZE_POLICY, BUDGET_AGGREGATE, FREEZE, VIOLATION, ALERT),
+        (SLO, FREEZE_POLICY, BUDGET_AGGREGATE, FREEZE, VIOLATION, ALERT, FREEZE_EXCEPTION),
         (__name__,),
         repartition=REPARTITION,
-        views={_VIEW: POLICIES},
+        views={_VIEW: POLICIES, sla_exceptions.VIEW: FROZEN},
     )
+    sla_exceptions.register(sla)
 
     @sla.on(COMMANDS, DefineSlo, route="slo_id")
     def define(unit: Unit, wanted: DefineSlo) -> None:

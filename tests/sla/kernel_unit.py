@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from neural_hive.streams.exceptions_view import FROZEN
 from neural_hive.streams.kernel.broadcast import Snapshot
 from neural_hive.streams.kernel.fold import Route
 from neural_hive.streams.kernel.system import System
@@ -14,11 +15,12 @@ from tests.registry.kernel_unit import KernelUnit, Viewed
 
 
 class SlaUnit(KernelUnit):
-    """One partition; what it says of policies is seen at once."""
+    """One partition; what it says of policies and exceptions is seen at once."""
 
     def __init__(self, system: System) -> None:
         super().__init__(system)
         self.policies: dict[str, Any] = {}
+        self.frozen = FROZEN.empty
 
     def handle(self, message: Any, message_id: str = "", sent_at: int = 0) -> list[Any]:
         """A command, or a measurement."""
@@ -32,7 +34,10 @@ class SlaUnit(KernelUnit):
     def _carry_out(
         self, handler: Any, about: Any, message_id: str, now: int, topic: str, sent_at: int
     ) -> list[Any]:
-        views = {"policies": Snapshot(self.policies, {0: 7}, 0.0)}
+        views = {
+            "policies": Snapshot(self.policies, {0: 7}, 0.0),
+            "exceptions": Snapshot(self.frozen, {0: 7}, 0.0),
+        }
         work = Work(self.fold, 0, self._encoders, views, {}, self.system.name, self.position.sequence, True)
         route = Route("r", "c", "0" * 32)
         work.begin(Cause(message_id, cause_digest(message_id), route, now, topic, 0, self._count, sent_at))
@@ -48,4 +53,6 @@ class SlaUnit(KernelUnit):
             self.log.append(output)
             if output.topic == POLICIES.topic:
                 self.policies = POLICIES.add(self.policies, Viewed(output))
+            if output.topic == FROZEN.topic:
+                self.frozen = FROZEN.add(self.frozen, Viewed(output))
         return [observed.event for observed in work.observed]
