@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "slo": ("slo", "SLOs, error budgets and freezes: list, explain, correct, freeze."),
     "webhook-sender": ("webhooks", "Post the webhooks that are due."),
     "sli-prometheus": ("slo_prometheus", "Count SLIs that Prometheus knows."),
+    "alertmanager-sender": ("slo_alertmanager", "Tell an Alertmanager of violations and exclusions."),
     "replay": ("replay", "Verify what the log and the tables say; ask what was, and why."),
     "recover": ("recover", "Go on with a log that lost or changed committed events."),
     "backup": ("backup", "Save log, archive, keys and artifacts, so that they fit together."),

@@ -28,10 +28,11 @@ _OTHERS: Final = (
     "api",
     "webhook-sender",
     "sli-prometheus",
+    "alertmanager-sender",
     SUPERVISOR,
 )  # beside the processor
 WEBHOOKS: Final = "webhooks"  # the system whose deliveries the sender posts
-SLA: Final = "sla"  # the system for which Prometheus is asked
+SLA: Final = "sla"  # the system for which Prometheus is asked, and of which Alertmanager is told
 METRICS_PORT: Final = f"{PREFIX}METRICS_PORT"
 
 
@@ -85,6 +86,8 @@ def plan_system(settings: Settings, brokers: int = 1) -> Plan:
         last.append(ours("webhook-sender"))
     if SLA in names and chosen.prometheus_url:
         last.append(ours("sli-prometheus"))
+    if SLA in names and chosen.alertmanager_url:
+        last.append(ours("alertmanager-sender"))
     # Nothing waits for them: what they refuse to sign must not stop what they watch.
     watchers = [
         name for name, is_wanted in (("sealer", chosen.seal), ("witness", chosen.witness)) if is_wanted
