@@ -75,6 +75,11 @@ def to_undo(workflow_id: str) -> str:
     return f"undo:{workflow_id}"
 
 
+def held_queue(workflow_id: str) -> str:
+    """The queue of a workflow's tickets that freezes hold back."""
+    return f"held:{workflow_id}"
+
+
 def ready_queue(workflow_id: str) -> str:
     """The queue of a workflow's tickets that are ready, whether an agent is chosen or not."""
     return f"ready:{workflow_id}"

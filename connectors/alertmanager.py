@@ -1,4 +1,5 @@
-"""Alertmanager's HTTP API, version 2: which alerts there are, and silences, which let some of them not be told.
+"""Alertmanager's HTTP API, version 2: which alerts there are, what shall be one, and silences, which let some of them
+not be told.
 
 alertmanager = Alertmanager(JsonApi("Alertmanager", "http://127.0.0.1:9093"))
 alertmanager.alerts(['slo="checkout"'], silenced=False)
@@ -59,6 +60,16 @@ class Alert(_FromApi, frozen=True):
     generator_url: str = msgspec.field(default="", name="generatorURL")
 
 
+class FiringAlert(_FromApi, frozen=True):
+    """An alert that Alertmanager is told of. What its labels say together is which alert it is."""
+
+    labels: dict[str, str]  # among them alertname
+    annotations: dict[str, str]
+    starts_at: datetime
+    ends_at: datetime  # when it takes it for over if it is not told again; in the past: it is over
+    generator_url: str = msgspec.field(default="", name="generatorURL")
+
+
 class SilenceStatus(_FromApi, frozen=True):
     """Whether a silence holds."""
 
@@ -104,6 +115,15 @@ class Alertmanager:
         params |= {"active": _word(active), "silenced": _word(silenced), "inhibited": _word(inhibited)}
         params |= {"receiver": receiver} if receiver else {}
         return self._read(self._api.ask("GET", f"{_API}/alerts", params=params), list[Alert])
+
+    def tell(self, alerts: Sequence[FiringAlert]) -> None:
+        """Tells of alerts. One that is known is told again; of several, those go in that make sense.
+
+        Times must have a time zone.
+        """
+        if not all(alert.starts_at.tzinfo and alert.ends_at.tzinfo for alert in alerts):
+            raise ValueError("times of an alert need a time zone")
+        self._check(self._api.ask("POST", f"{_API}/alerts", json=alerts))
 
     def silences(self, filters: Sequence[str] = ()) -> list[Silence]:
         """The silences whose matchers fit all filters; those that are over too, for a while."""

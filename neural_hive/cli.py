@@ -40,6 +40,7 @@ COMMANDS: Final = {
     "webhook-sender": ("webhooks", "Post the webhooks that are due."),
     "sli-prometheus": ("slo_prometheus", "Count SLIs that Prometheus knows."),
     "sli-history": ("slo_history", "Count what happened before SLOs were defined."),
+    "alertmanager-sender": ("slo_alertmanager", "Tell an Alertmanager of violations and exclusions."),
     "replay": ("replay", "Verify what the log and the tables say; ask what was, and why."),
     "recover": ("recover", "Go on with a log that lost or changed committed events."),
     "backup": ("backup", "Save log, archive, keys and artifacts, so that they fit together."),

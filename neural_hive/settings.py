@@ -124,6 +124,17 @@ class Settings(BaseSettings):
     prometheus_lag_s: float = Field(30.0, ge=0, le=3_600)  # a minute is asked for so long after its end
     prometheus_back_s: float = Field(21_600, ge=120, le=259_200)  # older minutes are not asked for any more
 
+    # An Alertmanager that is told of violations and exclusions, where `systems` names "sla" and one is given.
+    alertmanager_url: str = Field("", pattern=r"^(https?://[^\s@/?#]+(/[^\s?#]*)?)?$")
+    alertmanager_token_file: Path | None = None  # a bearer token
+    alertmanager_username: str = ""
+    alertmanager_password: SecretStr | None = None
+    alertmanager_ca: Path | None = None  # who vouches for it beside the usual authorities
+    alertmanager_timeout_s: float = Field(10.0, gt=0, le=120)
+    alertmanager_every_s: float = Field(
+        10.0, ge=0.1, le=60
+    )  # how often there is a look at what it shall know
+
     kafka_port: int = Field(19092, ge=1, le=65535)
     clickhouse_http_port: int = Field(18123, ge=1, le=65535)
     schema_registry_port: int = Field(18081, ge=1, le=65535)
@@ -179,6 +190,14 @@ class Settings(BaseSettings):
             raise ValueError("prometheus_password must be given with prometheus_username")
         if self.prometheus_back_s < self.prometheus_lag_s + 120:
             raise ValueError("prometheus_back_s must be longer than prometheus_lag_s by 120 s or more")
+        return self
+
+    @model_validator(mode="after")
+    def _alertmanager_is_told_by_one(self) -> "Settings":
+        if self.alertmanager_token_file and self.alertmanager_username:
+            raise ValueError("alertmanager_token_file and alertmanager_username are two logins: give one")
+        if self.alertmanager_password and not self.alertmanager_username:
+            raise ValueError("alertmanager_password must be given with alertmanager_username")
         return self
 
     @model_validator(mode="after")

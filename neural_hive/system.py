@@ -29,10 +29,11 @@ _OTHERS: Final = (
     "webhook-sender",
     "sli-prometheus",
     "sli-history",
+    "alertmanager-sender",
     SUPERVISOR,
 )  # beside the processor
 WEBHOOKS: Final = "webhooks"  # the system whose deliveries the sender posts
-SLA: Final = "sla"  # the system for which Prometheus is asked
+SLA: Final = "sla"  # the system for which Prometheus is asked, and of which Alertmanager is told
 SLI: Final = "sli"  # the system that counts events as they come: what was before is counted beside it
 METRICS_PORT: Final = f"{PREFIX}METRICS_PORT"
 
@@ -89,6 +90,8 @@ def plan_system(settings: Settings, brokers: int = 1) -> Plan:
         last.append(ours("sli-prometheus"))
     if SLA in names and SLI in names:
         last.append(ours("sli-history"))
+    if SLA in names and chosen.alertmanager_url:
+        last.append(ours("alertmanager-sender"))
     # Nothing waits for them: what they refuse to sign must not stop what they watch.
     watchers = [
         name for name, is_wanted in (("sealer", chosen.seal), ("witness", chosen.witness)) if is_wanted

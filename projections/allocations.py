@@ -25,5 +25,6 @@ ALLOCATIONS: Final = Projection(
         Column("allocated_at", TIME),
         Column("taken_back_at", TIME, paths=("unallocated_at",)),
         Column("reason"),
+        Column("exception_id"),
     ),
 )

@@ -11,6 +11,7 @@ from neural_hive.projections.budget_adjustments import BUDGET_ADJUSTMENTS
 from neural_hive.projections.budgets import BUDGETS
 from neural_hive.projections.dead_letters import DEAD_LETTERS
 from neural_hive.projections.erasures import ERASURES
+from neural_hive.projections.freeze_exceptions import FREEZE_EXCEPTIONS
 from neural_hive.projections.freeze_policies import FREEZE_POLICIES
 from neural_hive.projections.freezes import FREEZES
 from neural_hive.projections.incidents import INCIDENTS
@@ -59,6 +60,7 @@ _OWN: Final = (
     SLO_HISTORY_RANGES,
     BUDGET_ADJUSTMENTS,
     FREEZES,
+    FREEZE_EXCEPTIONS,
     VIOLATIONS,
     SLO_ALERTS,
 )

@@ -3,7 +3,7 @@
     plans.consensus          → a workflow and its tickets; those that depend on nothing wait for agents, at once or when
                                the workflow's turn comes
     whatever moves a ticket  → for those that wait agents are chosen, and asked for slots → registry.commands
-                             → deployments that freezes concern are held until none does
+                             → deployments that freezes concern are held until none does, or an exception lets them go
     registry.answers         → who got a slot is dispatched; who got none waits for another choice
                              → an agent with attempts is not heard any more: an incident
     execution.results        → a ticket ends, its slot is given back; what waited for it alone waits for an agent, or is
@@ -64,7 +64,7 @@ from neural_hive.aggregates.workflow import (
     WorkflowResumed,
 )
 from neural_hive.streams.agents_view import AGENTS, TRAILS
-from neural_hive.streams.freezes_view import FREEZES
+from neural_hive.streams.exceptions_view import FROZEN
 from neural_hive.streams.kernel.system import System, Unit
 from neural_hive.streams.orchestrator_allocation import settle
 from neural_hive.streams.orchestrator_audit import all_tickets, audit
@@ -111,7 +111,7 @@ def build(limits: Limits = USUAL_LIMITS) -> System:
         (WORKFLOW, TICKET, INCIDENT),
         (__name__,),
         repartition="orchestrator.repartition",
-        views={"agents": AGENTS, "trails": TRAILS, "freezes": FREEZES},
+        views={"agents": AGENTS, "trails": TRAILS, "freezes": FROZEN},
     )
 
     def on(topic: str, message: type[M], route: str = "workflow_id") -> Callable[[Handler[M]], Handler[M]]:

@@ -5,7 +5,8 @@ smallest place is served first, by the best agent that has room: first those wit
 knows, then those whose next slots are still to be spoken for. The registry grants the slots, since other partitions
 choose the same agents.
 
-Deployments that freezes concern are held back, in a queue of their own (`orchestrator_holding.py`).
+Deployments that freezes concern, and no exception lets go, are held back, in a queue of their own
+(`orchestrator_holding.py`).
 
 One message gives out, holds and lets go no more than `ALLOCATED_MAX`, since each takes its part of a transaction; a
 timer that is due at once goes on with the next ones.
@@ -59,8 +60,8 @@ def _allocate(flow: Flow) -> None:
         _, ticket_id, number = heappop(heads)
         ticket = flow.ticket(ticket_id)
         holding = market.holding(ticket)
-        chosen = None if holding.freezes else market.choose(ticket)
-        if chosen is None and not holding.freezes:
+        chosen = None if holding.holds else market.choose(ticket)
+        if chosen is None and not holding.holds:
             continue  # nor has anybody for those that stand behind it
         if moved == ALLOCATED_MAX:
             flow.cut_short = ticket.created.workflow_id
@@ -69,7 +70,7 @@ def _allocate(flow: Flow) -> None:
         if chosen is None:
             hold(flow, ticket, holding, market.views)
         else:
-            flow.on_ticket(ticket_id, _allocation(market, ticket, chosen, flow.now))
+            flow.on_ticket(ticket_id, _allocation(market, ticket, chosen, flow.now, holding.exception_id))
             now = perf_counter()
             flow.unit.measure("C3", ticket.created.workflow_id, now - started)
             started = now
@@ -99,8 +100,8 @@ def _push(heads: list[tuple[int, str, int]], queue: Iterator[tuple[int, str]], n
         return
 
 
-def _allocation(market: Market, ticket: Ticket, chosen: Match, now: int) -> AllocateTicket:
+def _allocation(market: Market, ticket: Ticket, chosen: Match, now: int, exception_id: str) -> AllocateTicket:
     best = market.able(ticket)[:CONSIDERED_MAX]
     shown = best if chosen in best else (*best[:-1], chosen)
     considered = tuple(Considered(*msgspec.structs.astuple(found)) for found in shown)
-    return AllocateTicket(chosen.agent_id, chosen.score, considered, now, market.views)
+    return AllocateTicket(chosen.agent_id, chosen.score, considered, now, market.views, exception_id)

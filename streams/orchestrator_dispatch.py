@@ -67,10 +67,17 @@ def _dispatch(flow: Flow, ticket: Ticket, slot: Slot, bytes_left: int) -> int:
     """Gives a ticket to the agent, with what it takes from others; how many bytes that is."""
     if why := too_old(flow, ticket):
         return _give_back(flow, ticket, slot, why)
-    if (holding := holding_of(flow, ticket)).freezes:  # since the slot was asked for
-        _give_back(flow, ticket, slot, frozen_by(holding.freezes, holding.count))
+    holding = holding_of(flow, ticket)
+    frozen = frozen_by(holding.freezes, holding.count) if holding.freezes else ""
+    if holding.holds:  # since the slot was asked for
+        _give_back(flow, ticket, slot, frozen)
         hold(flow, ticket, holding, views_of(flow))
         return 0
+    if holding.exception_id not in (
+        "",
+        ticket.exception_id,
+    ):  # the choice of its agent must name what lets it go
+        return _give_back(flow, ticket, slot, f"{frozen}: exception {holding.exception_id} lets it go")
     created, task = ticket.created, ticket.created.task
     if ticket.compensates:
         task = msgspec.structs.replace(task, command=task.compensation)

@@ -12,6 +12,7 @@ import msgspec
 
 from neural_hive.aggregates.aggregate import Command, Event, Rejected
 from neural_hive.aggregates.fairness import place
+from neural_hive.aggregates.freeze_exception import Scope as Excepted
 from neural_hive.aggregates.incident import INCIDENT, Kind, OpenIncident, ResolveIncident, incident_id_of
 from neural_hive.aggregates.made import Made
 from neural_hive.aggregates.matching import USUAL_WEIGHTS, Weights
@@ -39,7 +40,7 @@ from neural_hive.streams.registry_messages import (
 )
 
 AGENTS, TRAILS = "agents", "trails"  # the views that agents are chosen from
-FREEZES = "freezes"  # the view of what may not be deployed now
+FREEZES = "freezes"  # the view of what may not be deployed now, and what is excepted from that
 T = TypeVar("T")
 MESSAGE_SLOTS_MAX: Final = 1_000  # of one message to the registry
 _NO_MORE_BUSY: Final = "none waits, one was given to an agent, or freezes hold all of them"
@@ -76,6 +77,7 @@ class Flow:
         self.touched: dict[str, None] = {}  # workflows, in order, of which other tickets wait than before
         self.workflows_moved = False  # one has begun, ended, or waits
         self.impatient: set[str] = set()  # workflows of which a ticket has waited long for a slot
+        self.exceptions: dict[tuple[Excepted, str], str] | None = None  # see orchestrator_freezes.py
         self.cut_short = ""  # whose ticket is next, if agents take more than one message gives out
         self._releases: dict[tuple[str, str], list[SlotRelease]] = {}
         self._requests: dict[tuple[str, str], list[SlotRequest]] = {}

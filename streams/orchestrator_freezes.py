@@ -1,14 +1,15 @@
-"""Which freezes concern a deployment, as far as they are known."""
+"""Which freezes concern a deployment, and which exception lets it go all the same, as far as they are known."""
 
 from operator import attrgetter
 from typing import Final
 
 import msgspec
 
+from neural_hive.aggregates.freeze_exception import Scope as Excepted
 from neural_hive.aggregates.freeze_policy import Action, Scope
 from neural_hive.aggregates.references import fill
 from neural_hive.aggregates.ticket import NAMESPACE, SERVICE, HoldingFreeze, Ticket, can_be_frozen
-from neural_hive.streams.freezes_view import Freezes
+from neural_hive.streams.exceptions_view import Frozen
 from neural_hive.streams.orchestrator_flow import FREEZES, Flow
 
 FREEZES_TOLD_MAX: Final = 20  # a policy of everything has a freeze for each budget
@@ -16,12 +17,18 @@ NAME_BYTES_MAX: Final = 64 * 1024  # what is longer names no service
 
 
 class Holding(msgspec.Struct, frozen=True):
-    """The freezes that concern a ticket, and what they were compared with."""
+    """The freezes that concern a ticket, what they were compared with, and what excepts it from them."""
 
     service: str = ""
     namespace: str = ""
     freezes: tuple[HoldingFreeze, ...] = ()
     count: int = 0
+    exception_id: str = ""  # only if there are freezes
+
+    @property
+    def holds(self) -> bool:
+        """Whether the ticket must wait."""
+        return bool(self.freezes) and not self.exception_id
 
 
 _NOTHING: Final = Holding()
@@ -29,11 +36,44 @@ _NOTHING: Final = Holding()
 
 def holding_of(flow: Flow, ticket: Ticket) -> Holding:
     """What holds a ticket; nothing, if it is no deployment or is being undone."""
+    return excepted(flow, ticket, frozen_of(flow, ticket))
+
+
+def excepted(flow: Flow, ticket: Ticket, holding: Holding) -> Holding:
+    """With the exception that lets the ticket go, if there is one: the one that names it most closely."""
+    if not holding.freezes:
+        return holding
+    created, known = ticket.created, exceptions_of(flow)
+    for named in (
+        (Excepted.TICKET, created.ticket_id),
+        (Excepted.WORKFLOW, created.workflow_id),
+        (Excepted.SERVICE, holding.service),
+        (Excepted.NAMESPACE, holding.namespace),
+    ):
+        if named[1] and (exception_id := known.get(named)):
+            return msgspec.structs.replace(holding, exception_id=exception_id)
+    return holding
+
+
+def exceptions_of(flow: Flow) -> dict[tuple[Excepted, str], str]:
+    """The exceptions that hold now, by what they are for; of several the one with the smallest id."""
+    if flow.exceptions is None:
+        frozen: Frozen = flow.unit.view(FREEZES).value
+        flow.exceptions = {}
+        for exception_id in sorted(frozen.exceptions):
+            found = frozen.exceptions[exception_id]
+            if found.holds(flow.now):
+                flow.exceptions.setdefault((found.requested.scope, found.requested.subject), exception_id)
+    return flow.exceptions
+
+
+def frozen_of(flow: Flow, ticket: Ticket) -> Holding:
+    """The freezes that concern a ticket, whatever excepts it; the same for all that require the same."""
     if not can_be_frozen(ticket):
         return _NOTHING
-    freezes: Freezes = flow.unit.view(FREEZES).value
+    frozen: Frozen = flow.unit.view(FREEZES).value
     service, namespace = _place(flow, ticket)
-    found = [freeze for freeze in freezes.values() if freeze.blocks(Action.BLOCK_DEPLOY, service, namespace)]
+    found = [f for f in frozen.freezes.values() if f.blocks(Action.BLOCK_DEPLOY, service, namespace)]
     found.sort(key=attrgetter("policy_id", "freeze_id"))
     told = (
         HoldingFreeze(f.freeze_id, f.policy_id, f.policy_revision, f.scope, f.subject)

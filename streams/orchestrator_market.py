@@ -14,7 +14,7 @@ from neural_hive.aggregates.vocabulary import TaskType
 from neural_hive.streams import matching_metrics
 from neural_hive.streams.agents_view import candidates
 from neural_hive.streams.orchestrator_flow import AGENTS, FREEZES, TRAILS, Flow
-from neural_hive.streams.orchestrator_freezes import Holding, holding_of
+from neural_hive.streams.orchestrator_freezes import Holding, excepted, frozen_of
 
 ALLOCATED_MAX: Final = 256  # tickets of one message
 REQUIREMENTS_MAX: Final = 256  # different ones that are looked at
@@ -55,8 +55,8 @@ class Market:
         key = requirement(ticket)
         if key not in self._holding:
             is_old = self._flow.unit.view(FREEZES).age_s > self._flow.limits.deploy_view_age_s
-            self._holding[key] = Holding() if is_old else holding_of(self._flow, ticket)
-        return self._holding[key]
+            self._holding[key] = Holding() if is_old else frozen_of(self._flow, ticket)
+        return excepted(self._flow, ticket, self._holding[key])
 
     def choose(self, ticket: Ticket) -> Match | None:
         """The best one that has room; None: nobody has, or too little is known of them."""

@@ -4,12 +4,14 @@
                         → budgets are corrected, or looked at now              → sla.budgets
                         → freezes are made and ended by hand                   → sla.freeze.events
                         → alerts of others are noted, and the budget looked at → sla.violations
+                        → exceptions are asked for, allowed, taken back        → sla.freeze.events
     sla.measurements    → events of an SLO are counted, each in its minute     → sla.budgets
                         → SLOs that are made of it are told: see sla_composites → sla.measurements
                         → so is what was there before it: see sla_history      → sla.history
     timer "evaluate"    → a budget is looked at: windows move on               → sla.budgets
                         → violations are opened and closed                     → sla.violations
                         → by each policy that concerns it, it freezes or not   → sla.freeze.events
+    timer "expire"      → an exception is over                                 → sla.freeze.events
 
 All that concerns an SLO stands in the SLO's partition. Policies and SLOs are read whole by every partition. One that is
 not there was removed: each budget knows its freezes, and lets go those by it.
@@ -43,6 +45,7 @@ from neural_hive.aggregates.freeze import (
     freeze_id_of,
     queue_of,
 )
+from neural_hive.aggregates.freeze_exception import FREEZE_EXCEPTION
 from neural_hive.aggregates.freeze_policy import FREEZE_POLICY, DefinePolicy, RemovePolicy
 from neural_hive.aggregates.sla_window import DAY
 from neural_hive.aggregates.sli_history import SLI_HISTORY
@@ -53,7 +56,8 @@ from neural_hive.aggregates.slo import RemoveSlo as Remove
 from neural_hive.aggregates.slo_part import SLO_PART
 from neural_hive.aggregates.violation import VIOLATION, Kind, Look, Seen, violation_id_of
 from neural_hive.streams import sla_composites as composites
-from neural_hive.streams import sla_history
+from neural_hive.streams import sla_exceptions, sla_history
+from neural_hive.streams.exceptions_view import FROZEN
 from neural_hive.streams.kernel.system import System, Unit
 from neural_hive.streams.sla_counting import into_budget, terms_of
 from neural_hive.streams.sla_messages import (
@@ -84,11 +88,22 @@ def build() -> System:
     """The system."""
     sla = System(
         NAME,
-        (SLO, SLO_PART, FREEZE_POLICY, BUDGET_AGGREGATE, FREEZE, VIOLATION, ALERT, SLI_HISTORY),
+        (
+            SLO,
+            SLO_PART,
+            FREEZE_POLICY,
+            BUDGET_AGGREGATE,
+            FREEZE,
+            VIOLATION,
+            ALERT,
+            SLI_HISTORY,
+            FREEZE_EXCEPTION,
+        ),
         (__name__,),
         repartition=REPARTITION,
-        views={_VIEW: POLICIES, composites.VIEW: SLOS},
+        views={_VIEW: POLICIES, composites.VIEW: SLOS, sla_exceptions.VIEW: FROZEN},
     )
+    sla_exceptions.register(sla)
 
     @sla.on(COMMANDS, DefineSlo, route="slo_id")
     def define(unit: Unit, wanted: DefineSlo) -> None:

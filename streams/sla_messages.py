@@ -6,6 +6,7 @@ import msgspec
 
 from neural_hive.aggregates.alert import Signal, Told
 from neural_hive.aggregates.budget import AdjustmentKind, Counted
+from neural_hive.aggregates.freeze_exception import Scope
 from neural_hive.aggregates.freeze_policy import Policy
 from neural_hive.aggregates.slo import Definition
 
@@ -122,4 +123,39 @@ class NoteAlert(Told, frozen=True):
 
     signal: Signal
     ends_at: int
+    requested_by: str = ""
+
+
+class RequestFreezeException(msgspec.Struct, frozen=True):
+    """Something shall be deployed although it is frozen, if another person allows it."""
+
+    exception_id: str
+    scope: Scope
+    subject: str
+    duration_ms: int
+    reason: str
+    requested_by: str = ""
+
+
+class ApproveFreezeException(msgspec.Struct, frozen=True):
+    """An exception from freezes is allowed."""
+
+    exception_id: str
+    reason: str
+    requested_by: str = ""
+
+
+class RejectFreezeException(msgspec.Struct, frozen=True):
+    """An exception from freezes is not allowed."""
+
+    exception_id: str
+    reason: str
+    requested_by: str = ""
+
+
+class RevokeFreezeException(msgspec.Struct, frozen=True):
+    """An exception from freezes shall hold no longer."""
+
+    exception_id: str
+    reason: str
     requested_by: str = ""

@@ -13,9 +13,7 @@ has the word of its start (`worker_starts.py`).
 
 import contextlib
 import fcntl
-import queue
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,22 +21,22 @@ from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import KafkaError
 
 from neural_hive.connectors.artifacts import ArtifactStore
 from neural_hive.connectors.process_executor import Cancellation, Order, ProcessExecutor, Report
-from neural_hive.connectors.publisher import KAFKA_LOG, Publisher
+from neural_hive.connectors.publisher import Publisher
 from neural_hive.connectors.tracing import doing
 from neural_hive.schemas.codec import BadRecord
 from neural_hive.streams import worker_metrics
+from neural_hive.streams.work_reading import Reads, WorkReading, is_fatal
 from neural_hive.streams.worker_begun import Begun, told_again
 from neural_hive.streams.worker_events import STARTED, Reader, Said, Unreadable
-from neural_hive.streams.worker_ledger import Key, Ledger, Work
+from neural_hive.streams.worker_ledger import Work
 from neural_hive.streams.worker_orders import Prepare, prepare
 from neural_hive.streams.worker_reports import Reports
 from neural_hive.streams.worker_starts import Starts
 
-_COMMIT_EVERY_S: Final = 1.0
 _DELIVERIES_WAIT_S: Final = 0.1
 
 log = structlog.get_logger()
@@ -147,50 +145,20 @@ class Worker:
         self._publisher = Publisher(kafka, f"worker/{options.agent_id}")
         self._reports = Reports(self._publisher, options.results, options.agent_id)
         self._starts = Starts(begun, self._reports, self._note_delivery)
-        self._consumer = Consumer(
-            {
-                **kafka,
-                "group.id": f"worker.{options.agent_id}",
-                "group.instance.id": options.agent_id,
-                "isolation.level": "read_committed",
-                "auto.offset.reset": "earliest",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "session.timeout.ms": 10_000,
-                "heartbeat.interval.ms": 3_000,
-                "on_commit": self._note_commit,
-            },
-            logger=KAFKA_LOG,
-        )
-        self._ledger = Ledger[Work]()
-        self._committed: dict[int, int] = {}
-        self._over: queue.SimpleQueue[Key] = queue.SimpleQueue()
-        self._failure: BaseException | None = None
+        agent_id = options.agent_id
+        reads = Reads(options.tickets, f"worker.{agent_id}", options.unfinished_max, agent_id)
+        self._reading = WorkReading(reads, kafka, self)
+        self._ledger = self._reading.ledger
         self._stopping = False
-        self._paused = False
-        self._assigned = False
         self._pool = ThreadPoolExecutor(options.concurrency, thread_name_prefix="ticket")
         self._deliveries = threading.Thread(target=self._hear, name="deliveries", daemon=True)
         self._all_is_said = threading.Event()
 
     def run(self, stopping: threading.Event, ready: Callable[[], None]) -> None:
         """Works until told to stop. Raises WorkerStopped: it cannot go on."""
-        told = False
-        commit_at = 0.0
-        self._consumer.subscribe(
-            [self._options.tickets], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose
-        )
         self._deliveries.start()
         try:
-            while not stopping.is_set():
-                self._take(self._consumer.poll(0.1))
-                self._settle()
-                if time.monotonic() >= commit_at:
-                    self._commit(asynchronous=True)
-                    commit_at = time.monotonic() + _COMMIT_EVERY_S
-                if self._assigned and not told:
-                    ready()
-                    told = True
+            self._reading.run(stopping, ready)
         finally:
             self._stop()
 
@@ -200,59 +168,49 @@ class Worker:
             while not self._all_is_said.is_set():
                 self._publisher.poll(_DELIVERIES_WAIT_S)
         except BaseException as error:
-            self._failure = error
+            self._reading.fail(error)
 
-    def _take(self, message: Message | None) -> None:
-        """One record, or what Kafka says instead of one."""
-        if message is None:
-            return
-        error, number, offset = message.error(), message.partition(), message.offset()
-        if error and error.code() != KafkaError._PARTITION_EOF:
-            self._weigh(error)
-        elif not self._ledger.has(number):
-            return  # revoked meanwhile
-        elif error:
-            self._ledger.read_to(number, offset)
-            self._ledger.caught_up(number)
-            self._start(number)
-        else:
-            self._ledger.read_to(number, offset + 1)
-            self._read(number, offset, message.value() or b"")
-
-    def _weigh(self, error: KafkaError) -> None:
+    def refused(self, error: KafkaError) -> Exception | None:
+        """See Doer."""
         text = error.str()
         if "fenced" in text:  # the client wraps the broker's code into its own _FATAL, and keeps the words
             agent = self._options.agent_id
-            raise WorkerStopped(f"another worker runs as agent {agent}: give each one an agent id of its own")
-        if error.fatal() or error.code() == KafkaError._FATAL:
-            raise WorkerStopped(f"Kafka refuses to go on: {text}")
-        log.warning("kafka_error", error=text)  # passing: the client tries again by itself
+            return WorkerStopped(
+                f"another worker runs as agent {agent}: give each one an agent id of its own"
+            )
+        return WorkerStopped(f"Kafka refuses to go on: {text}") if is_fatal(error) else None
 
-    def _read(self, number: int, offset: int, value: bytes) -> None:
+    def read(self, partition: int, offset: int, value: bytes) -> Work | None:
+        """See Doer. Raises WorkerStopped."""
         try:
             found = self._read_event(value, self._ledger.unfinished)
         except BadRecord as error:
-            log.error("bad_event", partition=number, offset=offset, error=str(error))
-            return
+            log.error("bad_event", partition=partition, offset=offset, error=str(error))
+            return None
         except Unreadable as error:
             raise WorkerStopped(
-                f"{self._options.tickets}, partition {number}, offset {offset}: {error}"
+                f"{self._options.tickets}, partition {partition}, offset {offset}: {error}"
             ) from error
         match found:
             case Work():
-                self._ledger.take(number, offset, found)
-                self._start(number)
-                if len(self._ledger) >= self._options.unfinished_max:
-                    self._pause()
+                return found
             case Said(event_type=event_type) if event_type == STARTED:
                 for work in self._ledger.of_ticket(found.ticket_id, found.attempt):
                     work.started_at = 0 if work.begun else found.started_at
             case Said():
                 self._end(found)
+        return None
 
-    def _start(self, number: int) -> None:
-        for work in self._ledger.to_start(number):
-            self._pool.submit(self._attempt, work)
+    def start(self, work: Work) -> None:
+        """See Doer."""
+        self._pool.submit(self._attempt, work)
+
+    def settle(self) -> None:
+        """See Doer: deliveries have a thread of their own."""
+
+    def committed(self, partition: int, offset: int) -> None:
+        """See Doer."""
+        self._begun.forget(partition, offset)
 
     def _end(self, said: Said) -> None:
         """The log says that a ticket is over: whatever of it waits or runs here is no longer wanted."""
@@ -264,14 +222,6 @@ class Worker:
             work.cancellation.ask()
             self._ledger.finish(work.key)
 
-    def _pause(self) -> None:
-        if not self._paused:
-            self._ledger.all_caught_up()
-            for place in self._consumer.assignment():
-                self._start(place.partition)
-            self._consumer.pause(self._consumer.assignment())
-            self._paused = True
-
     def _attempt(self, work: Work) -> None:
         """Runs one ticket and reports it; in a thread of the pool."""
         if self._stopping or work.cancellation.asked:
@@ -280,7 +230,7 @@ class Worker:
         def delivered(undelivered: str) -> None:
             self._note_delivery(undelivered)
             if not undelivered:
-                self._over.put(work.key)
+                self._reading.finish(work.key)
 
         told_of = {"neural_hive.ticket_id": work.key[0], "neural_hive.attempt": work.key[1]}
         cause = work.cause
@@ -293,7 +243,7 @@ class Worker:
                 if not work.cancellation.asked:
                     self._reports.result(work, report, delivered)
         except BaseException as error:
-            self._failure = error
+            self._reading.fail(error)
 
     def _report_of(self, work: Work) -> Report:
         """Runs the ticket, if it can be run here, and has not been already."""
@@ -327,52 +277,7 @@ class Worker:
 
     def _note_delivery(self, undelivered: str) -> None:
         if undelivered:
-            self._failure = WorkerStopped(f"a report could not be delivered: {undelivered}")
-
-    def _settle(self) -> None:
-        """Takes note of what is over, and reads on when there is room."""
-        if self._failure:
-            raise self._failure
-        self._finish_delivered()
-        if self._paused and len(self._ledger) <= self._options.unfinished_max // 2:
-            self._consumer.resume(self._consumer.assignment())
-            self._paused = False
-
-    def _finish_delivered(self) -> None:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._ledger.finish(self._over.get_nowait())
-
-    def _commit(self, asynchronous: bool) -> None:
-        moved = {n: o for n, o in self._ledger.committable().items() if self._committed.get(n) != o}
-        if moved:
-            wanted = [
-                TopicPartition(self._options.tickets, number, offset) for number, offset in moved.items()
-            ]
-            done = self._consumer.commit(offsets=wanted, asynchronous=asynchronous)
-            self._committed.update(moved)
-            if not asynchronous:
-                self._note_commit(None, done or [])
-
-    def _note_commit(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
-        for place in places if error is None else ():
-            if place.error is None:
-                self._begun.forget(place.partition, place.offset)
-
-    def _assign(self, _: Consumer, places: list[TopicPartition]) -> None:
-        log.info("partitions_assigned", partitions=[place.partition for place in places])
-        self._ledger.assign(place.partition for place in places)
-        self._committed.clear()
-        self._paused = False
-        self._assigned = True
-
-    def _revoke(self, _: Consumer, __: list[TopicPartition]) -> None:
-        with contextlib.suppress(Exception):  # whoever has them next starts at an older offset: no harm
-            self._commit(asynchronous=False)
-        self._ledger.assign(())
-
-    def _lose(self, _: Consumer, __: list[TopicPartition]) -> None:
-        self._ledger.assign(())
+            self._reading.fail(WorkerStopped(f"a report could not be delivered: {undelivered}"))
 
     def _stop(self) -> None:
         """Lets running tickets end for a while; the others run again after the next start."""
@@ -384,10 +289,7 @@ class Worker:
         self._publisher.flush(5.0)
         self._all_is_said.set()
         self._deliveries.join()
-        self._finish_delivered()
-        with contextlib.suppress(Exception):  # Kafka may be gone: then more runs again
-            self._commit(asynchronous=False)
-        self._consumer.close()
+        self._reading.close()
         self._executor.close()
 
     def _cancel_all(self) -> None:

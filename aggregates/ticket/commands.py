@@ -32,6 +32,7 @@ class AllocateTicket(Command, frozen=True):
     candidates: tuple[Considered, ...]
     allocated_at: int
     views: tuple[ViewPosition, ...] = ()
+    exception_id: str = ""
 
 
 class UnallocateTicket(Command, frozen=True):
@@ -56,10 +57,11 @@ class HoldTicket(Command, frozen=True):
 
 
 class ReleaseTicket(Command, frozen=True):
-    """No freeze concerns the ticket any more."""
+    """No freeze concerns the ticket any more, or an exception lets it go."""
 
     views: tuple[ViewPosition, ...]
     released_at: int
+    exception_id: str = ""
 
 
 class DispatchTicket(Command, frozen=True):

@@ -111,10 +111,13 @@ class TicketHeld(OfTicket, frozen=True):
 
 
 class TicketReleased(OfTicket, frozen=True):
-    """A deployment is not held any more: no freeze concerns it, or (views empty) its workflow is paused."""
+    """A deployment is not held any more: no freeze concerns it, or an exception lets it go although it is frozen, or
+    (views empty) its workflow is paused.
+    """
 
     views: tuple[ViewPosition, ...]
     released_at: int
+    exception_id: str = ""  # by which it goes; empty: it is not frozen
 
 
 class OfAllocation(OfAttempt, frozen=True):
@@ -130,6 +133,7 @@ class TicketAllocated(OfAllocation, frozen=True):
     candidates: tuple[Considered, ...]
     allocated_at: int
     views: tuple[ViewPosition, ...] = ()
+    exception_id: str = ""  # by which it is deployed although it is frozen; empty: it is not
 
 
 class TicketUnallocated(OfAllocation, frozen=True):

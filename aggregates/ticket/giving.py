@@ -72,6 +72,7 @@ def allocate(ticket: Ticket, command: AllocateTicket) -> list[TicketEvent]:
             command.candidates,
             command.allocated_at,
             command.views,
+            command.exception_id,
         )
     ]
 

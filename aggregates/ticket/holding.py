@@ -23,4 +23,6 @@ def hold(ticket: Ticket, command: HoldTicket) -> list[TicketEvent]:
 
 def release(ticket: Ticket, command: ReleaseTicket) -> list[TicketEvent]:
     """Nothing, if it is not held."""
-    return [TicketReleased(*ids(ticket), command.views, command.released_at)] if ticket.held else []
+    if not ticket.held:
+        return []
+    return [TicketReleased(*ids(ticket), command.views, command.released_at, command.exception_id)]

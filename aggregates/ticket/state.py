@@ -130,6 +130,7 @@ class Ticket(msgspec.Struct, frozen=True):
     undo_position: int = 0  # among those that are to be undone, 1 is first; 0: it is not
     held: tuple[HoldingFreeze, ...] = ()  # the first of the freezes that hold it
     held_count: int = 0  # how many there are
+    exception_id: str = ""  # by which it has an agent although it is frozen
 
     @property
     def is_queued(self) -> bool:
@@ -229,7 +230,8 @@ def evolve(ticket: Ticket | None, event: TicketEvent) -> Ticket:
             return change(ticket, place=event.place)
         case TicketAllocated():
             slot = Slot(event.agent_id, event.attempt, event.allocation)
-            return change(ticket, slot=slot, allocations=event.allocation, asked_at=event.allocated_at)
+            asked = change(ticket, slot=slot, allocations=event.allocation, asked_at=event.allocated_at)
+            return change(asked, exception_id=event.exception_id)
         case TicketUnallocated():
             turned_away = {"turned_away_at": event.unallocated_at, "turned_away": ticket.turned_away + 1}
             return change(ticket, slot=None, **turned_away)
@@ -400,6 +402,7 @@ def queues(ticket: Ticket) -> Mapping[str, str]:
         found[tally.ready_queue(workflow_id)] = place
         if ticket.is_queued and ticket.held:
             found[tally.HELD_QUEUE] = f"{held_kind(ticket)}/{ticket.place:020d}"
+            found[tally.held_queue(workflow_id)] = f"{ticket.place:020d}"
         elif ticket.is_queued:
             found[tally.READY_QUEUE] = place
     elif ticket.status is Status.COMPLETED and ticket.undo_position and not ticket.compensates:

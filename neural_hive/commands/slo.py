@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neural_hive.commands import slo_budgets, slo_freezes
+from neural_hive.commands import slo_budgets, slo_exceptions, slo_freezes
 from neural_hive.commands.common import Asking, Common, shared
 from neural_hive.commands.shown import Reason, plain, print_json, tables_of
 from neural_hive.commands.slo_shown import PROGRAM, Service, SloId, ask_sla, percent, show_list
@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
         ("remove", remove),
         *slo_budgets.COMMANDS,
         *slo_freezes.COMMANDS,
+        *slo_exceptions.COMMANDS,
     ):
         group.command(name)(shared(command))
     app.add_typer(group, name="slo")

@@ -50,6 +50,13 @@ INCIDENTS: Final = Listing(
         "severity": moving("severity"),
     },
 )
+FREEZE_EXCEPTIONS: Final = Listing(
+    "freeze_exceptions",
+    "exception_id",
+    "requested_at",
+    "event_type = 'FreezeExceptionRequested'",
+    {"scope": fixed("scope"), "subject": fixed("subject"), "status": moving("status")},
+)
 _LETTERS: Final = {
     "source_topic": fixed("source_topic"),
     "error_type": fixed("error_type"),

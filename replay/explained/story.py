@@ -1,6 +1,7 @@
 """The story of one aggregate in words, from its own events and those of what it belongs to: one text for one log."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from neural_hive.aggregates.agent import Agent
@@ -15,6 +16,7 @@ from neural_hive.aggregates.workflow import (
     WorkflowFailed,
     WorkflowWaiting,
 )
+from neural_hive.replay.explained.exceptions import concerns_exception, exceptions_of
 from neural_hive.replay.explained.others import explain_agent, explain_any, explain_incident
 from neural_hive.replay.explained.sentence import Fact, Sentence, facts
 from neural_hive.replay.explained.ticket import explain_ticket
@@ -57,6 +59,8 @@ def story(
         case Ticket():
             near = {aggregate_id, *state.created.dependencies}
             with_it = related(state.created.workflow_id, lambda h: _concerns_ticket(h, state, near))
+            for exception_id in exceptions_of(own):
+                with_it += related(exception_id, partial(concerns_exception, exception_id))
             return list(explain_ticket(state, own, with_it))
         case Workflow():
             with_it = related(state.workflow_id, lambda h: _concerns_workflow(h, state.workflow_id))

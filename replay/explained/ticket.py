@@ -34,6 +34,7 @@ from neural_hive.aggregates.workflow import (
     WorkflowWaiting,
 )
 from neural_hive.replay.changes import time_text
+from neural_hive.replay.explained.exceptions import exceptions_of, explain_exceptions
 from neural_hive.replay.explained.sentence import (
     Fact,
     Sentence,
@@ -68,6 +69,7 @@ def explain_ticket(ticket: Ticket, own: Sequence[Fact], related: Sequence[Fact])
         created,
     )
     yield from _course(ticket, own, related, others)
+    yield from explain_exceptions(exceptions_of(own), related)
     yield from _no_more(ticket, own)
     yield from _refusals(own)
     if ended := last_of(related, WorkflowCompleted, WorkflowFailed, WorkflowCancelled):
@@ -149,6 +151,12 @@ def _frozen(held: Fact) -> str:
     return f"{what} are frozen by {listed(policies)}"
 
 
+def _let_go(released: Fact) -> str:
+    if released.event.exception_id:
+        return f"it was let go although it is frozen, by exception {released.event.exception_id}"
+    return "it was not held back any more"
+
+
 def _exit(code: int | None) -> str:
     return "" if code is None else f" with exit code {code}"
 
@@ -171,10 +179,13 @@ def _course(
             case TicketHeld():
                 yield tell(f"At {fact.when} it was held back: {_frozen(fact)}.", fact)
             case TicketReleased():
-                yield tell(f"At {fact.when} it was not held back any more.", fact)
+                yield tell(f"At {fact.when} {_let_go(fact)}.", fact)
             case TicketDispatched():
                 given, begun = fact, None
                 yield _was_given(fact, ready, turned_away, related)
+                if (chosen := last_of(turned_away, TicketAllocated)) and chosen.event.exception_id:
+                    by = chosen.event.exception_id
+                    yield tell(f"It was frozen then, and went by exception {by}.", chosen)
             case TicketStarted():
                 begun = fact
             case TicketRetryScheduled():

@@ -86,6 +86,12 @@ PUT /api/v1/policies/{policy_id}                             operator
 DELETE /api/v1/policies/{policy_id}                          operator
 POST /api/v1/policies/{policy_id}/freeze                     operator
 POST /webhooks/alertmanager                                  alerter
+GET /api/v1/freeze-exceptions                                publisher operator auditor approver
+POST /api/v1/freeze-exceptions                               publisher operator
+GET /api/v1/freeze-exceptions/{exception_id}                 publisher operator auditor approver
+POST /api/v1/freeze-exceptions/{exception_id}/approve        approver
+POST /api/v1/freeze-exceptions/{exception_id}/reject         approver
+POST /api/v1/freeze-exceptions/{exception_id}/revoke         publisher operator approver
 GET /api/v1/flow-c/status                                    publisher operator auditor approver
 GET /api/v1/flow-c/workflows/{workflow_id}                   publisher operator auditor approver
 GET /api/v1/replay/aggregates/{aggregate_id}/state           operator auditor

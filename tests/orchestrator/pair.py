@@ -7,6 +7,7 @@ from neural_hive.aggregates.agent import AgentType, Presence
 from neural_hive.aggregates.slot import held_key
 from neural_hive.aggregates.vocabulary import TaskType
 from neural_hive.streams import registry
+from neural_hive.streams.exceptions_view import Exceptions, Frozen
 from neural_hive.streams.freezes_view import Freezes
 from neural_hive.streams.orchestrator import build
 from neural_hive.streams.orchestrator_flow import USUAL_LIMITS, Limits
@@ -22,9 +23,10 @@ class Pair:
         self.orchestrator.views = {
             "agents": lambda: self._states("agent"),
             "trails": lambda: self._states("trail"),
-            "freezes": lambda: self.freezes,
+            "freezes": lambda: Frozen(self.freezes, self.exceptions),
         }
         self.freezes: Freezes = {}
+        self.exceptions: Exceptions = {}
         self._on_its_way: deque[Sent] = deque()
         self._registered = 0
         self._views: dict[str, dict[str, Any]] = {"agent": {}, "trail": {}}

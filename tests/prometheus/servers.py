@@ -123,13 +123,15 @@ def prometheus(
 
 
 @contextmanager
-def alertmanager(folder: Path, told: dict[str, Any] | None = None) -> Iterator[str]:
-    """A server with a configuration, or one whose alerts go nowhere; its URL."""
+def alertmanager(folder: Path, told: dict[str, Any] | None = None, port: int = 0) -> Iterator[str]:
+    """A server with a configuration, or one whose alerts go nowhere; its URL. With a port and a folder of before it is
+    the same one again.
+    """
     assert ALERTMANAGER is not None
     config = folder / "alertmanager.yaml"
     nobody = {"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}
     config.write_text(yaml.safe_dump(told or nobody))
-    port = free_port()
+    port = port or free_port()
     arguments = (
         *(f"--config.file={config}", f"--storage.path={folder / 'data'}"),
         *(f"--web.listen-address={HOST}:{port}", "--cluster.listen-address="),

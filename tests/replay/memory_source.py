@@ -50,6 +50,10 @@ class Simulated:
         self.topics = Topics.of(self.systems)
         self.source = _source(self.world, (*self.topics.events, *self.topics.messages))
 
+    def source_with(self, *topics: str) -> MemorySource:
+        """The log with what others than its systems have written too."""
+        return _source(self.world, (*self.topics.events, *self.topics.messages, *topics))
+
     @property
     def events(self) -> list[Record]:
         """All events, topic by topic."""

@@ -5,11 +5,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from neural_hive.aggregates.freeze_exception import FREEZE_EXCEPTION
 from neural_hive.aggregates.incident import Incident
-from neural_hive.aggregates.ticket import Ticket
+from neural_hive.aggregates.ticket import Ticket, TicketAllocated, TicketReleased
 from neural_hive.aggregates.workflow import Workflow
+from neural_hive.replay.explained.sentence import Fact, facts
 from neural_hive.replay.explained.story import story
-from neural_hive.replay.history import NoBeginning, NoSuchAggregate, SeveralAggregates
+from neural_hive.replay.history import Folder, NoBeginning, NoSuchAggregate, SeveralAggregates, happening_of
 from neural_hive.replay.moment import Moment
 from neural_hive.replay.whole import Standing, whole
 from neural_hive.schemas.codec import decode
@@ -152,3 +154,34 @@ def _begins(record: Any, aggregate_id: str) -> bool:
         aggregate_id,
         1,
     )
+
+
+def test_a_deployment_that_went_by_an_exception_names_it_and_who_allowed_it() -> None:
+    told_of = 0
+    for seed in range(20):
+        world = simulated(seed)
+        for aggregate_id in {e.event.ticket_id for e in _by_exceptions(world)}:
+            text = told_with_exceptions(world, aggregate_id)
+            went = [e for e in _by_exceptions(world) if e.event.ticket_id == aggregate_id]
+            for fact in went:
+                name = fact.event.exception_id
+                if isinstance(fact.event, TicketReleased):
+                    assert f"it was let go although it is frozen, by exception {name}" in text
+                assert f"Exception {name} is for " in text and "asked for it at" in text
+                assert "allowed it at" in text and "(“y”)" in text
+                told_of += 1
+    assert told_of > 3
+
+
+def _by_exceptions(world: Simulated) -> list[Fact]:
+    folder = Folder(world.aggregates)
+    happenings = [h for r in world.events if (h := happening_of(r)) is not None]
+    named = [h for h in happenings if h.payload.get("exception_id")]
+    return [f for f in facts(named, folder) if isinstance(f.event, TicketReleased | TicketAllocated)]
+
+
+def told_with_exceptions(world: Simulated, ticket_id: str) -> str:
+    """A story in which the calculator's events are known too."""
+    aggregates = [*world.aggregates, FREEZE_EXCEPTION]
+    source = world.source_with(FREEZE_EXCEPTION.topic)
+    return " ".join(s.text for s in story(source, aggregates, ticket_id, "ticket"))

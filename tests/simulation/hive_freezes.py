@@ -5,11 +5,12 @@ The SLA calculator is not in these worlds: its events are, as its aggregate make
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from neural_hive.aggregates.aggregate import event_of
+from neural_hive.aggregates.aggregate import Aggregate, Event, event_of
 from neural_hive.aggregates.burn import Level
 from neural_hive.aggregates.freeze import FREEZE, DeployFreeze, Standing, Weigh, freeze_id_of
 from neural_hive.aggregates.freeze_policy import Action, FreezePolicy, Policy, Scope
@@ -18,6 +19,7 @@ from neural_hive.schemas.codec import decode, encode_event
 from neural_hive.schemas.envelope import NO_HASH, Envelope
 from neural_hive.schemas.topics import partition_of
 from tests.simulation.history import History, Written
+from tests.simulation.hive_exceptions import excepting
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -63,23 +65,23 @@ class Freezes:
         weigh = Weigh(policy, "slo", _BUDGET, remaining, Level.NORMAL, now, True, now)
         for event in FREEZE.decide(self._known.get(name), weigh):
             self._known[name] = FREEZE.evolve(self._known.get(name), event)
-            self._write(name, type(event).__name__, msgspec.to_builtins(event))
+            self.write(FREEZE, name, freeze_id_of(name, _BUDGET), event)
 
-    def _write(self, name: str, kind: str, payload: dict[str, Any]) -> None:
+    def write(self, aggregate: Aggregate[Any], key: str, aggregate_id: str, event: Event) -> None:
+        """Appends an event to their topic."""
         self._count += 1
-        ids = f"freeze event {self._count}", freeze_id_of(name, _BUDGET)
         head = Envelope(
-            kind, FREEZE.name, 1, "l", "sla", *ids, self._count, self._world.broker.now, "c", "c", "0" * 32,
-            "0" * 16, self._count, "", 0, 0, NO_HASH,
+            type(event).__name__, aggregate.name, 1, "l", "sla", f"freeze event {self._count}", aggregate_id,
+            self._count, self._world.broker.now, "c", "c", "0" * 32, "0" * 16, self._count, "", 0, 0, NO_HASH,
         )  # fmt: skip
-        place = FREEZE.topic, partition_of(name.encode(), 2)
-        self._world.broker.append(place, name.encode(), encode_event(head, payload))
+        place = FREEZE.topic, partition_of(key.encode(), 2)
+        self._world.broker.append(place, key.encode(), encode_event(head, msgspec.to_builtins(event)))
 
 
 def check(history: History) -> None:
     """Raises AssertionError."""
     undone: set[str] = set()
-    held: set[str] = set()
+    held: dict[str, dict[str, Any]] = {}
     deploys: dict[str, dict[str, str]] = {}
     for written in history.events:
         told, ticket_id = written.payload, written.payload.get("ticket_id", "")
@@ -89,36 +91,53 @@ def check(history: History) -> None:
             case "TicketReady" if told["compensates"]:
                 undone.add(ticket_id)
             case "TicketHeld":
-                held.add(ticket_id)
+                held[ticket_id] = told
                 assert ticket_id in deploys and ticket_id not in undone
-                by = _blocking(history, written, told["service"], told["namespace"])
+                by, but = _frozen(history, written, told["held_at"], told)
                 assert [f["freeze_id"] for f in told["freezes"]] == by, f"held by {told}, and frozen by {by}"
                 assert told["freeze_count"] == len(by) > 0
+                assert not but, f"{ticket_id} is held, and excepted by {but}"
+            case "TicketReleased" if told["views"]:
+                _check_gone(history, written, told["released_at"], held.pop(ticket_id))
             case "TicketReleased" | "TicketCancelled":
-                held.discard(ticket_id)
+                held.pop(ticket_id, None)
             case "TicketAllocated":
                 assert ticket_id not in held, f"{ticket_id} is given out while it is held"
                 place = deploys.get(ticket_id, {})
                 if place and ticket_id not in undone and "${" not in place["service"]:
-                    by = _blocking(history, written, place["service"], place["namespace"])
-                    assert not by, f"{ticket_id} is given out, and frozen by {by}"
-    assert not held, f"{held} are held for ever"
+                    _check_gone(history, written, told["allocated_at"], place)
+    assert not held, f"{held.keys()} are held for ever"
     _check_incidents(history)
 
 
-def _blocking(history: History, written: Written, service: str, namespace: str) -> list[str]:
-    """The freezes that concern a deployment, as far as a decision had read of them, in the order of their policies."""
+def _check_gone(history: History, written: Written, at: int, place: Mapping[str, str]) -> None:
+    """A deployment goes since it is not frozen, or by an exception that it names."""
+    by, but = _frozen(history, written, at, place)
+    exception_id = written.payload["exception_id"]
+    is_right = exception_id in but if by else not exception_id
+    assert is_right, f"{written.payload} went, is frozen by {by}, and excepted by {but}"
+
+
+def _frozen(
+    history: History, written: Written, at: int, place: Mapping[str, str]
+) -> tuple[list[str], set[str]]:
+    """The freezes that concern a deployment, as far as a decision had read of them, in the order of their policies;
+    and the exceptions that let it go.
+    """
     (seen,) = (view["next_offsets"] for view in written.payload["views"] if view["topic"] == FREEZE.topic)
+    service, namespace = place["service"], place["namespace"]
     known: dict[str, DeployFreeze] = {}
     for (_, partition), offset, entry in history.records(FREEZE.topic):
         if offset < seen[partition]:
             decoded = decode(entry.value or b"", "event")
             assert isinstance(decoded.head, Envelope)
-            event = event_of(FREEZE, decoded.head.event_type, decoded.payload)
-            freeze_id = decoded.head.aggregate_id
-            known[freeze_id] = FREEZE.evolve(known.get(freeze_id), event)
+            if decoded.head.aggregate_type == FREEZE.name:
+                event = event_of(FREEZE, decoded.head.event_type, decoded.payload)
+                freeze_id = decoded.head.aggregate_id
+                known[freeze_id] = FREEZE.evolve(known.get(freeze_id), event)
     found = [f for f in known.values() if f.blocks(Action.BLOCK_DEPLOY, service, namespace)]
-    return [f.freeze_id for f in sorted(found, key=lambda f: f.policy_id)]
+    but = excepting(history, seen, at, written.payload, (service, namespace))
+    return [f.freeze_id for f in sorted(found, key=lambda f: f.policy_id)], but
 
 
 def _check_incidents(history: History) -> None:

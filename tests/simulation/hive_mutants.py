@@ -7,10 +7,17 @@ from unittest.mock import patch
 
 import msgspec
 
+from neural_hive.aggregates.freeze_exception import FreezeException, Standing
 from neural_hive.aggregates.slot import SlotGranted, SlotOutcome
 from neural_hive.aggregates.ticket import Status, reports, state
 from neural_hive.aggregates.vocabulary import DeliveryMode
-from neural_hive.streams import orchestrator_market, registry, registry_slots
+from neural_hive.streams import (
+    orchestrator_allocation,
+    orchestrator_freezes,
+    orchestrator_market,
+    registry,
+    registry_slots,
+)
 from neural_hive.streams.orchestrator_flow import Flow
 from neural_hive.streams.orchestrator_freezes import Holding
 from neural_hive.streams.registry_slots import Answers
@@ -99,7 +106,32 @@ def _any_report() -> Broken:
 
 def _blind_choice() -> Broken:
     """Agents are chosen for deployments that are frozen."""
-    return orchestrator_market, "holding_of", lambda flow, ticket: Holding()
+    return orchestrator_market, "frozen_of", lambda flow, ticket: Holding()
+
+
+def _endless_exceptions() -> Broken:
+    """What an exception names goes on although its time is over."""
+    return FreezeException, "holds", lambda self, now: self.standing is Standing.APPROVED
+
+
+def _any_exception() -> Broken:
+    """Whatever an exception names, everything is excepted."""
+
+    def excepted(flow: Flow, ticket: Any, holding: Holding) -> Holding:
+        first = next(iter(orchestrator_freezes.exceptions_of(flow).values()), "")
+        return msgspec.structs.replace(holding, exception_id=first) if holding.freezes else holding
+
+    return orchestrator_freezes, "excepted", excepted
+
+
+def _unnamed_exceptions() -> Broken:
+    """Who goes by an exception does not say so."""
+    real = orchestrator_allocation._allocation
+
+    def allocation(*about: Any) -> Any:
+        return msgspec.structs.replace(real(*about), exception_id="")
+
+    return orchestrator_allocation, "_allocation", allocation
 
 
 HIVE_MUTANTS = {
@@ -113,6 +145,9 @@ HIVE_MUTANTS = {
     "losses that never end": _endless_losses,
     "reports of any attempt": _any_report,
     "frozen deployments given out": _blind_choice,
+    "exceptions that never end": _endless_exceptions,
+    "exceptions of anything": _any_exception,
+    "exceptions that nobody names": _unnamed_exceptions,
 }
 
 

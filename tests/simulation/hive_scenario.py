@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 
+from neural_hive.aggregates.freeze_exception import FREEZE_EXCEPTION
 from neural_hive.aggregates.vocabulary import Priority
 from neural_hive.aggregates.workflow import ticket_id_of
 from neural_hive.schemas.topics import partition_of
@@ -29,6 +30,7 @@ from tests.privacy.memory_keys import hidden
 from tests.simulation import hive_freezes, hive_losses, hive_oracle, hive_repeats
 from tests.simulation.history import History
 from tests.simulation.hive_agents import Agents
+from tests.simulation.hive_exceptions import Exceptions
 from tests.simulation.hive_freezes import Freezes
 from tests.simulation.hive_plans import random_plan
 from tests.simulation.scenario import Act, Scenario
@@ -59,6 +61,8 @@ class Hive(Scenario):
         self.is_abandoned = world.chance.random() < ABANDONED
         self.agents = Agents(world)
         self.freezes = Freezes(world)
+        said = partial(self.freezes.write, FREEZE_EXCEPTION)
+        self.exceptions = Exceptions(world, self.plans, lambda name, event: said(name, name, event))
 
     def acts(self) -> list[tuple[Act, int]]:
         """See Scenario.acts."""
@@ -69,6 +73,7 @@ class Hive(Scenario):
             (self.agents.work, 30),
             (self._nonsense, 1),
             (self.freezes.turn, 2),
+            (self.exceptions.turn, 2),
         ]
 
     def rest(self) -> int:

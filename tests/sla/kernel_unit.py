@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from neural_hive.schemas.codec import decode
+from neural_hive.streams.exceptions_view import FROZEN
 from neural_hive.streams.kernel.broadcast import Snapshot
 from neural_hive.streams.kernel.fold import Route
 from neural_hive.streams.kernel.system import System
@@ -24,13 +25,14 @@ _MESSAGES = {kind.__name__: kind for kind in (CountSli, CountHistory, JoinCompos
 
 
 class SlaUnit(KernelUnit):
-    """One partition; what it says of policies and SLOs is seen at once, what it sends waits to be delivered."""
+    """One partition; what it says of policies, SLOs and exceptions is seen at once, what it sends waits to be delivered."""
 
     def __init__(self, system: System) -> None:
         super().__init__(system)
         self.policies: dict[str, Any] = {}
         self.slos: dict[str, Any] = {}
         self.sent: list[Any] = []
+        self.frozen = FROZEN.empty
 
     def handle(self, message: Any, message_id: str = "", sent_at: int = 0) -> list[Any]:
         """A command, or a measurement."""
@@ -54,6 +56,7 @@ class SlaUnit(KernelUnit):
         views = {
             "policies": Snapshot(self.policies, {0: 7}, 0.0),
             "slos": Snapshot(self.slos, {0: 7}, 0.0),
+            "exceptions": Snapshot(self.frozen, {0: 7}, 0.0),
         }
         counts = {MEASUREMENTS: 3}
         work = Work(
@@ -76,6 +79,8 @@ class SlaUnit(KernelUnit):
             if output.topic == POLICIES.topic:
                 self.policies = POLICIES.add(self.policies, Viewed(output))
                 self.slos = SLOS.add(self.slos, Viewed(output))
+            if output.topic == FROZEN.topic:
+                self.frozen = FROZEN.add(self.frozen, Viewed(output))
         return [observed.event for observed in work.observed]
 
 

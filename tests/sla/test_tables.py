@@ -5,9 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from neural_hive.aggregates.budget import AdjustmentKind, Counted, minute_of
+from neural_hive.aggregates.freeze_exception import Scope
 from neural_hive.aggregates.sla_window import MINUTE
 from neural_hive.projections.budget_adjustments import BUDGET_ADJUSTMENTS
 from neural_hive.projections.budgets import BUDGETS
+from neural_hive.projections.freeze_exceptions import FREEZE_EXCEPTIONS
 from neural_hive.projections.freeze_policies import FREEZE_POLICIES
 from neural_hive.projections.freezes import FREEZES
 from neural_hive.projections.http_store import HttpStore
@@ -18,14 +20,19 @@ from neural_hive.projections.violations import VIOLATIONS
 from neural_hive.streams.sla import build
 from neural_hive.streams.sla_messages import (
     AdjustBudget,
+    ApproveFreezeException,
     CountSli,
     DefineFreezePolicy,
     DefineSlo,
+    RejectFreezeException,
     RemoveSlo,
+    RequestFreezeException,
+    RevokeFreezeException,
 )
 from tests.projections.conftest import database, store
 from tests.projections.grammar import given
 from tests.sla.kernel_unit import SlaUnit
+from tests.sla.test_freeze_exception import ANN, BOB
 from tests.sla.test_sla import DEFINITION, POLICY
 
 __all__ = ["database", "store"]
@@ -80,3 +87,34 @@ def test_what_was_said_is_in_the_tables(store: HttpStore, unit: SlaUnit) -> None
     ]
     kinds = store.rows("SELECT kind, status, severity FROM violations ORDER BY kind")
     assert ("EXHAUSTED", "OPEN", "CRITICAL") in kinds
+
+
+def test_what_is_excepted_and_by_whom(store: HttpStore, unit: SlaUnit) -> None:
+    for name in ("held", "no", "late", "back"):
+        unit.handle(RequestFreezeException(name, Scope.SERVICE, "shop", 600_000, f"{name} is urgent", ANN))
+    unit.handle(ApproveFreezeException("held", "go", BOB))
+    unit.handle(RejectFreezeException("no", "wait", BOB))
+    unit.handle(ApproveFreezeException("back", "go", BOB))
+    unit.handle(RevokeFreezeException("back", "not needed", ANN))
+    approved_at = unit.now
+    unit.pass_time(60)
+    given(store, *(output.value for output in unit.log))
+    rebuild(store, FREEZE_EXCEPTIONS)
+    persons = f"requested_by = '{ANN}', approved_by = '{BOB}'"
+    told = (
+        f"SELECT exception_id, status, reason, answer, {persons} FROM freeze_exceptions ORDER BY exception_id"
+    )
+    rows = store.rows(told)
+    assert rows == [
+        ("back", "REVOKED", "back is urgent", "not needed", 1, 1),
+        ("held", "APPROVED", "held is urgent", "go", 1, 1),
+        ("late", "REQUESTED", "late is urgent", None, 1, None),
+        ("no", "REJECTED", "no is urgent", "wait", 1, None),
+    ]
+    ends = "SELECT toUnixTimestamp64Micro(expires_at) FROM freeze_exceptions WHERE exception_id = 'held'"
+    assert store.rows(ends) == [(approved_at + 600_000_000,)]
+    unit.pass_time(86_400)
+    given(store, *(output.value for output in unit.log))
+    rebuild(store, FREEZE_EXCEPTIONS)
+    statuses = store.rows("SELECT status FROM freeze_exceptions ORDER BY exception_id")
+    assert statuses == [("REVOKED",), ("EXPIRED",), ("EXPIRED",), ("REJECTED",)]
