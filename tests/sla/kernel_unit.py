@@ -25,7 +25,7 @@ _MESSAGES = {kind.__name__: kind for kind in (CountSli, CountHistory, JoinCompos
 
 
 class SlaUnit(KernelUnit):
-    """One partition; what it says of policies, SLOs and exceptions is seen at once, what it sends waits to be delivered."""
+    """One partition; what it says of policies, SLOs and exceptions is seen at once, and what it sends waits."""
 
     def __init__(self, system: System) -> None:
         super().__init__(system)
