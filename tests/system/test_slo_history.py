@@ -236,7 +236,8 @@ def test_from_the_archive_alone(hive: Hive, written: Written) -> None:
         lambda: {r["partition"]: int(r["last"]) + 1 for r in hive.rows(archived.format(TOPIC))} == ends
     )
     places = [TopicPartition(TOPIC, partition, end) for partition, end in ends.items()]
-    for deleted in AdminClient(config).delete_records(places).values():
+    admin = AdminClient(config)  # kept: its answers come only while it lives
+    for deleted in admin.delete_records(places).values():
         deleted.result(60)
     define(hive, "archived")
     is_counted(hive, "archived", written)
