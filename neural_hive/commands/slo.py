@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from neural_hive.commands import slo_budgets, slo_freezes, slo_test
+from neural_hive.commands import slo_budgets, slo_freezes, slo_test, slo_what_if
 from neural_hive.commands.common import Asking, Common, shared
 from neural_hive.commands.shown import Reason, plain, print_json
 from neural_hive.commands.slo_shown import PROGRAM, Service, SloId, ask_sla, percent, show_list
@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
     for name, command in (
         ("apply", apply),
         ("test", slo_test.test),
+        ("what-if", slo_what_if.what_if),
         ("list", list_),
         ("remove", remove),
         *slo_budgets.COMMANDS,

@@ -105,7 +105,7 @@ def test_sla(toured: Reader) -> None:
     stop = "trap 'kill $C; wait $C; exit' TERM"  # what a supervisor does: who ends is started again
     toured.run(f"({stop}; while :; do {watched}; done) & SLA=$!")
     toured.run("timeout 60 sh -c 'until [ $(grep -c assigned sla.log) -ge 2 ]; do sleep 0.5; done'")
-    assert toured.follow(DOCS / "sla.md") == 9
+    assert toured.follow(DOCS / "sla.md") == 13
     assert toured.follow(DOCS / "sla-api.md") == 17
     toured.run("kill $SLA; wait $SLA")
 
