@@ -119,7 +119,7 @@ class World:
             before = found.before.state if found.before else None
             event = _event(found)
             for name, change in BUDGET_AGGREGATE.counters(event, before, found.after.state):
-                counters[name] += change
+                counters[name] += change if name.startswith("sli:") else 0
             budgets[found.key[1]] = found.after.state
         return budgets, {name: value for name, value in counters.items() if value}
 
