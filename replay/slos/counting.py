@@ -12,6 +12,7 @@ from neural_hive.connectors.record import Record
 from neural_hive.schemas.envelope import Envelope
 from neural_hive.streams import sli
 from neural_hive.streams.kernel.broadcast import Snapshot
+from neural_hive.streams.kernel.sums import Sum
 from neural_hive.streams.kernel.system import Happened
 from neural_hive.streams.sla_messages import MEASUREMENTS
 from neural_hive.streams.sli_facts import TICKET_ENDS, WORKFLOW_ENDS
@@ -56,13 +57,15 @@ class Counter:
     def __init__(self, slos: Mapping[str, Slo]) -> None:
         self.tally = Tally()
         self.now = 0
-        self._views = {name: Snapshot(dict(slos), {}, 0.0) for name in _SYSTEM.views}
+        self.memory: dict[str, Any] = {}
+        self._system = sli.build()  # one of its own: it keeps in mind which SLOs it has seen last
+        self._views = {name: Snapshot(dict(slos), {}, 0.0) for name in self._system.views}
         self._states: dict[tuple[str, str], Any] = {}
 
     def hear(self, record: Record, head: Envelope, payload: dict[str, Any]) -> None:
         """An event of a source, as it lies in the log; of a partition in their order."""
         self.now = record.timestamp_ms * 1_000
-        handler = _SYSTEM.inputs[record.topic].events
+        handler = self._system.inputs[record.topic].events
         assert handler is not None, "only sources of events are read"
         handler(self, Happened(record, (record.key or b"").decode(), head, payload))
 
@@ -82,6 +85,10 @@ class Counter:
             self._states[key] = aggregate.evolve(self._states.get(key), event)
         return events
 
+    def sum_up(self, kind: Sum, key: tuple[Any, ...], more: Any) -> None:
+        """See Unit.sum_up: each is told for itself here."""
+        self.send(kind.topic, kind.message_type, kind.route(key), kind.payload(key, kind.add(None, more)))
+
     def send(self, topic: str, message_type: str, routing_id: str, payload: dict[str, Any]) -> None:
         """See Unit.send."""
         if topic == MEASUREMENTS:
@@ -89,5 +96,4 @@ class Counter:
             self.tally.add(self.now, payload["slo_id"], payload["dimension"], counts)
 
 
-_SYSTEM: Final = sli.build()
-SOURCES: Final = {topic: source for topic, source in sli.TOPICS.items() if _SYSTEM.inputs[topic].events}
+SOURCES: Final = sli.TOPICS
