@@ -369,8 +369,7 @@ def _adjust(budget: Budget, command: Adjust) -> list[BudgetEvent]:
         case AdjustmentKind.EXCLUDE:
             _check_exclusion(budget, command)
         case AdjustmentKind.LIFT:
-            if command.adjustment_id not in {e.adjustment_id for e in budget.exclusions}:
-                raise Rejected(f"there is no exclusion {command.adjustment_id} to be lifted")
+            _check_lift(budget, command)
         case AdjustmentKind.CORRECT:
             _check_correction(budget, command)
         case AdjustmentKind.UNKNOWN:
@@ -417,6 +416,22 @@ def _check_exclusion(budget: Budget, command: Adjust) -> None:
             raise Rejected(f"it overlaps the exclusion {other.adjustment_id}: lift that first")
     if len(budget.exclusions) >= EXCLUSIONS_MAX:
         raise Rejected(f"there are {EXCLUSIONS_MAX} exclusions, and there can be no more: lift some")
+
+
+def _check_lift(budget: Budget, command: Adjust) -> None:
+    others = {e.adjustment_id: e for e in budget.exclusions}
+    lifted = others.pop(command.adjustment_id, None)
+    if lifted is None:
+        raise Rejected(f"there is no exclusion {command.adjustment_id} to be lifted")
+    parts = {
+        hour_of(at) for at in (lifted.starts_at, lifted.ends_at) if at % HOUR and at < budget.minutes_from
+    }
+    for hour in sorted(parts):
+        if shared := [e for e in others.values() if e.starts_at < hour + HOUR and hour < e.ends_at]:
+            raise Rejected(
+                f"it shares an hour with the exclusion {shared[0].adjustment_id}, and minutes are known for three "
+                "days: nobody can tell any more what of that hour counts again"
+            )
 
 
 def _check_correction(budget: Budget, command: Adjust) -> None:

@@ -60,8 +60,11 @@ def between(budget: Budget, start: int, end: int, count: Count) -> Counts:
 def standing(
     budget: Budget, starts_at: int, ends_at: int, is_excluded: bool, count: Count
 ) -> tuple[tuple[Counted, ...], tuple[Counted, ...]]:
-    """What stands in a time, to be excluded or to count again: by minutes, and before those are known by hours."""
-    hours = _rows(budget, "h", starts_at, min(ends_at, budget.minutes_from), count, (is_excluded,))
+    """What stands in a time, to be excluded or to count again: by minutes, and before those are known by hours.
+
+    Of an hour of which a part was excluded all that is excluded is given: that is the part.
+    """
+    hours = _rows(budget, "h", hour_of(starts_at), min(ends_at, budget.minutes_from), count, (is_excluded,))
     minutes = _rows(budget, "m", max(starts_at, budget.minutes_from), ends_at, count, (is_excluded,))
     return tuple(minutes), tuple(hours)
 

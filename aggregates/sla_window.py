@@ -82,9 +82,22 @@ def _months(at: int, count: int) -> int:
     return int((datetime(day.year, month, 1, tzinfo=UTC) - _EPOCH).total_seconds()) * 1_000_000
 
 
-def is_longer(kind: WindowKind, days: int, than: WindowKind, than_days: int) -> bool:
-    """Whether a window may reach further back than another."""
-    return _days_max(kind, days) > _days_max(than, than_days)
+def reaches_further(kind: WindowKind, days: int, than: WindowKind, than_days: int) -> bool:
+    """Whether a window may begin before anything that is known by another one, at some time.
+
+    A calendar window that has just begun reaches back to nothing, and minutes are known for three days.
+    """
+    if kind is than and kind is not WindowKind.ROLLING:
+        return False
+    if than is WindowKind.ROLLING:
+        return _days_max(kind, days) > max(than_days, _DAYS_KEPT)
+    return kind not in _WITHIN.get(than, ()) and _days_max(kind, days) > _DAYS_KEPT
+
+
+_DAYS_KEPT: Final = MINUTES_KEPT_US // DAY
+_WITHIN: Final = {
+    WindowKind.QUARTER: (WindowKind.MONTH,)
+}  # none of them begins before the one that it lies in
 
 
 def _days_max(kind: WindowKind, days: int) -> int:

@@ -16,7 +16,7 @@ import msgspec
 from neural_hive.aggregates.aggregate import Aggregate, Command, Event, Rejected, members
 from neural_hive.aggregates.composite import WEIGHT_MAX, BadWeights, whole_weights
 from neural_hive.aggregates.definitions import next_revision, signature, to_remove
-from neural_hive.aggregates.sla_window import WindowKind, is_longer
+from neural_hive.aggregates.sla_window import WindowKind, reaches_further
 from neural_hive.aggregates.sli_expression import BadExpression, FieldType, parse
 from neural_hive.aggregates.sli_source import FIELDS, Source
 
@@ -156,7 +156,7 @@ def _define(slo: Slo | None, command: DefineSlo) -> list[SloEvent]:
 
 def _counts_anew(slo: Slo, wanted: Definition) -> bool:
     was = slo.definition
-    further = is_longer(wanted.window_kind, wanted.window_days, was.window_kind, was.window_days)
+    further = reaches_further(wanted.window_kind, wanted.window_days, was.window_kind, was.window_days)
     return slo.is_removed or was.indicator != wanted.indicator or further
 
 

@@ -6,10 +6,14 @@ from typing import Any, Final
 import msgspec
 
 from neural_hive.aggregates.composite import PART, whole_weights
+from neural_hive.projections.budgets_known import excluded
+from neural_hive.replay.moment import place_of
 from neural_hive.sdk.tables import Reader
+from neural_hive.slo_times import literal
 
 SOURCES_MAX: Final = 20
 ADJUSTMENTS_MAX: Final = 50
+_TABLES: Final = ("budgets", "budget_adjustments", "sli_counts")
 _NUMBERS: Final = (
     *(
         "budget_id",
@@ -25,17 +29,25 @@ _NUMBERS: Final = (
     *("starts_at", "upto"),
 )
 _BUDGET: Final = (
-    f"SELECT {', '.join(_NUMBERS)}, sums.window, sums.good, sums.valid, sums.burn_rate FROM budgets "
-    "WHERE slo_id = {slo:String} AND dimension = {dimension:String} ORDER BY measure DESC LIMIT 1"
+    f"SELECT {', '.join(_NUMBERS)}, sums.window, sums.good, sums.valid, sums.burn_rate FROM {{budgets}} "
+    "WHERE slo_id = {{slo:String}} AND dimension = {{dimension:String}} ORDER BY measure DESC LIMIT 1"
 )
 _ADJUSTMENTS: Final = (
-    "SELECT adjustment_id, kind, starts_at, ends_at, good, valid, reason FROM budget_adjustments "
-    f"WHERE budget_id = {{budget:String}} ORDER BY adjusted_at DESC LIMIT {ADJUSTMENTS_MAX}"
+    "SELECT adjustment_id, kind, starts_at, ends_at, good, valid, reason FROM {budget_adjustments} "
+    f"WHERE budget_id = {{{{budget:String}}}} ORDER BY adjusted_at DESC LIMIT {ADJUSTMENTS_MAX}"
 )
 _BAD: Final = (
-    "SELECT c.at, counted_from, c.valid - c.good FROM sli_counts ARRAY JOIN counts AS c "
-    "WHERE budget_id = {budget:String} AND c.good < c.valid "
-    f"ORDER BY c.at DESC LIMIT {SOURCES_MAX}"
+    "SELECT c.at AS minute, counted_from, c.valid - c.good AS bad, "
+    "arrayExists(t -> assumeNotNull(t.1 <= c.at AND c.at < t.2), x.times) AS is_excluded "
+    "FROM (SELECT * FROM {sli_counts} WHERE budget_id = {{budget:String}}) AS s ARRAY JOIN counts AS c "
+    f"LEFT JOIN ({excluded('{budget_adjustments}')}) AS x ON s.budget_id = x.budget_id "
+    "WHERE bad > 0 AND minute >= {{since:DateTime64(6, 'UTC')}} AND minute < {{until:DateTime64(6, 'UTC')}} "
+    f"ORDER BY minute DESC LIMIT {SOURCES_MAX}"
+)
+_EVENTS: Final = (
+    "SELECT concat(topic, ':', toString(partition), ':', toString(offset)) AS place, toString(event_type), "
+    "aggregate_id FROM events WHERE topic IN {topics:Array(String)} AND offset IN {offsets:Array(UInt64)} "
+    "AND place IN {places:Array(String)}"
 )
 _PARTS: Final = (
     "SELECT parts.slo_id, parts.weight FROM slos WHERE slo_id = {slo:String} AND source = 'COMPOSITE'"
@@ -76,6 +88,15 @@ class Bad(msgspec.Struct, frozen=True):
     minute: datetime
     place: str  # topic, partition and offset of what they were counted from; promql: and the minute
     count: int
+    is_excluded: bool = False  # it does not count
+    event_type: str = ""  # of the event at that place; empty: it is none, or not archived yet
+    subject: str = ""  # the ticket or workflow that it is of
+
+    def text(self) -> str:
+        """In words."""
+        told = f"{self.minute:%Y-%m-%d %H:%M}  {self.count:,}  {self.place}"
+        event = f"  {self.event_type} {self.subject}" if self.event_type else ""
+        return told + event + ("  excluded" if self.is_excluded else "")
 
 
 class PartShare(msgspec.Struct, frozen=True):
@@ -143,24 +164,28 @@ class Explanation(msgspec.Struct, frozen=True):
             ]
         if self.bad:
             lines += ["", f"bad events, the newest {SOURCES_MAX} minutes that have any"]
-            lines += [f"{b.minute:%Y-%m-%d %H:%M}  {b.count:,}  {b.place}" for b in self.bad]
+            lines += [b.text() for b in self.bad]
         return "\n".join(lines)
 
 
-def explained(reader: Reader, slo_id: str, dimension: str = "") -> Explanation | None:
-    """An SLO's numbers and what they follow from; None: there are none yet. Raises ClickHouseError."""
-    rows = reader.rows(_BUDGET, {"slo": slo_id, "dimension": dimension})
+def explained(reader: Reader, slo_id: str, dimension: str = "", at: int = 0) -> Explanation | None:
+    """An SLO's numbers and what they follow from, now or as they were believed at a time (µs since 1970 UTC).
+
+    None: there are none yet, or were none then. Raises ClickHouseError.
+    """
+    rows = reader.rows(_of(_BUDGET, at), {"slo": slo_id, "dimension": dimension})
     if not rows:
         return None
     *numbers, names, good, valid, rates = rows[0]
     found: dict[str, Any] = dict(zip(_NUMBERS, numbers, strict=True))
     asked: dict[str, Any] = {"budget": found["budget_id"]}
+    times = {"since": _text(found["starts_at"]), "until": _text(found["upto"])}
     return Explanation(
         slo_id=slo_id,
         windows=tuple(Window(*each) for each in zip(names, good, valid, rates, strict=True)),
-        adjustments=tuple(Adjustment(*row) for row in reader.rows(_ADJUSTMENTS, asked)),
-        bad=tuple(Bad(*row) for row in reader.rows(_BAD, asked)),
-        parts=_parts(reader, slo_id, asked),
+        adjustments=tuple(Adjustment(*row) for row in reader.rows(_of(_ADJUSTMENTS, at), asked)),
+        bad=_with_events(reader, [Bad(*row) for row in reader.rows(_of(_BAD, at), {**asked, **times})]),
+        parts=() if at else _parts(reader, slo_id, asked),
         **found,
     )
 
@@ -176,3 +201,31 @@ def _parts(reader: Reader, slo_id: str, asked: dict[str, Any]) -> tuple[PartShar
         for name, weight in zip(names, whole_weights(weights), strict=True)
     ]
     return tuple(sorted(shares, key=lambda share: (share.good - share.valid, share.slo_id)))
+
+
+def _of(sql: str, at: int) -> str:
+    """A query over the tables as they are now (at 0) or were."""
+    as_of = f"_as_of(at = {literal(at)})" if at else ""
+    return sql.format(**{name: name + as_of for name in _TABLES})
+
+
+def _with_events(reader: Reader, found: list[Bad]) -> tuple[Bad, ...]:
+    """What happened at each place."""
+    places = [place for bad in found if (place := place_of(bad.place))]
+    if not places:
+        return tuple(found)
+    asked = {
+        "topics": sorted({place.topic for place in places}),
+        "offsets": sorted({place.offset for place in places}),
+        "places": sorted(map(str, places)),
+    }
+    events = {place: (kind, subject) for place, kind, subject in reader.rows(_EVENTS, asked)}
+    change = msgspec.structs.replace
+    return tuple(
+        change(bad, event_type=told[0], subject=told[1]) if (told := events.get(bad.place)) else bad
+        for bad in found
+    )
+
+
+def _text(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S.%f}"

@@ -3,6 +3,7 @@
 from typing import Final
 
 from neural_hive.projections.archive import EVENTS
+from neural_hive.projections.budgets_known import BUDGETS_KNOWN, SLI_MINUTES_KNOWN
 from neural_hive.projections.projection import TIME, WORD, Column, Projection
 
 BUDGET_ADJUSTMENTS: Final = Projection(
@@ -22,4 +23,5 @@ BUDGET_ADJUSTMENTS: Final = Projection(
         Column("adjusted_at", TIME),
     ),
     folded=False,
+    rollups=(("sli_minutes_known", SLI_MINUTES_KNOWN), ("budgets_known", BUDGETS_KNOWN)),
 )

@@ -124,20 +124,27 @@ class Projection(msgspec.Struct, frozen=True, dict=True):
 
     def views(self) -> tuple[str, ...]:
         """The views that show what is true now, what was true at a time, and what is made of that."""
+        made = (
+            (self.name, self._shown(self.table)),
+            (f"{self.name}_as_of", self.as_of()),
+            *self.rollups,
+        )
+        return tuple(f"CREATE OR REPLACE VIEW {name} AS {sql}" for name, sql in made)
+
+    def as_of(self) -> str:
+        """SELECT of what was true at a time: the parameter `at`."""
+        return self._shown(f"({self.rows_as_of()})")
+
+    def rows_as_of(self) -> str:
+        """SELECT of the table's rows that were there at a time."""
         cuts = (
             "SELECT topic, partition, min(offset) + 1 AS cut "
             f"FROM {self.source.table} WHERE timestamp > {{at:{TIME}}} GROUP BY topic, partition"
         )
-        then = (
-            f"(SELECT r.* FROM {self.table} AS r LEFT JOIN ({cuts}) AS c "
-            "ON r.topic = c.topic AND r.partition = c.partition WHERE c.cut = 0 OR r.offset + 1 < c.cut)"
+        return (
+            f"SELECT r.* FROM {self.table} AS r LEFT JOIN ({cuts}) AS c "
+            "ON r.topic = c.topic AND r.partition = c.partition WHERE c.cut = 0 OR r.offset + 1 < c.cut"
         )
-        made = (
-            (self.name, self._shown(self.table)),
-            (f"{self.name}_as_of", self._shown(then)),
-            *self.rollups,
-        )
-        return tuple(f"CREATE OR REPLACE VIEW {name} AS {sql}" for name, sql in made)
 
     def _shown(self, rows: str) -> str:
         rows = self._folded(rows) if self.folded else f"SELECT * FROM {rows}"

@@ -4,6 +4,7 @@ from typing import Final
 
 from neural_hive.projections.archive import EVENTS
 from neural_hive.projections.projection import TIME, WORD, Column, Projection, by_type
+from neural_hive.projections.sli_events import SLI_TICKETS
 
 STATUS_AFTER: Final = {
     "TicketCreated": "PENDING",
@@ -37,6 +38,8 @@ TICKETS: Final = Projection(
         Column("task_id", paths=("task.task_id", "task_id")),
         Column("task_type", WORD, paths=("task.task_type", "task_type")),
         Column("description", paths=("task.description",)),
+        Column("service", paths=("task.parameters.service",)),
+        Column("namespace", paths=("task.parameters.namespace",)),
         Column("priority", WORD),
         Column("risk_band", WORD),
         Column("priority_score", "Float64"),
@@ -63,4 +66,5 @@ TICKETS: Final = Projection(
         Column("artifacts", ARTIFACTS, told_by=_ENDS),
         Column("error", paths=("error", "reason"), told_by=("TicketCompleted", "TicketCompensated")),
     ),
+    rollups=(("sli_tickets", SLI_TICKETS),),
 )

@@ -8,6 +8,7 @@ from typing import Final
 from neural_hive.projections.archive import EVENTS
 from neural_hive.projections.avro_types import quoted
 from neural_hive.projections.projection import TIME, WORD, Column, Projection, by_type
+from neural_hive.projections.sli_events import SLI_WORKFLOWS
 
 STATUS_AFTER: Final = {
     "PlanRejected": "REJECTED",
@@ -75,4 +76,5 @@ WORKFLOWS: Final = Projection(
         Column("sound", "Bool"),
         Column("findings", "Array(String)"),
     ),
+    rollups=(("sli_workflows", SLI_WORKFLOWS),),
 )

@@ -60,7 +60,7 @@ def tables_of(data: Path | None, config: Path | None) -> "Iterator[tuple[Tables,
         tables.close()
 
 
-def since_us(text: str) -> int:
+def since_us(text: str, option: str = "--since") -> int:
     """The time that a person means, µs since 1970 UTC; 0: none was named. Raises BadParameter."""
     if not text:
         return 0
@@ -70,7 +70,7 @@ def since_us(text: str) -> int:
         named = datetime.fromisoformat(text)
     except ValueError:
         told = f"{text!r} is no time: 15m, 2h or 7d ago, or such as 2026-05-04T13:00:00"
-        raise typer.BadParameter(told, param_hint="--since") from None
+        raise typer.BadParameter(told, param_hint=option) from None
     at = named if named.tzinfo else named.replace(tzinfo=UTC)
     return int(at.timestamp() * 1_000_000)
 

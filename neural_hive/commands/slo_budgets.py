@@ -5,45 +5,18 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from neural_hive.commands import slo_left
 from neural_hive.commands.common import Asking, Common
-from neural_hive.commands.shown import Reason, moment, plain, print_json, status, tables_of
+from neural_hive.commands.shown import Reason, moment, plain, status
 from neural_hive.commands.slo_shown import (
     Dimension,
     Every,
-    Service,
     SloId,
     Time,
     ask_sla,
-    forecast,
     percent,
-    rate,
     show_list,
 )
-from neural_hive.sdk.asking import CannotDo
-
-
-def budgets(common: Common, service: Service = "") -> None:
-    """Show what is left of error budgets, the most spent first."""
-    columns = {
-        "slo_id": plain,
-        "dimension": plain,
-        "status": status,
-        "remaining": percent,
-        "level": status,
-        "burn_1h": rate,
-        "burn_6h": rate,
-        "burn_3d": rate,
-        "good": plain,
-        "valid": plain,
-        "upto": moment,
-        "exhausted_at": forecast,
-    }
-    more = ("target", "budget_total", "budget_consumed", "starts_at", "revision", "burn_24h", "evaluated_at")
-    sql = (
-        "FROM budgets WHERE (slo_id, measure) IN (SELECT slo_id, measure FROM slos WHERE status != 'REMOVED' "
-        "AND {service:String} IN ('', service_name)) ORDER BY remaining"
-    )
-    show_list(common, "budgets", columns, more, sql, {"service": service})
 
 
 def history(
@@ -68,22 +41,6 @@ def history(
         "ORDER BY share, slo_id"
     )
     show_list(common, "history", columns, more, sql, {"slo": slo})
-
-
-def explain(common: Common, slo: SloId, dimension: Dimension = "") -> None:
-    """Show how an SLO's numbers came about: formula, windows, corrections, and where its bad events stand."""
-    from neural_hive.slo_explaining import explained
-
-    with tables_of(*common.place) as (tables, _):
-        found = explained(tables, slo, dimension)
-    if found is None:
-        raise CannotDo(
-            f"nothing was counted yet for {slo!r} {dimension}: `neural-hive slo list` shows all SLOs"
-        )
-    if common.as_json:
-        print_json(found)
-    else:
-        typer.echo(found.text())
 
 
 def violations(common: Common, every: Every = False) -> None:
@@ -163,9 +120,9 @@ def _us(at: datetime) -> int:
 
 
 COMMANDS: Final[tuple[tuple[str, Any], ...]] = (
-    ("budgets", budgets),
+    ("budgets", slo_left.budgets),
     ("history", history),
-    ("explain", explain),
+    ("explain", slo_left.explain),
     ("recalculate", recalculate),
     ("exclude", exclude),
     ("lift", lift),

@@ -20,7 +20,7 @@ def test_audit_seal(toured: Reader) -> None:
 
 
 def test_what_if(toured: Reader) -> None:
-    assert toured.follow(DOCS / "what-if.md") >= 3
+    assert toured.follow(DOCS / "what-if.md") >= 7
 
 
 def test_erasure(toured: Reader) -> None:

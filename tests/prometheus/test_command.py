@@ -12,12 +12,13 @@ from typer.testing import CliRunner
 
 from neural_hive.aggregates.budget import minute_of
 from neural_hive.aggregates.sla_window import MINUTE
+from neural_hive.aggregates.sli_source import Source
+from neural_hive.aggregates.slo import Definition, Indicator, SloType
 from neural_hive.asked_prometheus import NoPrometheus
 from neural_hive.cli import build
-from neural_hive.commands import slo
+from neural_hive.commands import slo_test
 from neural_hive.sdk.asking import CannotDo
 from neural_hive.settings import Settings
-from neural_hive.streams.promql_counts import Queries
 from neural_hive.system import plan_system
 from tests.prometheus.servers import Point, needs_prometheus, prometheus
 
@@ -68,7 +69,13 @@ def run(tmp_path: Path, url: str, *arguments: str) -> Result:
     return CliRunner().invoke(build(line), line, env=environment)
 
 
-def test_a_dry_run_needs_a_server(tmp_path: Path) -> None:
+def definition(slo_id: str, good: str) -> Definition:
+    asked = Indicator(Source.PROMQL, good_promql=good, valid_promql=VALID)
+    return Definition(slo_id, slo_id, SloType.AVAILABILITY, "shop", 0.95, asked)
+
+
+def test_a_dry_run_needs_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slo_test, "_known", lambda *_: [definition("shop", GOOD)])
     result = run(tmp_path, "", "shop")
     assert isinstance(result.exception, NoPrometheus) and "prometheus_url" in str(result.exception)
 
@@ -88,8 +95,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @needs_prometheus
 def test_a_dry_run(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = [("shop", 0.95, Queries(GOOD, VALID))]
-    monkeypatch.setattr(slo, "_to_test", lambda *_: asked)
+    asked = [definition("shop", GOOD)]
+    monkeypatch.setattr(slo_test, "_known", lambda *_: asked)
     result = run(tmp_path, url, "shop")
     assert (result.exit_code, result.output.splitlines()) == (
         0,
@@ -98,7 +105,7 @@ def test_a_dry_run(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) ->
             "60 minutes would count, 0 are empty, 0 would be left out",
         ],
     )
-    asked.append(("wrong", 0.95, Queries("sum(", VALID)))
+    asked.append(definition("wrong", "sum("))
     result = run(tmp_path, url, "shop", "--json")
     first, second = json.loads(result.output)["tested"]
     assert result.exit_code == 1, "one of them would not be counted"
@@ -106,20 +113,22 @@ def test_a_dry_run(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) ->
     assert (second["counted"], second["unasked"]) == (0, 59) and "parse error" in second["wrong"][0]["why"]
 
 
-def test_only_promql_can_be_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_nowhere_cannot_be_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = ("Shop", "AVAILABILITY", "shop", 0.9, "TELEMETRY", "a = 1", "", "", "", "", "ROLLING", 30)
+
     class Tables:
         def __init__(self, settings: Settings) -> None:
             """Asks nobody."""
 
         def rows(self, sql: str, params: dict[str, str]) -> list[tuple[object, ...]]:
-            return [("shop", 0.9, "TICKETS", "", "")] if params["slo"] == "shop" else []
+            return [("shop", *columns)] if params["slo"] == "shop" else []
 
         def close(self) -> None:
             """Nothing is open."""
 
     monkeypatch.setenv("NEURAL_HIVE_KAFKA_BOOTSTRAP", "127.0.0.1:9")
     monkeypatch.setattr("neural_hive.sdk.tables.Tables", Tables)
-    for name, why in (("shop", "only SLOs over Prometheus can be tested"), ("none", "no SLO")):
+    for name, why in (("shop", "can be tested, and here is TELEMETRY"), ("none", "no SLO")):
         result = run(tmp_path, URL, name)
         assert isinstance(result.exception, CannotDo) and why in str(result.exception)
 

@@ -2,12 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from neural_hive.aggregates.aggregate import Rejected
 from neural_hive.aggregates.budget import (
     AHEAD_US_MAX,
     BUDGET_AGGREGATE,
@@ -25,7 +28,15 @@ from neural_hive.aggregates.budget import (
 )
 from neural_hive.aggregates.budget_reading import evaluation, standing
 from neural_hive.aggregates.burn import Counts
-from neural_hive.aggregates.sla_window import BURN_US, DAY, HOUR, MINUTE, WindowKind, budget_start
+from neural_hive.aggregates.sla_window import (
+    BURN_US,
+    DAY,
+    HOUR,
+    MINUTE,
+    WindowKind,
+    budget_start,
+    reaches_further,
+)
 
 BEGIN = 20_000 * DAY
 PLACE = Place(budget_id_of("shop", 1), "shop", "", 1)
@@ -140,9 +151,11 @@ def test_sums_are_those_of_all_events(first: int, taken: list[tuple[str, int, in
                     world.adjust(AdjustmentKind.EXCLUDE, f"x{number}", starts_at, ends_at)
             case "lift" if world.budget is not None and world.budget.exclusions:
                 found = world.budget.exclusions[0]
-                if found.starts_at >= world.budget.minutes_from:
+                with suppress(
+                    Rejected
+                ):  # it shares an hour with another, and its minutes are not known any more
                     world.adjust(AdjustmentKind.LIFT, found.adjustment_id, found.starts_at, found.ends_at)
-            case "terms" if _days(TERMS[amount]) <= _days(world.terms):
+            case "terms" if not reaches_further(*_window(TERMS[amount]), *_window(world.terms)):
                 world.terms = msgspec.structs.replace(TERMS[amount], revision=world.terms.revision + 1)
             case _:
                 continue
@@ -154,8 +167,8 @@ def test_sums_are_those_of_all_events(first: int, taken: list[tuple[str, int, in
         assert not world.counters  # and nothing is kept of it
 
 
-def _days(terms: Terms) -> int:
-    return {WindowKind.DAY: 1, WindowKind.WEEK: 7}.get(terms.window_kind, terms.window_days)
+def _window(terms: Terms) -> tuple[WindowKind, int]:
+    return terms.window_kind, terms.window_days
 
 
 def test_what_is_too_old_or_not_yet_counts_nowhere_and_is_told() -> None:
@@ -185,3 +198,65 @@ def test_an_exclusion_of_whole_hours_reaches_back_to_where_minutes_are_not_known
     world.check()
     world.adjust(AdjustmentKind.LIFT, "x", BEGIN + HOUR, BEGIN + 2 * HOUR)
     world.check()
+
+
+@pytest.mark.parametrize("hours", [60, 76, 80, 150])
+def test_an_exclusion_of_minutes_is_lifted_when_only_hours_are_known(hours: int) -> None:
+    world = World(TERMS[0])
+    world.pass_by(BEGIN + 5 * HOUR)
+    world.count([Counted(BEGIN + minute * MINUTE, minute % 2, 1) for minute in range(0, 300, 7)])
+    world.pass_by(BEGIN + 6 * HOUR)
+    world.adjust(AdjustmentKind.EXCLUDE, "x", BEGIN + 80 * MINUTE, BEGIN + 200 * MINUTE)
+    world.check()
+    world.pass_by(BEGIN + hours * HOUR)
+    world.adjust(AdjustmentKind.LIFT, "x", BEGIN + 80 * MINUTE, BEGIN + 200 * MINUTE)
+    world.check()
+    world.pass_by(BEGIN + (hours + 1) * HOUR)
+    world.check()
+
+
+def test_two_exclusions_of_one_hour_are_lifted_while_its_minutes_are_known() -> None:
+    world = World(TERMS[0])
+    world.pass_by(BEGIN + HOUR)
+    world.count([Counted(BEGIN + minute * MINUTE, 0, 1) for minute in range(60)])
+    world.pass_by(BEGIN + 2 * HOUR)
+    times = {"x": (10, 20), "y": (30, 40)}
+    for name, (begin, end) in times.items():
+        world.adjust(AdjustmentKind.EXCLUDE, name, BEGIN + begin * MINUTE, BEGIN + end * MINUTE)
+    world.adjust(AdjustmentKind.LIFT, "x", BEGIN + 10 * MINUTE, BEGIN + 20 * MINUTE)
+    world.check()
+    world.adjust(AdjustmentKind.EXCLUDE, "x", BEGIN + 10 * MINUTE, BEGIN + 20 * MINUTE)
+    world.pass_by(BEGIN + 80 * HOUR)
+    with pytest.raises(Rejected, match="shares an hour with the exclusion y"):
+        world.adjust(AdjustmentKind.LIFT, "x", BEGIN + 10 * MINUTE, BEGIN + 20 * MINUTE)
+    world.check()
+
+
+@pytest.mark.parametrize("first", range(6))
+@pytest.mark.parametrize("then", range(6))
+@pytest.mark.parametrize(
+    "begin", [(2024, 4, 1), (2027, 1, 1)]
+)  # both begin a quarter, and the first one a week
+def test_another_window_counts_what_is_known_or_anew(
+    first: int, then: int, begin: tuple[int, int, int]
+) -> None:
+    was, wanted = WINDOWS[first], WINDOWS[then]
+    at = int(datetime(*begin, tzinfo=UTC).timestamp()) * 1_000_000
+    world = World(Terms(1, 0.9, *was))
+    for hour in range(-40 * 24, 1, 5):
+        world.now = at + hour * HOUR
+        world.count([Counted(world.now, 1, 2)])
+        world.evaluate(world.now + 2 * MINUTE)
+    world.evaluate(at + 2 * HOUR)
+    world.check()
+    if not reaches_further(*wanted, *was):  # or it is counted anew
+        world.terms = Terms(2, 0.9, *wanted)
+        world.evaluate(at + 3 * HOUR)
+        assert world.budget is not None and world.budget.terms == world.terms
+        world.check()
+
+
+WINDOWS = (
+    (WindowKind.ROLLING, 3), (WindowKind.ROLLING, 7), (WindowKind.DAY, 30), (WindowKind.WEEK, 30),
+    (WindowKind.MONTH, 30), (WindowKind.QUARTER, 30),
+)  # fmt: skip

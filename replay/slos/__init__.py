@@ -1,0 +1,1 @@
+"""SLOs and freeze policies over history: what would have been with others, by the code that runs live."""
