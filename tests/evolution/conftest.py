@@ -20,7 +20,9 @@ from tests.toy.harness import SCHEMAS
 
 __all__ = ["database", "make_toy", "toy_schemas"]
 
-OLDEST, SECOND = 100_005, 100_006  # the last schema ids of the build before, and of the one between
+FIRST_RAISED = 100_002  # CounterRaised as it was at first
+OLDEST = max(row["id"] for row in orjson.loads((SCHEMAS / "ids.json").read_bytes()))  # of the build before
+SECOND = OLDEST + 1  # the last id of the build between
 SIZE = {
     "type": "enum",
     "name": "Size",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from neural_hive.schemas.codec import schema_id
-from tests.evolution.conftest import OLDEST, SECOND, Knowing
+from tests.evolution.conftest import FIRST_RAISED, OLDEST, SECOND, Knowing
 from tests.evolution.newer_counter import COUNTER, LARGE_FROM, NOTED
 from tests.kernel.conftest import ToyFactory
 from tests.toy.harness import Toy
@@ -92,7 +92,7 @@ def test_a_mixed_fleet_writes_what_the_older_build_can_fold(
         assert toy.check_state() == toy.partitions
         written = _written(toy)
     assert written[SECOND + 1] == 500
-    assert written[OLDEST - 3] == 4_500, "CounterRaised as it was at first"
+    assert written[FIRST_RAISED] == 4_500
 
 
 def test_an_older_worker_stops_at_what_it_cannot_fold(
