@@ -6,7 +6,7 @@ import msgspec
 
 from neural_hive.streams.kernel.broadcast import Snapshot
 from neural_hive.streams.kernel.fold import Route
-from neural_hive.streams.kernel.system import System
+from neural_hive.streams.kernel.system import Committed, System
 from neural_hive.streams.kernel.unit import Cause, Work, cause_digest
 from neural_hive.streams.sla_messages import COMMANDS, MEASUREMENTS, CountSli
 from neural_hive.streams.sla_view import POLICIES
@@ -48,4 +48,6 @@ class SlaUnit(KernelUnit):
             self.log.append(output)
             if output.topic == POLICIES.topic:
                 self.policies = POLICIES.add(self.policies, Viewed(output))
+        for observer in self.system.observers:
+            observer(Committed(0, tuple(work.observed), tuple(work.measured)))
         return [observed.event for observed in work.observed]
