@@ -124,6 +124,8 @@ class Settings(BaseSettings):
     prometheus_lag_s: float = Field(30.0, ge=0, le=3_600)  # a minute is asked for so long after its end
     prometheus_back_s: float = Field(21_600, ge=120, le=259_200)  # older minutes are not asked for any more
 
+    sla_metrics_slos: int = Field(1_000, ge=0, le=100_000)  # of how many SLOs a processor tells Prometheus
+
     # An Alertmanager that is told of violations and exclusions, where `systems` names "sla" and one is given.
     alertmanager_url: str = Field("", pattern=r"^(https?://[^\s@/?#]+(/[^\s?#]*)?)?$")
     alertmanager_token_file: Path | None = None  # a bearer token

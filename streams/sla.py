@@ -17,6 +17,7 @@ All that concerns an SLO stands in the SLO's partition. Policies and SLOs are re
 not there was removed: each budget knows its freezes, and lets go those by it.
 """
 
+from time import perf_counter
 from typing import Final
 
 import msgspec
@@ -80,6 +81,8 @@ from neural_hive.streams.sla_view import POLICIES, SLOS, Policies
 NAME: Final = "sla"
 POLICIES_MAX: Final = 1_000  # each budget is weighed by each of them
 STRETCH_US_MAX: Final = 8 * DAY  # of which an adjustment may ask what stands there
+CALCULATION: Final = "calculation"  # what is measured: how long a look at a budget computed, s
+POLICY: Final = "policy"  # what is measured: how long a budget was weighed by one policy, s
 _VIEW: Final = "policies"
 _KINDS: Final = tuple(kind for kind in Kind if kind is not Kind.UNKNOWN)
 
@@ -199,6 +202,7 @@ def _is_counted(slo: Slo) -> bool:
 
 def _evaluate(unit: Unit, budget_id: str) -> None:
     """Moves the windows on to the last full minute, and draws the conclusions."""
+    started = perf_counter()
     budget = unit.load(BUDGET_AGGREGATE, budget_id)
     assert budget is not None, "a timer belongs to a state"
     slo = unit.load(SLO, budget.place.slo_id)
@@ -212,6 +216,7 @@ def _evaluate(unit: Unit, budget_id: str) -> None:
     ):
         if isinstance(event, BudgetEvaluated):
             _conclude(unit, event, slo, is_measured)
+    unit.measure(CALCULATION, budget_id, perf_counter() - started)
 
 
 def _conclude(unit: Unit, found: BudgetEvaluated, slo: Slo, is_measured: bool) -> None:
@@ -226,6 +231,7 @@ def _conclude(unit: Unit, found: BudgetEvaluated, slo: Slo, is_measured: bool) -
         freeze_id = freeze_id_of(name, found.budget_id)
         concerned = policies[name].policy.concerns(slo.definition)
         if concerned or unit.load(FREEZE, freeze_id) is not None:
+            started = perf_counter()
             weigh = Weigh(
                 policies[name],
                 found.slo_id,
@@ -237,6 +243,7 @@ def _conclude(unit: Unit, found: BudgetEvaluated, slo: Slo, is_measured: bool) -
                 unit.now,
             )
             unit.execute(FREEZE, freeze_id, weigh)
+            unit.measure(POLICY, freeze_id, perf_counter() - started)
     for freeze_id in unit.first(queue_of(found.budget_id), POLICIES_MAX):
         freeze = unit.load(FREEZE, freeze_id)
         if freeze is not None and freeze.policy_id not in policies:

@@ -28,3 +28,12 @@ BEHIND: Final = Gauge(
     "neural_hive_sla_prometheus_behind_seconds",
     "For how long the SLO that is furthest behind waits for its next minute, which could be counted",
 )
+
+for outcome in (
+    "answered",
+    "refused",
+    "away",
+):  # what appears with its first count cannot be seen to have grown
+    QUERIES.labels(outcome)
+for outcome in ("counted", "empty", "wrong", "too_old"):
+    MINUTES.labels(outcome)

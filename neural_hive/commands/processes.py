@@ -58,9 +58,11 @@ def run_processor(settings: Settings, names: Sequence[str], ready: Readiness) ->
     from neural_hive.connectors.foreign_schemas import ForeignSchemas
     from neural_hive.streams.flow_c import followed
     from neural_hive.streams.runner import run_systems
+    from neural_hive.streams.sla_metrics import follow_sla
     from neural_hive.streams.systems import SYSTEMS
 
     systems = [SYSTEMS[name](settings) for name in names]
+    follow_sla(systems, settings.sla_metrics_slos)
     foreign = ForeignSchemas(settings.schema_registry_url)
     folder = settings.data / "processors"
     with followed(systems, settings):

@@ -16,11 +16,26 @@ from neural_hive.monitoring.kernel_alerts import KERNEL_ALERTS
 from neural_hive.monitoring.model import AlertGroup, Dashboard
 from neural_hive.monitoring.orchestrator import ORCHESTRATOR
 from neural_hive.monitoring.projector import PROJECTOR
+from neural_hive.monitoring.sla import SLA
+from neural_hive.monitoring.sla_alerts import (
+    SLA_BUDGET_ALERTS,
+    SLA_FREEZE_ALERTS,
+    SLA_INDICATOR_ALERTS,
+    SLA_SYSTEM_ALERTS,
+)
 from neural_hive.monitoring.storage_alerts import STORAGE_ALERTS
 from neural_hive.system import process_names
 
-DASHBOARDS: Final[tuple[Dashboard, ...]] = (FLOW_C, ORCHESTRATOR, KERNEL, REGISTRY, TICKETS, PROJECTOR)
-ALERTS: Final[tuple[AlertGroup, ...]] = (FLOW_C_ALERTS, KERNEL_ALERTS, STORAGE_ALERTS)
+DASHBOARDS: Final[tuple[Dashboard, ...]] = (FLOW_C, ORCHESTRATOR, KERNEL, REGISTRY, TICKETS, PROJECTOR, SLA)
+ALERTS: Final[tuple[AlertGroup, ...]] = (
+    FLOW_C_ALERTS,
+    KERNEL_ALERTS,
+    STORAGE_ALERTS,
+    SLA_SYSTEM_ALERTS,
+    SLA_BUDGET_ALERTS,
+    SLA_FREEZE_ALERTS,
+    SLA_INDICATOR_ALERTS,
+)
 METRICS_PORT: Final = 19100  # of the processor, as deploy/servers.toml has it; the next ones are the others'
 JOB: Final = "neural-hive"
 _MADE: Final = "# Made by `neural-hive monitoring write`: change neural_hive/monitoring, not this file.\n"

@@ -32,7 +32,7 @@ def known_metrics() -> list[Metric]:
     """The metrics of every module that makes some, in the order of modules and names."""
     modules = [importlib.import_module(name) for name in _modules()]
     found = {metric.name: metric for module in modules for metric in _of_module(module)}
-    found |= {metric.name: metric for metric in (*_of_flow_c(), *_of_supervisor())}
+    found |= {metric.name: metric for metric in (*_of_flow_c(), *_of_sla(), *_of_supervisor())}
     return sorted(found.values())
 
 
@@ -103,6 +103,20 @@ def _of_flow_c() -> list[Metric]:
     flow_c_metrics.FlowCMetrics(Active(), registry)
     made = [m for m in registry._collector_to_names if isinstance(m, MetricWrapperBase)]
     return [_described(metric, flow_c_metrics) for metric in made]
+
+
+def _of_sla() -> list[Metric]:
+    from neural_hive.streams import sla, sla_metrics
+    from neural_hive.streams.sla_figures import Figures
+
+    registry = CollectorRegistry()
+    sla_metrics.SlaMetrics(sla.build(), registry)
+    made = [m for m in registry._collector_to_names if isinstance(m, MetricWrapperBase)]
+    families: Iterable[Any] = sla_metrics.SlaGauges(Figures(), 0).collect()
+    return [
+        *(_described(metric, sla_metrics) for metric in made),
+        *(_metric(sla_metrics, family, family._labelnames) for family in families),
+    ]
 
 
 def _of_supervisor() -> list[Metric]:

@@ -25,6 +25,10 @@ class StateView:
         for _, timer in self._fold.store.timers():
             yield timer.aggregate, timer.aggregate_id, timer.name
 
+    def ids(self, aggregate: str) -> Iterator[str]:
+        """See Standing.ids."""
+        return self._fold.store.ids(aggregate)
+
     def first(self, queue: str, count: int) -> list[str]:
         """See Unit.first."""
         return self._fold.first(queue, count)

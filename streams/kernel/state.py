@@ -146,6 +146,12 @@ class Store:
         for key, value in self._scan(queue_prefix(queue)):
             yield key, msgspec.msgpack.decode(value, type=str)
 
+    def ids(self, aggregate: str) -> Iterator[str]:
+        """The ids of all aggregates of one kind, in order."""
+        prefix = row_key(aggregate, "")
+        for key, _ in self._scan(prefix):
+            yield key[len(prefix) :].decode()
+
     def rows(self) -> Iterator[tuple[bytes, bytes]]:
         """Every row, counter, timer and place in a queue as it stands, for comparison with the log."""
         return self._db.scan(_BEHIND_OWN)

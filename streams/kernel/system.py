@@ -206,6 +206,10 @@ class Standing(Protocol):
         """What the states are waiting for, the earliest due first: aggregate, aggregate id, name of the timer."""
         ...
 
+    def ids(self, aggregate: str) -> Iterator[str]:
+        """The ids of all aggregates of one kind, in order."""
+        ...
+
     def first(self, queue: str, count: int) -> list[str]:
         """See Unit.first."""
         ...

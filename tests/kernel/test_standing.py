@@ -24,10 +24,12 @@ class Follower:
         self.heard: list[Any] = []
         self.totals: dict[str, int] = {}
         self.timers: list[tuple[str, str, str]] = []
+        self.ids: list[str] = []
 
     def opened(self, partition: int, standing: Standing) -> None:
         self.heard.append(("opened", partition))
         self.timers += standing.timers()
+        self.ids += standing.ids(self._counters.name)
         for number in range(COUNTERS):
             counter = standing.load(self._counters, f"counter-{number}")
             if counter is not None:
@@ -67,4 +69,5 @@ def test_a_partition_that_opens_shows_its_state(make_toy: ToyFactory, tmp_path: 
     told = ["opened", "closed", "opened", "closed"]
     assert follower.heard == [(what, number) for number in range(toy.partitions) for what in told]
     assert follower.totals == {f"counter-{number}": number + 1 for number in range(COUNTERS)}
+    assert sorted(follower.ids) == sorted(list(follower.totals) * 2)
     assert follower.timers == [("counter", "counter-3", "countdown")] * 2

@@ -62,6 +62,34 @@ def disk(free: int) -> Series:
     return {"neural_hive_disk_free_bytes": f"{free}x60", "neural_hive_disk_size_bytes": "100x60"}
 
 
+def looks(quick: int, slow: int) -> Series:
+    """Looks at budgets each minute, within half a second and over."""
+    name = "neural_hive_sla_calculation_duration_seconds_bucket"
+    return {
+        f'{name}{{le="0.5"}}': f"0+{quick}x60",
+        f'{name}{{le="1.0"}}': f"0+{quick + slow}x60",
+        f'{name}{{le="+Inf"}}': f"0+{quick + slow}x60",
+    }
+
+
+def troubles(records: str, letters: str, timers: str, system: str = "sli") -> Series:
+    """What becomes of records, and of looks."""
+    place = f'{{system="{system}",partition="0"}}'
+    return {
+        f"neural_hive_records_total{place}": records,
+        f"neural_hive_dead_letters_total{place}": letters,
+        f"neural_hive_timers_failed_total{place}": timers,
+    }
+
+
+def tables(retries: str, lag: str, topic: str = "sla.budgets") -> Series:
+    """How the projector gets on."""
+    return {
+        "neural_hive_projector_retries_total": retries,
+        f'neural_hive_projector_lag_records{{topic="{topic}",partition="0"}}': lag,
+    }
+
+
 def one(series: str, fires: str, is_quiet: str, alert: str) -> Case:
     """An alert that looks at one series."""
     return Case(alert, {series: fires}, {series: is_quiet})
@@ -81,6 +109,17 @@ _UP: Final = 'up{{job="neural-hive",process="{}"}}'
 _RUNS: Final = 'neural_hive_process_running{{process="supervisor",name="{}"}}'
 _SEALED: Final = "neural_hive_seal_last_seconds"
 _UNSEALED: Final = "neural_hive_seal_unsealed_records"
+
+_S: Final = "neural_hive_sla"
+_SHOP: Final = '{slo_id="checkout",service_name="shop",slo_type="AVAILABILITY"}'
+_CALCULATES: Final = 'neural_hive_partition_stopped{system="sla",partition="0"}'
+_CALCULATES_TOO: Final = 'neural_hive_partition_stopped{system="sla",partition="1"}'
+_DEFINED: Final = 'neural_hive_broadcast_age_seconds{{topic="sla.definitions",process="{}"}}'
+_ASKED: Final = f'{_S}_prometheus_queries_total{{outcome="answered"}}'
+_AWAY: Final = f'{_S}_prometheus_queries_total{{outcome="away"}}'
+_MINUTES: Final = f"{_S}_prometheus_minutes_total"
+_WAITS: Final = 'neural_hive_input_lag_records{system="sli",topic="execution.tickets",partition="0"}'
+_ELSEWHERE: Final = 'neural_hive_input_lag_records{system="orchestrator",topic="sla.freezes",partition="0"}'
 
 CASES: Final = (
     Case("FlowCHighLatency", latency(90, 10), latency(99, 1)),
@@ -162,4 +201,66 @@ CASES: Final = (
     one("neural_hive_verify_exit_code", "2x60", "1x60", "HiveVerifyIncomplete"),
     Case("HiveDiskLow", disk(9), disk(11)),
     Case("HiveDiskFull", disk(2), disk(4)),
+    one(_CALCULATES, "0x10 _x50", "0x60", "SLAManagementSystemDown"),
+    Case(
+        "SLAManagementSystemDown",
+        {_CALCULATES: "0x10 1x50", _CALCULATES_TOO: "0x10 1x50"},
+        {_CALCULATES: "0x10 1x50", _CALCULATES_TOO: "0x60"},
+    ),
+    Case("HighErrorRate", troubles("0+90x60", "0+9x60", "0x60"), troubles("0+90x60", "0+3x60", "0x60")),
+    Case(
+        "HighErrorRate",
+        troubles("0+90x60", "0x60", "0+9x60", "sla"),
+        troubles("0+90x60", "0+9x60", "0x60", "orchestrator"),
+    ),
+    Case("SlowCalculations", looks(90, 10), looks(1_000, 1)),
+    Case(
+        "SLALogDown",
+        {_DEFINED.format("a"): "0+60x60", _DEFINED.format("b"): "0+60x60"},
+        {_DEFINED.format("a"): "0+60x60", _DEFINED.format("b"): "2x60"},
+    ),
+    one(_RUNS.format("kafka"), "1x10 0x50", "1x60", "SLALogDown"),
+    one(_RUNS.format("clickhouse"), "1x10 0x50", "1x60", "SLAProjectionStoreDown"),
+    Case("SLAProjectionStoreDown", tables("0+2x60", "9x60"), tables("0+2x60", "0x60")),
+    Case("SLAProjectionStoreDown", tables("0+2x60", "9x60"), tables("0+2x60", "9x60", "registry.agents")),
+    one(f"{_S}_budget_status{_SHOP}", "2x10 3x50", "2x60", "CriticalBudgetExhausted"),
+    Case(
+        "MultipleCriticalBudgets",
+        {
+            f'{_S}_budgets{{status="CRITICAL",level="NORMAL"}}': "2x60",
+            f'{_S}_budgets{{status="EXHAUSTED",level="FAST"}}': "1x60",
+        },
+        {
+            f'{_S}_budgets{{status="CRITICAL",level="NORMAL"}}': "2x60",
+            f'{_S}_budgets{{status="WARNING",level="FAST"}}': "9x60",
+        },
+    ),
+    one(f"{_S}_burn_level{_SHOP}", "1x10 2x50", "1x60", "HighBurnRateFast"),
+    one(f"{_S}_burn_level{_SHOP}", "3x60", "0x60", "HighBurnRateFast"),
+    one(f"{_S}_burn_level{_SHOP}", "1x60", "0x20 1x5 0x40", "HighBurnRateSlow"),
+    one(f"{_S}_burn_level{_SHOP}", "1x60", "3x60", "HighBurnRateSlow"),
+    one(f'{_S}_freezes_activated_total{{scope="SERVICE"}}', "0x25 1x40", "1x60", "FreezeActivated"),
+    one(f"{_S}_freeze_age_seconds", "90000+60x60", "0+60x60", "LongRunningFreeze"),
+    Case(
+        "MultipleActiveFreezes",
+        {
+            f'{_S}_freezes_active{{service_name="shop",scope="SERVICE"}}': "2x60",
+            f'{_S}_freezes_active{{service_name="",scope="GLOBAL"}}': "1x60",
+        },
+        {f'{_S}_freezes_active{{service_name="shop",scope="SERVICE"}}': "2x60"},
+    ),
+    Case("SLIPrometheusUnanswered", {_ASKED: "0+2x60", _AWAY: "0+8x60"}, {_ASKED: "0+8x60", _AWAY: "0+2x60"}),
+    Case("SLIPrometheusUnanswered", {_ASKED: "0x60", _AWAY: "0+8x60"}, {_ASKED: "0x60", _AWAY: "0x60"}),
+    Case(
+        "SLIMinutesLeftOut",
+        {f'{_MINUTES}{{outcome="wrong"}}': "0x20 1x40"},
+        {f'{_MINUTES}{{outcome="empty"}}': "0+1x60", f'{_MINUTES}{{outcome="wrong"}}': "4x60"},
+    ),
+    Case(
+        "SLIEventsUncounted",
+        {f'{_S}_events_total{{when="uncounted"}}': "0x20 1x40"},
+        {f'{_S}_events_total{{when="late"}}': "0+9x60", f'{_S}_events_total{{when="uncounted"}}': "7x60"},
+    ),
+    one(f"{_S}_prometheus_behind_seconds", "0+60x60", "90x60", "SLICountingBehind"),
+    Case("SLICountingBehind", {_WAITS: "2000x60"}, {_WAITS: "0x28 2000x30", _ELSEWHERE: "9000x60"}),
 )

@@ -23,6 +23,11 @@ FLOW_C = (
     *("FlowCWorkersUnavailable", "FlowCTelemetryBufferFull", "FlowCSLAViolations"),
     "FlowCWorkerDiscoveryFailures",
 )
+SLA = (
+    *("SLAManagementSystemDown", "HighErrorRate", "SlowCalculations", "CriticalBudgetExhausted"),
+    *("MultipleCriticalBudgets", "HighBurnRateFast", "HighBurnRateSlow", "FreezeActivated"),
+    *("LongRunningFreeze", "MultipleActiveFreezes"),
+)
 FLOW_C_METRICS = (
     *("flow_c_duration_seconds", "flow_c_steps_duration_seconds", "flow_c_success_total"),
     *("flow_c_failures_total", "flow_c_sla_violations_total", "service_registry_calls_total"),
@@ -69,6 +74,9 @@ def test_every_metric_that_is_asked_for_exists() -> None:
 
 def test_promised_names_are_there() -> None:
     assert tuple(alert.name for alert in ALERTS[0].alerts) == FLOW_C
+    groups = [group for group in ALERTS if group.name.startswith("sla-")]
+    assert len(groups) == 4
+    assert set(SLA) < {alert.name for group in groups for alert in group.alerts}
     known = {metric.name for metric in known_metrics()}
     assert {f"neural_hive_{name}" for name in FLOW_C_METRICS} <= known
 
@@ -108,6 +116,8 @@ def test_dashboards_are_whole() -> None:
     orchestrator = next(d for d in DASHBOARDS if d.uid == "neural-hive-orchestrator")
     assert len(orchestrator.rows) == 9
     assert len(next(d for d in DASHBOARDS if d.uid == "neural-hive-registry").rows) == 5
+    sla = next(d for d in DASHBOARDS if d.uid == "neural-hive-sla")
+    assert (len(sla.rows), sum(len(row.panels) for row in sla.rows)) == (7, 21)
     for name, text in rendered().items():
         if name.startswith("grafana/"):
             model = json.loads(text)

@@ -24,6 +24,25 @@ tasks:
   - {{task_id: build, command: ["true"], parameters: {{word: {WORD}}}}}
   - {{task_id: check, dependencies: [build], command: ["sh", "-c", "echo {WORD}"]}}
 """
+PROMISE = """
+kind: Slo
+slo_id: watched
+name: All that is done
+slo_type: AVAILABILITY
+service_name: watched
+target: 0.9
+window_days: 7
+indicator: {source: TICKETS, good: "status = 'COMPLETED'"}
+---
+kind: FreezePolicy
+policy_id: watched
+name: By hand
+scope: SERVICE
+subject: watched
+actions: [ALERT_ONLY]
+trigger_percent: 0
+unfreeze_percent: 0
+"""
 BY_WHOM = {"publish", "processor", "worker"}
 SELDOM = {"neural_hive_flow_c_incidents_opened_total"}  # there from the first one on: its kinds are many
 
@@ -45,11 +64,17 @@ def hive(collector: tuple[Collector, str], tmp_path_factory: pytest.TempPathFact
         log_level="debug",
         log_format="json",
         witness="true",
+        systems='["orchestrator", "registry", "operations", "privacy", "sla", "sli"]',
+        prometheus_url="http://127.0.0.1:1",  # nobody is there
     )
-    plan = folder / "plan.yaml"
+    plan, promise = folder / "plan.yaml", folder / "slo.yaml"
     plan.write_text(PLAN)
+    promise.write_text(PROMISE)
     try:
         system.up()
+        for command in (("apply", str(promise)), ("freeze", "watched", "--reason", "to be seen")):
+            done = system.run("slo", *command)
+            assert done.returncode == 0, done.stdout + done.stderr
         done = system.run("publish", "plan", str(plan), "--wait")
         assert done.returncode == 0, done.stdout + done.stderr
         nonsense(system)
@@ -121,6 +146,7 @@ def test_logs_are_json_and_hold_no_secret_and_no_payload(hive: Hive) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_what_is_asked_for_is_told(hive: Hive) -> None:
     state = running_state(hive.data)
     assert state is not None and state.metrics_url
@@ -136,7 +162,8 @@ def test_what_is_asked_for_is_told(hive: Hive) -> None:
         return set(told)
 
     # What is looked at now and then, every ten seconds.
-    eventually(lambda: scrape() >= {"neural_hive_input_lag_records", "neural_hive_state_bytes"}, 60)
+    seldom = {"neural_hive_input_lag_records", "neural_hive_state_bytes", "neural_hive_sla_budget_status"}
+    eventually(lambda: scrape() >= seldom, 150)
     # No verification was run, and these appear with it.
     asked = {name for _, expr in expressions() for name in metric_names(expr)} - {"up"}
     families = set(told) | {name.removesuffix("_total") for name in told}

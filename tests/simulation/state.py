@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from neural_hive.streams.kernel.state import POSITION_KEY, TIMER, Position, Timer, queue_prefix
+from neural_hive.streams.kernel.state import POSITION_KEY, TIMER, Position, Timer, queue_prefix, row_key
 
 Disk = dict[str, dict[bytes, bytes]]  # folder → what its database holds
 
@@ -47,6 +47,12 @@ class MemoryStore:
         """See Store.queue."""
         for key, value in self._scan(queue_prefix(queue)):
             yield key, msgspec.msgpack.decode(value, type=str)
+
+    def ids(self, aggregate: str) -> Iterator[str]:
+        """See Store.ids."""
+        prefix = row_key(aggregate, "")
+        for key, _ in self._scan(prefix):
+            yield key[len(prefix) :].decode()
 
     def rows(self) -> Iterator[tuple[bytes, bytes]]:
         """See Store.rows."""

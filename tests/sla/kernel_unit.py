@@ -8,7 +8,7 @@ from neural_hive.schemas.codec import decode
 from neural_hive.streams.exceptions_view import FROZEN
 from neural_hive.streams.kernel.broadcast import Snapshot
 from neural_hive.streams.kernel.fold import Route
-from neural_hive.streams.kernel.system import System
+from neural_hive.streams.kernel.system import Committed, System
 from neural_hive.streams.kernel.unit import Cause, Work, cause_digest
 from neural_hive.streams.sla_history import CountHistory
 from neural_hive.streams.sla_messages import (
@@ -81,6 +81,8 @@ class SlaUnit(KernelUnit):
                 self.slos = SLOS.add(self.slos, Viewed(output))
             if output.topic == FROZEN.topic:
                 self.frozen = FROZEN.add(self.frozen, Viewed(output))
+        for observer in self.system.observers:
+            observer(Committed(0, tuple(work.observed), tuple(work.measured)))
         return [observed.event for observed in work.observed]
 
 

@@ -52,6 +52,9 @@ class Kept:
     def timers(self) -> Iterator[tuple[str, str, str]]:
         raise AssertionError("whoever goes on stands in a queue, also if nothing is due")
 
+    def ids(self, aggregate: str) -> Iterator[str]:
+        raise AssertionError("those that have ended are many")
+
     def first(self, queue: str, count: int) -> list[str]:
         found = []
         for (_, aggregate_id), state in self._log.states.items():

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from neural_hive.streams.kernel.state import QUEUE, TIMER, Position, Timer, queue_prefix
+from neural_hive.streams.kernel.state import QUEUE, TIMER, Position, Timer, queue_prefix, row_key
 
 _IN_ORDER: Final = (TIMER, QUEUE)  # what is read from its first key on, and not by one key
 
@@ -48,6 +48,11 @@ class MemoryStore:
         """See Store.queue."""
         for key, value in self._scan(queue_prefix(queue)):
             yield key, msgspec.msgpack.decode(value, type=str)
+
+    def ids(self, aggregate: str) -> Iterator[str]:
+        """See Store.ids. Looks at every row: rows stand in no order here."""
+        prefix = row_key(aggregate, "")
+        return iter(sorted(key[len(prefix) :].decode() for key in self._rows if key.startswith(prefix)))
 
     def rows(self) -> Iterator[tuple[bytes, bytes]]:
         """See Store.rows."""
