@@ -243,10 +243,11 @@ def promql(slo_id: str, good: str = "good_total") -> dict[str, Any]:
 
 
 @needs_prometheus
-def test_a_dry_run_asks_prometheus(sla: Sla, hive: Hive, tmp_path: Path) -> None:
+def test_a_dry_run_asks_the_tables_or_prometheus(sla: Sla, hive: Hive, tmp_path: Path) -> None:
     tickets, requests = sla.slo(), f"requests-{uuid.uuid4().hex[:8]}"
-    told = problem(sla.post(f"slos/{tickets}/test"), 409, "cannot-be-tested")
-    assert "TICKETS" in told["detail"]
+    told = sla.post(f"slos/{tickets}/test?over=day").json()
+    assert (told["source"], told["slo_id"]) == ("TICKETS", tickets) and 0 <= told["good"] <= told["valid"]
+    problem(sla.post(f"slos/{tickets}/test?over=year"), 422, "invalid")
     assert sla.post("slos", promql(requests)).status_code == 201
     told = problem(sla.post(f"slos/{requests}/test"), 409, "no-prometheus")
     assert "prometheus_url" in told["detail"]

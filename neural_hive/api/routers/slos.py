@@ -24,6 +24,8 @@ from neural_hive.listing.sla_things import SLO_ALERTS
 from neural_hive.sdk.views import Page
 from neural_hive.slo_reads import slo, slos
 from neural_hive.slo_testing import CannotTest, tested
+from neural_hive.slo_times import Over
+from neural_hive.slo_trying import Tried
 from neural_hive.slo_views import SloAlertInfo, SloInfo
 from neural_hive.streams.sla_messages import COMMANDS, DefineSlo, RemoveSlo
 
@@ -125,16 +127,23 @@ async def remove_slo(
 
 @writing.post(
     "/api/v1/slos/{slo_id}/test",
-    responses=told(Tested)
+    responses=told(Tested, Tried)
     | NO_SLO
     | problem(409, "Nobody can be asked for what it counts")
     | problem(503, "Prometheus does not answer"),
 )
-async def test_slo(request: Request, slo_id: SloId, services: ServicesOf) -> Response:
-    """What an SLO would have counted in the last hour; nothing is changed. Of those over Prometheus alone."""
+async def test_slo(
+    request: Request,
+    slo_id: SloId,
+    services: ServicesOf,
+    over: Annotated[
+        Over, Query(description="Which time; over Prometheus it is always the last hour")
+    ] = Over.HOUR,
+) -> Response:
+    """What an SLO over tickets, workflows or Prometheus would have counted; nothing is changed."""
     found = await run_sync(slo_of, services, slo_id)
     try:
-        result = await services.testing.run(tested, services.settings, found)
+        result = await services.testing.run(tested, services.settings, services.tables, found, over)
     except CannotTest as error:
         raise Problem(409, "cannot-be-tested", str(error)) from None
     except NoPrometheus as error:
