@@ -2,6 +2,7 @@
 
 from hashlib import sha256
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
@@ -13,6 +14,8 @@ from neural_hive.sdk.outcome import Outcome, Verdict
 from neural_hive.sdk.sender import Token
 
 MEDIA_TYPE: Final = "application/json"
+_PRINTABLE: Final = "".join(map(chr, range(0x20, 0x7F)))
+_OF_TOKEN: Final = _PRINTABLE.translate(str.maketrans("", "", "%?#"))  # in an address, as it is
 _REFUSED: Final = {Verdict.REFUSED: "refused", Verdict.DEAD_LETTER: "dead-letter"}
 
 
@@ -49,8 +52,8 @@ def _encoded(request: Request, value: Any) -> tuple[bytes, str]:
 
 def written(token: Token, outcome: Outcome | None, resource: str, created: bool = False) -> Response:
     """The answer to a write. Raises Problem: it was refused, or became a dead letter."""
-    where = f"/api/v1/outcomes/{token}"
-    headers = {READ_AFTER: str(token), "Location": resource}
+    where = f"/api/v1/outcomes/{quote(str(token), safe=_OF_TOKEN)}"
+    headers = {READ_AFTER: str(token), "Location": quote(resource, safe=_PRINTABLE)}
     if outcome is None:
         told = Written(token.message_id, "PUBLISHED", where, resource)
         return _written(told, 202, headers | {"Location": where})

@@ -10,6 +10,7 @@ import msgspec
 
 from neural_hive.api.health import Health
 from neural_hive.api.services import Services
+from neural_hive.page.budget_reads import FreezeInfo, freezes
 from neural_hive.projections.positions import read_standing
 from neural_hive.schemas.extensions import all_topics
 from neural_hive.schemas.topics import Kind
@@ -18,6 +19,7 @@ from neural_hive.work import Work, work
 KEPT_S: Final = 2.0
 REST: Final = 2.0  # in the time that a look takes: so much it leaves the servers alone
 RATES_KEPT: Final = 150  # five minutes
+FREEZES_SHOWN: Final = 10
 
 
 class Rate(msgspec.Struct, frozen=True):
@@ -34,6 +36,7 @@ class Seen(msgspec.Struct, frozen=True):
     health: Health
     work: Work = Work()
     rates: tuple[Rate, ...] = ()
+    freezes: tuple[FreezeInfo, ...] = ()  # those that hold, FREEZES_SHOWN at most
     problem: str = ""
 
 
@@ -66,7 +69,8 @@ class Board:
             return Seen(health, rates=tuple(self._rates), problem="; ".join(away))
         try:
             self._note_rates()
-            return Seen(health, work(self._services.tables), tuple(self._rates))
+            tables = self._services.tables
+            return Seen(health, work(tables), tuple(self._rates), freezes(tables, most=FREEZES_SHOWN))
         except Exception as error:  # it is shown, and asked again in a moment
             return Seen(health, rates=tuple(self._rates), problem=str(error))
 

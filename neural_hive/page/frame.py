@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
+from urllib.parse import quote
 
 import structlog
 from nicegui import app, ui
@@ -15,6 +16,7 @@ from neural_hive.page.site import Site
 NAVIGATION: Final = (  # key, path, name, icon
     ("o", "/", "Overview", "dashboard"),
     ("w", "/workflows", "Workflows", "account_tree"),
+    ("b", "/budgets", "Budgets", "speed"),
     ("e", "/events", "Events", "list_alt"),
     ("d", "/dead-letters", "Dead letters", "mark_email_unread"),
     ("s", "/streams", "Streams and tables", "storage"),
@@ -41,7 +43,7 @@ async def framed(site: Site, path: str, show: Show) -> RedirectResponse | None:
     try:
         identity = await site.sessions.identity(browser_id())
     except (Unauthenticated, Unverifiable):
-        return RedirectResponse(f"{SIGN_IN}?to={path}")
+        return RedirectResponse(f"{SIGN_IN}?to={quote(path)}")
     _header(site, identity, path)
     place = ui.column().classes("w-full p-2 gap-4").props('role="main"')
 

@@ -16,15 +16,18 @@ from neural_hive.page.frame import SIGN_IN, framed
 from neural_hive.page.site import Site
 from neural_hive.page.views import (
     agents,
+    budgets,
     dead_letters,
     events,
     overview,
+    slo,
     sql,
     streams,
     verification,
     workflow,
     workflows,
 )
+from neural_hive.page.views.budgets import path_of
 
 TITLE: Final = "Neural Hive"
 _SECRET_BYTES: Final = 32
@@ -65,6 +68,16 @@ def _register(site: Site) -> None:
     async def workflow_page(workflow_id: str) -> Response | None:
         path = f"/workflow/{workflow_id}"
         return await framed(site, path, lambda who: workflow.show(site, who, workflow_id))
+
+    @ui.page("/budgets", title=f"Budgets – {TITLE}")
+    async def budgets_page(service: str = "", status: str = "") -> Response | None:
+        return await framed(site, "/budgets", lambda who: budgets.show(site, who, service, status))
+
+    @ui.page("/slo/{slo_id}", title=f"SLO – {TITLE}")
+    async def slo_page(slo_id: str, dimension: str = "") -> Response | None:
+        return await framed(
+            site, path_of(slo_id, dimension), lambda who: slo.show(site, who, slo_id, dimension)
+        )
 
     @ui.page("/events", title=f"Events – {TITLE}")
     async def events_page(type: str = "", aggregate: str = "") -> Response | None:  # noqa: A002 (the address's word)

@@ -31,6 +31,11 @@ _COLORS: Final = {
     "TIMED_OUT": "negative",
     "REJECTED": "negative",
     "UNHEALTHY": "negative",
+    "WARNING": "warning",
+    "CRITICAL": "deep-orange-9",
+    "EXHAUSTED": "negative",
+    "FROZEN": "primary",
+    "WATCHES": "positive",
 }
 log = structlog.get_logger()
 

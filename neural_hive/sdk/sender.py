@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final, get_args
+from urllib.parse import quote, unquote
 
 import msgspec
 from confluent_kafka import KafkaException
@@ -34,6 +35,7 @@ DELIVERY_TIMEOUT_S: Final = 30.0
 _CALL_TIMEOUT_S: Final = 10.0
 _FLUSH_S: Final = 0.1
 _TOKEN_PARTS: Final = 6
+_PLAIN: Final = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")  # of an id in a token, as it is
 
 Command = CancelWorkflow | PauseWorkflow | ResumeWorkflow | AdjustQos | RetryTicket | CompleteTicket
 COMMAND_TYPES: Final[dict[str, type[Command]]] = {kind.__name__: kind for kind in get_args(Command)}
@@ -54,7 +56,10 @@ class Token(msgspec.Struct, frozen=True):
     routing_id: str  # the workflow's id, or that of whatever else the message is about
 
     def __str__(self) -> str:
-        return f"{self.topic}:{self.partition}:{self.offset}:{self.appended_at}:{self.message_id}:{self.routing_id}"
+        routing_id = quote(self.routing_id, safe=_PLAIN)  # it may stand in a header, which is ASCII
+        return (
+            f"{self.topic}:{self.partition}:{self.offset}:{self.appended_at}:{self.message_id}:{routing_id}"
+        )
 
     @classmethod
     def parse(cls, text: str) -> "Token":
@@ -63,7 +68,7 @@ class Token(msgspec.Struct, frozen=True):
         if len(parts) != _TOKEN_PARTS or not all(part.isdecimal() for part in parts[1:4]):
             raise BadToken(f"{text[:80]!r} is no token: it must be what publishing gave")
         topic, partition, offset, appended_at, message_id, routing_id = parts
-        return cls(message_id, topic, int(partition), int(offset), int(appended_at), routing_id)
+        return cls(message_id, topic, int(partition), int(offset), int(appended_at), unquote(routing_id))
 
 
 class _Message(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from tests.page.visitor import Visitor
 VIEWS = {
     "/": ("Overview", "orchestrator"),
     "/workflows": ("Workflows", "release"),
+    "/budgets": ("Budgets", "No SLO is defined yet"),
     "/events": ("Events", "TicketCompleted"),
     "/dead-letters": ("Dead letters", "reason"),
     "/streams": ("Streams and tables", "execution.tickets"),

@@ -14,6 +14,7 @@ class Visitor:
 
     def __init__(self, context: Any, url: str, pictures: str = "") -> None:
         self._url, self._pictures = url, pictures
+        self.suffix = ""  # of the names of pictures
         self.complaints: list[str] = []
         context.set_default_timeout(WAIT_MS)
         self.page = context.new_page()
@@ -68,4 +69,4 @@ class Visitor:
         """Keeps how it looks, if pictures are wanted."""
         if self._pictures:
             self.page.wait_for_timeout(1_500)  # charts and graphs are drawn in the browser
-            self.page.screenshot(path=Path(self._pictures) / f"{name}.png")
+            self.page.screenshot(path=Path(self._pictures) / f"{name}{self.suffix}.png")

@@ -9,9 +9,11 @@ from nicegui import ui
 from neural_hive.page.board import Rate, Seen
 from neural_hive.page.parts import Trouble, badge, columns, heading, link_slot, live, time_text
 from neural_hive.page.site import Site
+from neural_hive.page.views.freezes import frozen_row
 from neural_hive.work import AtRisk
 
 REFRESH_S = 2.0
+_FROZEN = ("of", "blocks", "policy", "since", "reason")
 
 
 async def show(site: Site) -> None:
@@ -37,6 +39,9 @@ async def show(site: Site) -> None:
             processes = ui.table(
                 columns=columns("name", "status", "restarts", right=("restarts",)), rows=[], row_key="name"
             )
+    with ui.card().classes("w-full") as frozen_card:
+        ui.link("Frozen now", "/budgets").classes("text-lg")
+        frozen = ui.table(columns=columns(*_FROZEN), rows=[], row_key="key")
     with ui.card().classes("w-full"):
         ui.label("May miss their deadline").classes("text-lg")
         ui.label("Workflows that go on with a tenth of their time left, or less, or none").classes(
@@ -64,6 +69,8 @@ async def show(site: Site) -> None:
         processes.rows = [
             {"name": p.name, "status": p.status, "restarts": p.restarts} for p in seen.health.processes
         ]
+        frozen_card.visible = bool(seen.freezes)
+        frozen.rows = [frozen_row(freeze, {}) for freeze in seen.freezes]
         risk.rows = [_at_risk(one) for one in seen.work.at_risk]
 
     await refresh()
