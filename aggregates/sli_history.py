@@ -19,7 +19,7 @@ from neural_hive.aggregates.budget import AHEAD_US_MAX, Counted, budget_id_of, h
 from neural_hive.aggregates.sla_window import HOUR, MINUTE, MINUTES_KEPT_US, WindowKind, budget_start
 
 JOIN_TIMER: Final = "join"
-HELD_DIMENSIONS_MAX: Final = 1_000  # what has a value of group_by beyond them counts as it is told
+HELD_DIMENSIONS_MAX: Final = 200  # what has a value of group_by beyond them counts as it is told
 COUNTS_MAX: Final = 10_000  # of one range
 
 
@@ -160,7 +160,7 @@ class SliHistory(msgspec.Struct, frozen=True):
 
 def history_id_of(slo_id: str, measure: int) -> str:
     """The id of the history of one way of measuring an SLO."""
-    return f"{slo_id}@{measure}"
+    return f"{budget_id_of(slo_id, measure)}:history"
 
 
 def decide(history: SliHistory | None, command: HistoryCommand) -> list[HistoryEvent]:

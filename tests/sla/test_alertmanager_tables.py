@@ -18,8 +18,10 @@ from neural_hive.connectors.alertmanager import Alertmanager, Silence
 from neural_hive.connectors.clickhouse import ClickHouse
 from neural_hive.connectors.json_api import JsonApi
 from neural_hive.projections.budget_adjustments import BUDGET_ADJUSTMENTS
+from neural_hive.projections.budgets import BUDGETS
 from neural_hive.projections.http_store import HttpStore
 from neural_hive.projections.read_models import rebuild
+from neural_hive.projections.sli_counts import SLI_COUNTS
 from neural_hive.projections.slos import SLOS
 from neural_hive.projections.violations import VIOLATIONS
 from neural_hive.settings import Settings
@@ -64,7 +66,7 @@ def adjust(unit: SlaUnit, name: str, kind: AdjustmentKind, ahead: int, dimension
 
 def known(store: HttpStore, tables: ClickHouse, unit: SlaUnit) -> Wanted:
     given(store, *(output.value for output in unit.log))
-    for table in (SLOS, VIOLATIONS, BUDGET_ADJUSTMENTS):
+    for table in (SLOS, VIOLATIONS, BUDGETS, SLI_COUNTS, BUDGET_ADJUSTMENTS):
         rebuild(store, table)
     return wanted(tables, unit.now, unit.now - HOUR)
 

@@ -14,6 +14,7 @@ from neural_hive.projections.http_store import HttpStore
 from neural_hive.projections.read_models import rebuild
 from neural_hive.projections.slos import SLOS
 from neural_hive.projections.tickets import TICKETS
+from neural_hive.projections.workflows import WORKFLOWS
 from neural_hive.slo_times import Over, since_of
 from neural_hive.slo_trying import CannotTry, Tried, definition_of, tried
 from neural_hive.streams.sla import build
@@ -43,6 +44,7 @@ def history(store: HttpStore) -> None:
     ends = [completed("t0"), completed("t1"), failed("t2", attempt=2), completed("t9")]
     given(store, *tickets, *ends, failed("t3", completed_at=AT - 2 * HOUR, started_at=AT - 3 * HOUR))
     rebuild(store, TICKETS)
+    rebuild(store, WORKFLOWS)
 
 
 def asked(tables: ClickHouse, good: str, valid: str = "", over: Over = Over.HOUR, **more: Any) -> Tried:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from neural_hive.aggregates.aggregate import Rejected
 from neural_hive.aggregates.budget import (
     BUDGET_AGGREGATE,
+    OTHERS,
     BudgetEvaluated,
     Counted,
     SliCounted,
@@ -196,8 +197,10 @@ def test_of_too_many_budgets_the_last_count_at_once(unit: SlaUnit) -> None:
         assert [found.budget_id for found in counted] == [budget_id_of("shop", 1, names[-1])]
     unit.handle(a_range(0, 100, partition=1))
     unit.pass_time(90)
-    for name in (names[0], names[-2], names[-1]):
+    for name in (names[0], names[-3], names[-1]):
         assert sums(unit, budget_id_of("shop", 1, name))["budget"] == Counts(2, 2)
+    others = sums(unit, budget_id_of("shop", 1, OTHERS))["budget"]
+    assert others == Counts(2, 2), "one SLO has no more budgets than that"
 
 
 def test_what_is_too_old_or_from_the_future_counts_nowhere(unit: SlaUnit) -> None:
