@@ -132,6 +132,7 @@ def _open_event(record: Any, handler: Callable[[Any, Any], None]) -> Mail:
         record.partition,
         record.offset,
         head.occurred_at,
+        head.span_id,
     )
     return Mail(cause, Happened(record, routing_id, head, decoded.payload), handler)
 

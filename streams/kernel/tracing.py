@@ -29,6 +29,7 @@ class BatchTrace:
             tuple[int, int]
         ] = []  # of each of these: the output behind its last, when it was done
         self._count = 0
+        self._sums_from: int | None = None  # the first output that is a sum
         self._attributes = {
             "messaging.system": "kafka",
             "messaging.consumer.group.name": system,
@@ -38,21 +39,27 @@ class BatchTrace:
     def begin(self, cause: Cause, outputs: int) -> None:
         """A message is about to be handled, with so many outputs before its own."""
         self._count += 1
-        self.end(outputs)
+        self._end(outputs)
         if self._tracer.keeps(cause.route.trace_id):
             self._kept.append((cause, outputs, time.time_ns()))
 
-    def end(self, outputs: int) -> None:
-        """The last message was handled; what is put out behind so many outputs is no single message's."""
+    def sum_up(self, outputs: int) -> None:
+        """All messages are handled: what is put out behind so many outputs are sums, each with a trace of its own."""
+        self._end(outputs)
+        self._sums_from = outputs
+
+    def _end(self, outputs: int) -> None:
         if len(self._ends) < len(self._kept):
             self._ends.append((outputs, time.time_ns()))
 
     def committed(self, outputs: list[Output]) -> None:
         """All that was written is in the log."""
-        self.end(len(outputs))
+        self._end(len(outputs))
+        now = time.time_ns()
+        spans = [] if self._sums_from is None else self._of_sums(outputs[self._sums_from :], now)
         if not self._kept:
+            self._tracer.put(spans)
             return
-        now, spans = time.time_ns(), list[Span]()
         for (cause, first, started_at), (end, done_at) in zip(self._kept, self._ends, strict=True):
             spans += self._of_message(cause, outputs[first:end], started_at, done_at, now)
         messages = [(c.route.trace_id, c.span_id) for c, _, _ in self._kept if is_span_id(c.span_id)]
@@ -60,6 +67,10 @@ class BatchTrace:
         name = f"process batch of {self._attributes['messaging.consumer.group.name']}"
         spans.append(batch_span(name, self._started_at, told, messages))
         self._tracer.put(spans)
+
+    def _of_sums(self, sums: list[Output], now: int) -> list[Span]:
+        found = (_span(output, "", self._started_at, now) for output in sums)
+        return [span for span in found if self._tracer.keeps(span.trace_id)]
 
     def _of_message(
         self, cause: Cause, outputs: list[Output], started_at: int, done_at: int, now: int
@@ -91,9 +102,12 @@ class BatchTrace:
 
 def _of_output(output: Output, cause: Cause, parent_id: str, started_at: int, ended_at: int) -> Span | None:
     """An event or message from when it was made until it is in the log; None: it is the message itself, sent on."""
+    _, span_id = parsed(output.headers)
+    return _span(output, parent_id, started_at, ended_at) if span_id and span_id != cause.span_id else None
+
+
+def _span(output: Output, parent_id: str, started_at: int, ended_at: int) -> Span:
     trace_id, span_id = parsed(output.headers)
-    if not span_id or span_id == cause.span_id:
-        return None
     name = next((value for key, value in output.headers if key == EVENT_TYPE_HEADER), b"").decode()
     told = {
         "messaging.system": "kafka",

@@ -81,8 +81,8 @@ class Traces(Protocol):
         """A cause is about to be handled, with so many outputs before its own."""
         ...
 
-    def end(self, outputs: int) -> None:
-        """The last cause was handled; what is put out behind so many outputs is no single cause's."""
+    def sum_up(self, outputs: int) -> None:
+        """All causes are handled: what is put out behind so many outputs are sums, and belongs to no single one."""
         ...
 
     def committed(self, outputs: list[Output]) -> None:
@@ -347,12 +347,15 @@ class Work:
         if not self._sums:
             return
         if self.trace is not None:
-            self.trace.end(len(self.outputs))
+            self.trace.sum_up(len(self.outputs))
         for told in self._sums.told():
             kind, key, cause = told.kind, told.key, told.cause
             message_id = derived_id(cause.message_id, kind.topic, kind.message_type, *map(str, key))
-            self._trace = cause.route.trace_id.encode()
+            trace_id = message_id.replace("-", "")  # its own: it is about events of many traces
+            self._trace = trace_id.encode()
             payload = kind.payload(key, told.total)
+            route = msgspec.structs.replace(cause.route, trace_id=trace_id)
+            cause = msgspec.structs.replace(cause, route=route)
             self._send(cause, message_id, kind.topic, kind.message_type, kind.route(key), payload)
 
     def _send(
