@@ -111,6 +111,7 @@ def published(hive: Hive, folder: Path, *windows: MetricWindow, code: int = 0) -
     return told
 
 
+@pytest.mark.long
 def test_the_whole_way(hive: Hive, tmp_path: Path) -> None:
     assert len({partition_of(name.encode(), 4) for name in ("checkout-fast", "search-answers", "shop")}) > 1
     file = tmp_path / "slos.yaml"
