@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neural_hive.aggregates.burn import Counts
-from neural_hive.aggregates.sli_history import SLI_HISTORY, HistoryLost, Span
+from neural_hive.aggregates.sli_history import SLI_HISTORY, HistoryLost, Span, history_id_of
 from neural_hive.aggregates.slo import SLO
 from neural_hive.connectors.kafka_log import LostLog
 from neural_hive.schemas.codec import decode
@@ -26,7 +26,7 @@ def world() -> Iterator[World]:
 
 
 def span(world: World) -> Span:
-    found: Span = world.sla.state(SLI_HISTORY, "shop@1").span(TICKETS, 0)
+    found: Span = world.sla.state(SLI_HISTORY, history_id_of("shop", 1)).span(TICKETS, 0)
     return found
 
 
