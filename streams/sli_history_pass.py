@@ -22,7 +22,7 @@ from neural_hive.streams.kernel.system import Happened
 from neural_hive.streams.sla_history import CountHistory
 from neural_hive.streams.sli_facts import Sample
 from neural_hive.streams.sli_history_facts import Facts, HistorySource
-from neural_hive.streams.sli_indicator import Reading, reading
+from neural_hive.streams.sli_index import Meter, meter_of
 
 RANGE_OFFSETS: Final = 50_000  # after so many an SLO tells what it has counted
 EMPTY_RANGES: Final = 10  # and after so many of them that there was nothing
@@ -46,22 +46,23 @@ class Job(msgspec.Struct):
     sums: dict[str, dict[int, int]] = {}  # dimension → minute → good and valid, see _GOOD
     rows: int = 0  # how many they are
     is_done: bool = False
-    reading: Reading | None = None
+    meter: Meter | None = None
 
     def __post_init__(self) -> None:
-        wanted = self.indicator
-        self.reading = reading(wanted.source, wanted.good, wanted.valid, wanted.group_by)
+        self.meter = meter_of(self.slo_id, self.measure, self.indicator)
 
     def add(self, minute: int, facts: Said) -> None:
         """Counts an event."""
-        if (asked := self.reading) is None or (dimension := asked.dimension(facts)) is None:
+        meter = self.meter
+        if meter is None or not meter.valid.holds(facts):
             return
+        dimension = meter.dimension(facts)
         sums = self.sums.get(dimension)
         if sums is None:
             sums = self.sums[dimension] = {}
         before = sums.get(minute, 0)
         self.rows += not before
-        sums[minute] = before + (_GOOD + 1 if asked.is_good(facts) else 1)
+        sums[minute] = before + (_GOOD + 1 if meter.good.holds(facts) else 1)
 
     def told(self, topic: str, partition: int, partitions: int, end: int) -> CountHistory:
         """What was counted up to an offset; from there on it counts anew."""

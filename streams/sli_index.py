@@ -15,9 +15,10 @@ import msgspec
 
 from neural_hive.aggregates.sli_expression import BadExpression, Expression, Facts, parse
 from neural_hive.aggregates.sli_source import FIELDS, Source
-from neural_hive.aggregates.slo import Slo
+from neural_hive.aggregates.slo import Indicator, Slo
 from neural_hive.streams.sla_view import Slos
 
+DIMENSION_CHARS_MAX: Final = 200
 _COMPILED_MAX: Final = 50_000
 _by_id: Final = attrgetter("slo_id")
 
@@ -30,6 +31,11 @@ class Meter(msgspec.Struct, frozen=True, gc=False):
     good: Expression
     valid: Expression
     group_by: str = ""
+
+    def dimension(self, facts: Facts) -> str:
+        """Which of the SLO's budgets a valid event belongs to."""
+        value = facts.get(self.group_by) if self.group_by else None
+        return "" if value is None else str(value)[:DIMENSION_CHARS_MAX]
 
 
 class Alike(msgspec.Struct, frozen=True, gc=False):
@@ -100,11 +106,17 @@ class Indexes:
 
 def _meters(known: Iterable[Slo], source: Source) -> Iterator[Meter]:
     for slo in known:
-        wanted = slo.definition.indicator
-        if wanted.source is source and slo.is_measured:
-            good, valid = _compiled(wanted.source, wanted.good), _compiled(wanted.source, wanted.valid)
-            if good is not None and valid is not None:
-                yield Meter(slo.definition.slo_id, slo.measure, good, valid, wanted.group_by)
+        wanted = slo.definition
+        if wanted.indicator.source is source and slo.is_measured:
+            meter = meter_of(wanted.slo_id, slo.measure, wanted.indicator)
+            if meter is not None:
+                yield meter
+
+
+def meter_of(slo_id: str, measure: int, wanted: Indicator) -> Meter | None:
+    """How an SLO is measured; None: a newer build has defined it, and this one does not understand it."""
+    good, valid = _compiled(wanted.source, wanted.good), _compiled(wanted.source, wanted.valid)
+    return None if good is None or valid is None else Meter(slo_id, measure, good, valid, wanted.group_by)
 
 
 @lru_cache(_COMPILED_MAX)

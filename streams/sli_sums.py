@@ -14,9 +14,6 @@ from neural_hive.streams.kernel.system import Unit
 from neural_hive.streams.sla_messages import MEASUREMENTS
 from neural_hive.streams.sli_index import Meter
 
-DIMENSION_CHARS_MAX: Final = 200
-
-
 _Key = tuple[str, int, str, str]  # SLO, measure, dimension; topic and partition
 _More = tuple[int, int, int, int]  # minute, good and valid events; offset
 _Total = list[Any]  # first and last offset; good and valid events by minute
@@ -51,9 +48,5 @@ _SUM: Final = Sum(MEASUREMENTS, "CountSli", _add, _message, itemgetter(0))
 
 def count(unit: Unit, record: Any, meter: Meter, facts: Facts, at: int, good: int, valid: int) -> None:
     """So many events of an SLO were good and valid at a time, µs, as a record with these facts says."""
-    dimension = ""
-    if meter.group_by:
-        value = facts.get(meter.group_by)
-        dimension = "" if value is None else str(value)[:DIMENSION_CHARS_MAX]
-    key = meter.slo_id, meter.measure, dimension, f"{record.topic}:{record.partition}"
+    key = meter.slo_id, meter.measure, meter.dimension(facts), f"{record.topic}:{record.partition}"
     unit.sum_up(_SUM, key, (minute_of(at), good, valid, record.offset))

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from neural_hive.aggregates.burn import CRITICAL_BELOW, PAIRS, WARNING_BELOW
-from neural_hive.page.budget_reads import BudgetInfo, Look
+from neural_hive.page.budget_reads import Look, SloBudget
 
 _GREY: Final = "#888"
 _FROZEN: Final = "rgba(33, 150, 243, 0.15)"
@@ -14,7 +14,7 @@ _LEVELS: Final = ((WARNING_BELOW, "#fb8c00"), (CRITICAL_BELOW, "#e53935"), (0.0,
 Times = Sequence[tuple[datetime, datetime]]
 
 
-def burn_down(info: BudgetInfo, looks: Sequence[Look], frozen: Times) -> dict[str, Any]:
+def burn_down(info: SloBudget, looks: Sequence[Look], frozen: Times) -> dict[str, Any]:
     """What was left, in percent; where it will be gone if it burns on so; when deploys were frozen."""
     left = [[_ms(look.upto), round(look.remaining * 100, 3)] for look in looks]
     series = [

@@ -11,6 +11,7 @@ import msgspec
 from neural_hive.projections.budgets import BUDGETS
 from neural_hive.sdk.tables import Reader
 from neural_hive.sdk.views import rows_as, select
+from neural_hive.slo_views import AdjustmentInfo, FreezeInfo, PolicyInfo
 
 ROWS_MAX: Final = 500
 POINTS_MAX: Final = 300
@@ -35,7 +36,7 @@ _JOINED: Final = (
 _TOLD_VIOLATIONS: Final = "(SELECT *, ifNull(closed_at, opened_at) AS at FROM violations_versions)"
 
 
-class BudgetInfo(msgspec.Struct, frozen=True):
+class SloBudget(msgspec.Struct, frozen=True):
     """What an SLO promises, and what the last look at its budget has shown; `status` is empty before the first."""
 
     slo_id: str
@@ -95,42 +96,6 @@ class Look(msgspec.Struct, frozen=True):
     burn_3d: float = 0.0
 
 
-class FreezeInfo(msgspec.Struct, frozen=True):
-    """A freeze: what it blocks, and why."""
-
-    freeze_id: str
-    status: str = ""
-    policy_id: str = ""
-    scope: str = ""
-    subject: str = ""
-    actions: tuple[str, ...] = ()
-    slo_id: str = ""  # empty: by hand
-    remaining: float = 1.0
-    level: str = ""
-    reason: str = ""
-    requested_by: str = ""
-    activated_at: datetime | None = None
-    resolved_at: datetime | None = None
-    duration_ms: int = 0
-
-
-class PolicyInfo(msgspec.Struct, frozen=True):
-    """When something is frozen."""
-
-    policy_id: str
-    name: str = ""
-    scope: str = ""
-    subject: str = ""
-    actions: tuple[str, ...] = ()
-    trigger_percent: float = 0.0
-    unfreeze_percent: float = 0.0
-    trigger_level: str = ""
-    description: str = ""
-    enabled: bool = True
-    revision: int = 0
-    changed_at: datetime | None = None
-
-
 class Violated(msgspec.Struct, frozen=True):
     """A violation was opened or closed."""
 
@@ -143,20 +108,6 @@ class Violated(msgspec.Struct, frozen=True):
     duration_ms: int = 0
 
 
-class Adjusted(msgspec.Struct, frozen=True):
-    """A person has corrected what counts."""
-
-    adjustment_id: str
-    kind: str = ""
-    starts_at: datetime | None = None
-    ends_at: datetime | None = None
-    good: int = 0
-    valid: int = 0
-    requested_by: str = ""
-    reason: str = ""
-    adjusted_at: datetime | None = None
-
-
 def budgets(
     reader: Reader,
     service: str = "",
@@ -164,7 +115,7 @@ def budgets(
     text: str = "",
     slo_id: str = "",
     most: int = ROWS_MAX,
-) -> tuple[BudgetInfo, ...]:
+) -> tuple[SloBudget, ...]:
     """The SLOs and their budgets, that of which least is left first; a filter that is empty narrows nothing.
 
     `text` stands in the id or the name. Raises ClickHouseError.
@@ -176,7 +127,7 @@ def budgets(
         "ORDER BY isNull(remaining), remaining, slo_id, dimension LIMIT {most:UInt32}"
     )
     asked = {"service": service, "status": status, "text": text, "slo": slo_id, "most": most}
-    return rows_as(BudgetInfo, reader.rows(select(BudgetInfo, _JOINED, rest), asked))
+    return rows_as(SloBudget, reader.rows(select(SloBudget, _JOINED, rest), asked))
 
 
 def summary(reader: Reader) -> Summary:
@@ -215,11 +166,11 @@ def violations(reader: Reader, budget_id: str, most: int = 50) -> tuple[Violated
     return rows_as(Violated, reader.rows(select(Violated, _TOLD_VIOLATIONS, rest), asked))
 
 
-def adjustments(reader: Reader, budget_id: str, most: int = 50) -> tuple[Adjusted, ...]:
+def adjustments(reader: Reader, budget_id: str, most: int = 50) -> tuple[AdjustmentInfo, ...]:
     """Who has corrected a budget, the newest first. Raises ClickHouseError."""
     rest = "WHERE budget_id = {budget:String} ORDER BY adjusted_at DESC LIMIT {most:UInt32}"
     asked = {"budget": budget_id, "most": most}
-    return rows_as(Adjusted, reader.rows(select(Adjusted, "budget_adjustments", rest), asked))
+    return rows_as(AdjustmentInfo, reader.rows(select(AdjustmentInfo, "budget_adjustments", rest), asked))
 
 
 def freezes(

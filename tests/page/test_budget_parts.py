@@ -5,13 +5,14 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from neural_hive.page.budget_drawing import burn_down, burn_rates
-from neural_hive.page.budget_reads import BudgetInfo, FreezeInfo, Look, PolicyInfo
+from neural_hive.page.budget_reads import Look, SloBudget
 from neural_hive.page.views.budgets import gone_text, path_of, row, target_text
 from neural_hive.page.views.freezes import frozen_row, history_row, policy_row
+from neural_hive.slo_views import FreezeInfo, PolicyInfo
 
 T0 = datetime(2026, 5, 4, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-INFO = BudgetInfo(
+INFO = SloBudget(
     "shop",
     service_name="shop",
     target=0.999,
@@ -37,11 +38,11 @@ FREEZE = FreezeInfo(
     "f",
     "ACTIVE",
     "careful",
-    "NAMESPACE",
-    "eu",
-    ("BLOCK_DEPLOY", "BLOCK_SCALE"),
-    "shop",
-    0.05,
+    scope="NAMESPACE",
+    subject="eu",
+    actions=("BLOCK_DEPLOY", "BLOCK_SCALE"),
+    slo_id="shop",
+    remaining=0.05,
     activated_at=T0,
 )
 
@@ -63,7 +64,7 @@ def test_what_is_gone_or_never_will_be_has_no_forecast() -> None:
     for info in (
         msgspec.structs.replace(INFO, exhausted_at=None),
         msgspec.structs.replace(INFO, remaining=-1.0, exhausted_at=INFO.upto),
-        BudgetInfo("new"),
+        SloBudget("new"),
     ):
         assert len(burn_down(info, (), ())["series"]) == 1
 
@@ -86,9 +87,9 @@ def test_a_row_says_what_is_left() -> None:
     assert found["window"] == "7 days"
     overdrawn = row(msgspec.structs.replace(INFO, remaining=-2.5, status="EXHAUSTED"))
     assert (overdrawn["left"], overdrawn["share"], overdrawn["gone"]) == ("-250.0%", 0.0, "now")
-    new = row(BudgetInfo("new"))
+    new = row(SloBudget("new"))
     assert (new["status"], new["left"], new["gone"]) == ("nothing yet", "", "")
-    assert row(BudgetInfo("off", enabled=False))["status"] == "OFF"
+    assert row(SloBudget("off", enabled=False))["status"] == "OFF"
 
 
 def test_a_forecast_is_told_from_the_last_look_on() -> None:

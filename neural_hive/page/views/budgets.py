@@ -8,7 +8,7 @@ from nicegui import ui
 
 from neural_hive.api.auth import Identity
 from neural_hive.page import budget_reads as reads
-from neural_hive.page.budget_reads import BudgetInfo
+from neural_hive.page.budget_reads import SloBudget
 from neural_hive.page.parts import (
     Trouble,
     asked,
@@ -23,6 +23,7 @@ from neural_hive.page.parts import (
 from neural_hive.page.site import Site
 from neural_hive.page.views.freezes import frozen_row, frozen_table, policy_row, policy_table
 from neural_hive.sdk.tables import Reader
+from neural_hive.slo_views import FreezeInfo, PolicyInfo
 
 REFRESH_S: Final = 5.0
 STATUSES: Final = ("", "EXHAUSTED", "CRITICAL", "WARNING", "HEALTHY")
@@ -49,9 +50,9 @@ class Seen(msgspec.Struct, frozen=True):
     """All that the view shows."""
 
     summary: reads.Summary
-    budgets: tuple[BudgetInfo, ...]
-    freezes: tuple[reads.FreezeInfo, ...]
-    policies: tuple[reads.PolicyInfo, ...]
+    budgets: tuple[SloBudget, ...]
+    freezes: tuple[FreezeInfo, ...]
+    policies: tuple[PolicyInfo, ...]
     held: dict[str, int]
 
 
@@ -162,7 +163,7 @@ def _slots(table: Any) -> None:
     )
 
 
-def row(info: BudgetInfo) -> dict[str, Any]:
+def row(info: SloBudget) -> dict[str, Any]:
     """An SLO and one of its budgets as a row."""
     is_looked_at = bool(info.status)
     return {
@@ -201,12 +202,12 @@ def rate_text(rate: float | None) -> str:
     return "" if rate is None else f"{rate:,.1f} ×"
 
 
-def window_text(info: BudgetInfo) -> str:
+def window_text(info: SloBudget) -> str:
     """Over which time it is counted."""
     return f"{info.window_days} days" if info.window_kind == "ROLLING" else info.window_kind.lower()
 
 
-def gone_text(info: BudgetInfo) -> str:
+def gone_text(info: SloBudget) -> str:
     """When nothing will be left if it burns on as in the last hour."""
     if info.status == "EXHAUSTED":
         return "now"

@@ -4,8 +4,8 @@ from typing import Any, Final
 
 from nicegui import ui
 
-from neural_hive.page.budget_reads import FreezeInfo, PolicyInfo
 from neural_hive.page.parts import badge_slot, color_of, columns, time_text, took_text
+from neural_hive.slo_views import FreezeInfo, PolicyInfo
 
 _ACTIVE: Final = columns(
     "of",

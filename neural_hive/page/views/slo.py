@@ -10,7 +10,7 @@ from neural_hive.aggregates.burn import PAIRS
 from neural_hive.api.auth import Identity
 from neural_hive.page import budget_reads as reads
 from neural_hive.page.budget_drawing import burn_down, burn_rates
-from neural_hive.page.budget_reads import BudgetInfo
+from neural_hive.page.budget_reads import SloBudget
 from neural_hive.page.parts import (
     Trouble,
     asked,
@@ -27,6 +27,7 @@ from neural_hive.page.site import Site
 from neural_hive.page.views.budgets import gone_text, path_of, rate_text, target_text, window_text
 from neural_hive.page.views.freezes import history_row, history_table
 from neural_hive.sdk.tables import Reader
+from neural_hive.slo_views import AdjustmentInfo, FreezeInfo
 
 REFRESH_S: Final = 5.0
 DIMENSIONS_MAX: Final = 100
@@ -37,13 +38,13 @@ _ORDER: Final = ("5m", "30m", "1h", "2h", "6h", "24h", "3d", "budget")
 class Seen(msgspec.Struct, frozen=True):
     """All that the view shows."""
 
-    info: BudgetInfo
+    info: SloBudget
     dimensions: tuple[str, ...]
     looks: tuple[reads.Look, ...] = ()
     frozen: tuple[tuple[datetime, datetime], ...] = ()
     violations: tuple[reads.Violated, ...] = ()
-    adjustments: tuple[reads.Adjusted, ...] = ()
-    freezes: tuple[reads.FreezeInfo, ...] = ()
+    adjustments: tuple[AdjustmentInfo, ...] = ()
+    freezes: tuple[FreezeInfo, ...] = ()
 
 
 def look(reader: Reader, slo_id: str, dimension: str) -> Seen | None:
@@ -66,7 +67,7 @@ def look(reader: Reader, slo_id: str, dimension: str) -> Seen | None:
     )
 
 
-def _frozen(reader: Reader, info: BudgetInfo) -> tuple[tuple[datetime, datetime], ...]:
+def _frozen(reader: Reader, info: SloBudget) -> tuple[tuple[datetime, datetime], ...]:
     """From when to when, the freezes that still hold up to the last look."""
     assert info.starts_at is not None and info.upto is not None
     over = reads.frozen_times(reader, info.budget_id, info.starts_at)
@@ -154,7 +155,7 @@ def _tables() -> tuple[Any, Any, Any]:
     return violations, adjustments, freezes
 
 
-def _show_head(head: Any, info: BudgetInfo) -> None:
+def _show_head(head: Any, info: SloBudget) -> None:
     head.clear()
     with head:
         badge(info.status or "nothing counted yet")
@@ -177,7 +178,7 @@ def _show_head(head: Any, info: BudgetInfo) -> None:
                 ui.label(text)
 
 
-def _window_rows(info: BudgetInfo) -> list[dict[str, Any]]:
+def _window_rows(info: SloBudget) -> list[dict[str, Any]]:
     rows = zip(info.windows, info.goods, info.valids, info.rates, strict=True)
     found = [
         {
@@ -208,7 +209,7 @@ def _violation_row(number: int, found: reads.Violated) -> dict[str, Any]:
     }
 
 
-def _adjustment_row(found: reads.Adjusted) -> dict[str, Any]:
+def _adjustment_row(found: AdjustmentInfo) -> dict[str, Any]:
     is_correction = found.kind == "CORRECT"
     return {
         "key": f"{found.adjustment_id} {found.kind} {found.adjusted_at}",
