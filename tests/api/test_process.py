@@ -44,13 +44,13 @@ def test_keys_are_made_listed_and_removed(hive: Hive) -> None:
         line = [sys.executable, *CLI, "api-key", *arguments]
         return subprocess.run(line, env=hive.environment, capture_output=True, text=True, timeout=120)
 
-    key = run("add", "bob", "--role", "auditor").stdout.strip()
+    key = run("add", "kim", "--role", "auditor").stdout.strip()
     ring = KeyRing(hive.settings.api_folder)
     assert ring.find(key)
     listed = json.loads(run("list", "--json").stdout)
-    [bob] = [one for one in listed if one["name"] == "bob"]
-    assert bob["roles"] == ["auditor"] and "sha256" not in bob
-    assert run("remove", bob["key_id"]).returncode == 0
+    [kim] = [one for one in listed if one["name"] == "kim"]
+    assert kim["roles"] == ["auditor"] and "sha256" not in kim
+    assert run("remove", kim["key_id"]).returncode == 0
     assert ring.find(key) is None
-    wrong = run("add", "bob", "--role", "king")
+    wrong = run("add", "kim", "--role", "king")
     assert wrong.returncode == 1 and "must be one of publisher" in wrong.stderr

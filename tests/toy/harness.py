@@ -37,6 +37,7 @@ PASSING = (
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError._TIMED_OUT,
 )
 UNKNOWN_LAG = 1 << 40  # the group's coordinator is not there yet
 
