@@ -4,9 +4,10 @@ import sys
 import threading
 import time
 from bisect import bisect_right
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -25,7 +26,7 @@ from neural_hive.settings import Settings
 
 SYSTEMS: Final = ("sla", "sli")
 BUDGETS: Final = "sla.budgets"
-SETTLED_S: Final = 10.0
+_APART_MS: Final = 2_000  # sums of one transaction are appended closer together, those of two are not
 _LOOK_EVERY_S: Final = 1.0
 _GIVE_UP_S: Final = 240.0
 
@@ -41,7 +42,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """What came of events that were offered."""
 
     offered: float  # samples/s
-    counted: float  # samples/s, from SETTLED_S after the first sum to the last one
+    counted: float  # samples/s, see _Counted.rate
     counted_after_s: tuple[float, ...]  # append of a sum - append of the oldest event in it
     looked_after_s: tuple[float, ...]  # append of a look at a budget - the end of its last minute
     sums: int
@@ -104,7 +105,7 @@ class Hive:
             raise RuntimeError(f"{len(wrong)} SLOs were counted wrong, such as {wrong[:3]}")
         return Outcome(
             samples_per_s,
-            found.rate(),
+            found.rate(written.ended_at * 1e3),
             tuple(found.after_s),
             tuple(found.looked_s),
             found.sums,
@@ -150,7 +151,8 @@ class _Counted:
             self._placed.setdefault(partition, []).append((offset, at_ms))
         self.totals: dict[str, tuple[int, int]] = {}
         self.valid = self.sums = 0
-        self._by_time: Counter[int] = Counter()  # valid events by the append time of their sum, ms
+        # By source partition: valid events by the append time of their sum, ms.
+        self._by_time: defaultdict[int, Counter[int]] = defaultdict(Counter)
         self.after_s: list[float] = []
         self.looked_s: list[float] = []
 
@@ -161,29 +163,44 @@ class _Counted:
         match decoded.schema.name:
             case "SliCounted":
                 good, valid = self.totals.get(payload["slo_id"], (0, 0))
+                partition, first = _place(payload["source"])
                 for one in payload["counts"]:
                     good, valid = good + one["good"], valid + one["valid"]
-                    self._by_time[at_ms] += one["valid"]
+                    self._by_time[partition][at_ms] += one["valid"]
                     self.valid += one["valid"]
                 self.totals[payload["slo_id"]] = good, valid
                 self.sums += 1
-                self.after_s.append((at_ms - self._oldest_ms(payload["source"])) / 1e3)
+                self.after_s.append((at_ms - self._appended_ms(partition, first)) / 1e3)
             case "BudgetEvaluated":
                 self.looked_s.append(at_ms / 1e3 - payload["upto"] / 1e6)
             case _:
                 pass
 
-    def rate(self) -> float:
-        """Samples a second that were counted, without the first of them: those of many seconds come at once."""
-        first, last = min(self._by_time) + SETTLED_S * 1e3, max(self._by_time)
-        return sum(valid for at, valid in self._by_time.items() if at > first) / (last - first) * 1e3
+    def rate(self, until_ms: float) -> float:
+        """Samples a second that were counted while events came: of each partition between the ends of transactions."""
+        return sum(_rate(by_time, until_ms) for by_time in self._by_time.values())
 
-    def _oldest_ms(self, source: str) -> int:
-        """When the oldest event of a sum was appended, about."""
-        _, partition, offsets = source.split(":")
-        placed = self._placed[int(partition)]
-        at = bisect_right(placed, (int(offsets.partition("-")[0]), 1 << 62))
-        return placed[max(at - 1, 0)][1]
+    def _appended_ms(self, partition: int, offset: int) -> int:
+        """When an event was appended, about."""
+        placed = self._placed[partition]
+        return placed[max(bisect_right(placed, (offset, 1 << 62)) - 1, 0)][1]
+
+
+def _place(source: str) -> tuple[int, int]:
+    """Partition, and offset of the oldest event in a sum."""
+    _, partition, offsets = source.split(":")
+    return int(partition), int(offsets.partition("-")[0])
+
+
+def _rate(by_time: Mapping[int, int], until_ms: float) -> float:
+    times = sorted(by_time)
+    ends = [
+        at for at, following in pairwise([*times, 1 << 62]) if following - at > _APART_MS and at <= until_ms
+    ]
+    if len(ends) < 2:
+        raise RuntimeError("fewer than two transactions while events came: offer them for longer")
+    first, last = ends[0], ends[-1]
+    return sum(by_time[at] for at in times if first < at <= last) / (last - first) * 1e3
 
 
 @contextmanager
