@@ -24,7 +24,7 @@ from neural_hive.connectors.record import Record
 
 T = TypeVar("T")
 
-CHUNK_RECORDS: Final = 5_000
+CHUNK_RECORDS: Final = 1_000
 QUEUE: Final = "queued.max.messages.kbytes"
 QUEUE_KBYTES: Final = 32 * 1024  # ready in memory for one partition, if the configuration does not say
 _POLL_S: Final = 0.02  # a read that finds fewer than a whole chunk waits this long

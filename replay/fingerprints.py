@@ -16,7 +16,7 @@ HashOf = Callable[[str], int]
 _BUCKETS: Final = 256
 _SIZE_BYTES: Final = 8
 _HEAD_BYTES: Final = _BUCKETS * _SIZE_BYTES
-IN_MEMORY: Final = 1_000_000  # 8 MB; more go to the file
+IN_MEMORY: Final = 100_000  # 0.8 MB; more go to the file
 KEY_BYTES: Final = 16
 
 

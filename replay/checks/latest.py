@@ -5,13 +5,13 @@ from typing import Final
 
 import msgspec
 
+from neural_hive.replay.checks.rocks import little
 from neural_hive.schemas.envelope import NO_HASH
 from neural_hive.streams.kernel.rocks import Database
-from neural_hive.streams.kernel.state import options
 
 Last = tuple[int, bytes, int, bytes]  # version, hash, occurred_at, key
 NONE_YET: Final[Last] = (0, NO_HASH, 0, b"")
-IN_MEMORY: Final = 25_000  # about 400 bytes each; who goes on is held again at once
+IN_MEMORY: Final = 10_000  # about 400 bytes each; who goes on is held again at once
 
 
 class LatestEvents:
@@ -50,7 +50,7 @@ class LatestEvents:
     def _spill(self) -> None:
         if self._database is None:
             self._folder.mkdir(parents=True)
-            self._database = Database(self._folder, options(), read_only=False)
+            self._database = Database(self._folder, little(), read_only=False)
         self._database.write({_key(of): msgspec.msgpack.encode(last) for of, last in self._held.items()})
         self._held.clear()
 

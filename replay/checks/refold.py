@@ -12,6 +12,7 @@ import msgspec
 from neural_hive.aggregates.aggregate import event_of
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.replay.checks.chain import Event
+from neural_hive.replay.checks.rocks import little
 from neural_hive.replay.report import Check, Findings
 from neural_hive.schemas.codec import Decoded, EventEncoder, payload_of
 from neural_hive.streams.kernel.broadcast import Snapshot
@@ -23,6 +24,7 @@ from neural_hive.streams.kernel.state import Position, Store
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.unit import Work
 
+_CACHED_BYTES: Final = 2 << 20  # of rows; decoded they take several times that
 _CHANGES_MAX: Final = 5_000  # of rows and all else that is kept until it is written
 _LOGIC: Final = "0" * 16  # nothing that is decided here is written
 
@@ -67,9 +69,9 @@ class Refold:
         self.sequence = 0
         self.last: dict[str, tuple[int, bytes]] = {}  # topic → offset and hash of its last event
         self._system, self._partition, self._partitions_of = system, partition, dict(partitions_of)
-        self._store = Store(folder)
+        self._store = Store(folder, chosen=little())
         self._read = read
-        self._fold = Fold(system.all_aggregates, self._store)
+        self._fold = Fold(system.all_aggregates, self._store, _CACHED_BYTES)
         self._bulk = BulkFold(self._fold)
         # What other systems said then is not known here, and what has no effect does not ask.
         self._views = {name: Snapshot(view.empty, {}, 0.0) for name, view in system.views.items()}

@@ -14,6 +14,7 @@ from neural_hive.connectors.kafka_log import Record
 from neural_hive.replay.checks.chain import Event
 from neural_hive.replay.checks.inputs import Read, message_id_of, note_lost
 from neural_hive.replay.checks.refold import Refold
+from neural_hive.replay.checks.rocks import little
 from neural_hive.replay.report import Check, Findings
 from neural_hive.schemas.codec import BadRecord
 from neural_hive.streams.kernel.rocks import DamagedState
@@ -54,7 +55,7 @@ def kept_states(root: Path, system: System, partition: int, findings: Findings) 
 def _opened(folder: Path, tries: int = 3) -> tuple[Store, Position | None]:
     """A worker that has it open too may put a file in another's place just now: so one look is not enough."""
     try:
-        store = Store(folder, read_only=True)
+        store = Store(folder, read_only=True, chosen=little())
         return store, store.position()
     except DamagedState:
         if tries == 1:

@@ -5,6 +5,7 @@ reading.
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Final
 
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.replay.checks.answers import Answers, Marks
@@ -14,8 +15,11 @@ from neural_hive.replay.checks.state import Folding, kept_states
 from neural_hive.replay.fingerprints import keyed
 from neural_hive.replay.reader import NotedSource, Range
 from neural_hive.replay.report import Findings
+from neural_hive.replay.steps.memory import give_back
 from neural_hive.replay.steps.step import scratch
 from neural_hive.replay.steps.writer import Found, Writer, records
+
+_GIVE_BACK_EVERY: Final = 20_000  # events
 
 
 def check_events(writer: Writer, name: str, partition: int, findings: Findings, noted: NotedSource) -> Found:
@@ -38,10 +42,12 @@ def check_events(writer: Writer, name: str, partition: int, findings: Findings, 
             )
         )
         check.whole = writer.target.whole
-        for event in EventStream(noted, findings).events(partition, bounds):
+        for number, event in enumerate(EventStream(noted, findings).events(partition, bounds), 1):
             check.take(event)
             if folding is not None:
                 folding.take(event)
+            if number % _GIVE_BACK_EVERY == 0:
+                give_back()
         repeated = check.finish()
         if folding is not None:
             folding.finish()

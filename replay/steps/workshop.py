@@ -21,7 +21,7 @@ from neural_hive.replay.steps.work import do_step, look
 from neural_hive.replay.steps.writer import Found, Writer
 from neural_hive.streams.kernel.reading import MessageReader
 
-_QUEUE_KBYTES: Final = 8 * 1024  # of each topic that is read at once: a step has up to seven open
+_QUEUE_KBYTES: Final = 1024  # of each topic that is read at once: a step has up to seven open
 
 
 class Workshop:

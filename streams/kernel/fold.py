@@ -24,7 +24,7 @@ from neural_hive.streams.kernel.state import (
     timer_key,
 )
 
-CACHED_BYTES = 8 << 20  # of rows and counters as they are stored
+CACHED_BYTES = 8 << 20
 CACHED_QUEUES = 10_000
 _RECENT_BYTES = RECENT_CAUSES * CAUSE_BYTES
 NEVER = 1 << 62  # µs
@@ -41,7 +41,10 @@ class Route(msgspec.Struct, frozen=True):
 class Fold:
     """Rows, counters, timers and queues of one partition, with changes kept in memory until the log has them."""
 
-    def __init__(self, aggregates: tuple[Aggregate[Any], ...], store: Store) -> None:
+    def __init__(
+        self, aggregates: tuple[Aggregate[Any], ...], store: Store, cached_bytes: int = CACHED_BYTES
+    ) -> None:
+        """`cached_bytes`: of rows and counters, as they are stored."""
         self.store = store
         self.aggregates = {aggregate.name: aggregate for aggregate in aggregates}
         self._decoders = {
@@ -50,7 +53,7 @@ class Fold:
         }
         self._timed = {a.name for a in aggregates if a.has_timers}
         self._queued = {a.name for a in aggregates if a.has_queues}
-        self._cached = RowCache(CACHED_BYTES)
+        self._cached = RowCache(cached_bytes)
         self._changed: dict[bytes, Any] = {}
         self._undo: dict[bytes, Any] = {}
         self._queues: dict[str, list[tuple[bytes, str]]] = {}  # those that were asked for, in order

@@ -92,19 +92,19 @@ def queue_key(queue: str, place: str, aggregate_id: str) -> bytes:
 
 
 @cache
-def _blocks() -> Cache:
+def _blocks(cache_bytes: int) -> Cache:
     """One cache for all stores of a process, however many partitions it has. rocksdict's own is 2 GiB for each."""
-    return Cache(CACHE_BYTES)
+    return Cache(cache_bytes)
 
 
-def options() -> Options:
-    """RocksDB's for a store: little memory, however many of them a process has."""
+def options(cache_bytes: int = CACHE_BYTES, write_buffer_bytes: int = WRITE_BUFFER_BYTES) -> Options:
+    """RocksDB's for a store: little memory, however many of them a process has. All with one size share a cache."""
     chosen = Options(raw_mode=True)
     chosen.create_if_missing(True)
-    chosen.set_write_buffer_size(WRITE_BUFFER_BYTES)
+    chosen.set_write_buffer_size(write_buffer_bytes)
     chosen.set_max_write_buffer_number(2)
     table = BlockBasedOptions()
-    table.set_block_cache(_blocks())
+    table.set_block_cache(_blocks(cache_bytes))
     table.set_cache_index_and_filter_blocks(True)  # or they take memory beside the cache, with every key
     table.set_pin_l0_filter_and_index_blocks_in_cache(True)
     table.set_bloom_filter(10, False)
@@ -122,9 +122,10 @@ class Store:
     Every call raises DamagedState, DiskFull: see rocks.py.
     """
 
-    def __init__(self, folder: Path, read_only: bool = False) -> None:
+    def __init__(self, folder: Path, read_only: bool = False, chosen: Options | None = None) -> None:
+        """`chosen`: see `options`."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._db = Database(folder, options(), read_only)
+        self._db = Database(folder, chosen or options(), read_only)
         self.get = self._db.get
 
     def position(self) -> Position | None:
