@@ -7,7 +7,9 @@
           added up, and told at the transaction's end        → sla.measurements, to the SLO's partition
     telemetry.aggregated → metric windows: see sli_telemetry
 
-SLOs are read whole by every partition. An event counts in the minute in which it happened, however late it is read.
+SLOs are read whole by every partition, and by its new owner before it goes on: else an SLO that the old one had begun
+to count would miss what comes until the new one knows it. An event counts in the minute in which it happened, however
+late it is read.
 What begins is noted though no SLO asks for it yet: one that is defined before it ends will. What has ended before an
 SLO's place in a source is counted from the log (sli_history).
 """
@@ -35,7 +37,9 @@ _VIEW: Final = "slos"
 def build() -> System:
     """The system."""
     aggregates = SLI_SUBJECT, SLI_CURSOR, METRIC_SERIES
-    sli = System(NAME, aggregates, (__name__,), views={_VIEW: SLOS}, gather_s=GATHER_S)
+    sli = System(
+        NAME, aggregates, (__name__,), views={_VIEW: SLOS}, awaited=(_VIEW,), gather_s=GATHER_S
+    )
     indexes = Indexes()
 
     def count(unit: Unit, happened: Happened) -> None:

@@ -138,6 +138,7 @@ class Partition:
             recovered, accepted = self._recover(whole)
             self.position = recovered.position
             self._read_offsets(whole)
+        self._await_views()
         self._ends, self._passed_at = None, None
         if accepted is not None:
             self._record(accepted)
@@ -151,6 +152,15 @@ class Partition:
         log.info("partition open", partition=self.name, folded=recovered.folded, took_s=round(took_s, 3))
         if removed := remove_older(self.place.folder, self.place.state_version):
             log.info("older states removed", partition=self.name, state_versions=removed)
+
+    def _await_views(self) -> None:
+        """What an owner before has decided by was committed before it was shut out. Raises Indefinite: it is not read
+        yet."""
+        for name in self.system.awaited:
+            try:
+                self.views[name].read_to_end(self.place.stall_s)
+            except TimeoutError as error:
+                raise Indefinite(str(error)) from error
 
     @property
     def log(self) -> PartitionLog:

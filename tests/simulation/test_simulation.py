@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.simulation.hive_mutants import HIVE_MUTANTS, broken
-from tests.simulation.mutants import MUTANTS
+from tests.simulation.mutants import MUTANTS, VIEW_MUTANTS
 from tests.simulation.run import Failed, try_hive, try_kernel, try_sink, try_sli
 from tests.simulation.sink_world import SINK_MUTANTS
 
@@ -108,11 +108,11 @@ def test_every_event_is_in_one_sum_of_each_slo() -> None:
     assert kinds["SliSourceOpened"] > 6 * SLI_SEEDS
 
 
-@pytest.mark.parametrize("name", SLI_MUTANTS)
+@pytest.mark.parametrize("name", (*SLI_MUTANTS, *VIEW_MUTANTS))
 def test_sums_on_a_broken_kernel_are_caught(name: str) -> None:
     for seed in range(SEEDS_UNTIL_CAUGHT):
         try:
-            try_sli(seed, **MUTANTS[name])
+            try_sli(seed, **{**MUTANTS, **VIEW_MUTANTS}[name])
         except Failed:
             return
     raise AssertionError(f"{SEEDS_UNTIL_CAUGHT} worlds did not notice: {name}")
