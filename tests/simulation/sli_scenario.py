@@ -1,4 +1,4 @@
-"""Attempts at tickets end, and SLOs come that count them: whatever is killed, each is in one sum of each SLO."""
+"""Tickets begin, attempts at them end, and SLOs come that count them: whatever is killed, each is in one sum of each SLO."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import msgspec
 
 from neural_hive.aggregates.budget import minute_of
+from neural_hive.aggregates.sla_window import DAY
 from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.slo import SLO, Definition, Indicator, SloDefined, SloType
-from neural_hive.aggregates.ticket import TicketCompleted, TicketFailed
+from neural_hive.aggregates.ticket import TicketCompleted, TicketCreated, TicketFailed
+from neural_hive.aggregates.ticketing import tickets_of
 from neural_hive.schemas.codec import decode, encode_event
 from neural_hive.schemas.envelope import NO_HASH, Envelope
 from neural_hive.schemas.topics import partition_of
 from neural_hive.streams.sla_messages import MEASUREMENTS
 from neural_hive.streams.sli import build
+from tests.aggregates.making import decision, task
 from tests.simulation.history import History
 from tests.simulation.scenario import Act, Scenario
 
@@ -24,7 +27,12 @@ if TYPE_CHECKING:
 
 TICKETS: Final = "execution.tickets"
 AGENTS: Final = ("a-1", "a-2", "a-3")
-FIRST: Final = ("", "agent_id = 'a-1'", "agent_id IN ('a-2', 'a-3') AND attempt < 3")  # known before all else
+FIRST: Final = (  # known before all else
+    "",
+    "agent_id = 'a-1'",
+    "agent_id IN ('a-2', 'a-3') AND attempt < 3",
+    "service = 'cart'",
+)
 FAR: Final = 1 << 62
 LATER: Final = ("agent_id = 'a-2'", "attempt = 1 OR agent_id = 'a-3'")
 
@@ -39,13 +47,14 @@ class Sli(Scenario):
         super().__init__(world)
         self.systems = (build(),)
         self._count = 0
+        self._begun: dict[str, tuple[int, int]] = {}  # tickets that may end: where and when they began
         self._later = list(enumerate(LATER, len(FIRST)))
 
     def acts(self) -> list[tuple[Act, int]]:
         """See Scenario.acts."""
         for number, valid in enumerate(FIRST):
             self._define(number, valid)
-        return [(self._end, 40), (self._know, 1)]
+        return [(self._begin, 15), (self._end, 40), (self._know, 1), (self._long, 1)]
 
     def rest(self) -> int:
         """See Scenario.rest."""
@@ -64,6 +73,19 @@ class Sli(Scenario):
         place = SLO.topic, partition_of(name.encode(), 2)
         self._write(place, name, SLO.name, SloDefined(definition, 1, 1, "", "", self.world.broker.now))
 
+    def _long(self) -> None:
+        """Nothing happens for days: what has ended is forgotten, or what never will."""
+        self.world.broker.pass_time(self.world.chance.choice((8, 8, 101)) * DAY)
+
+    def _begin(self) -> None:
+        """A ticket is created."""
+        chance, broker, ticket = self.world.chance, self.world.broker, f"begun-{self._count}"
+        parameters = {"service": chance.choice(("cart", "shop"))}
+        (content,) = tickets_of(decision(task("a", parameters=parameters)), broker.now)
+        number = chance.randrange(2)
+        self._begun[ticket] = number, broker.now
+        self._write((TICKETS, number), ticket, "ticket", TicketCreated(**msgspec.structs.asdict(content)))
+
     def _end(self) -> None:
         """Some attempts end, in one partition, now or a while ago."""
         chance, number = self.world.chance, self.world.chance.randrange(2)
@@ -76,12 +98,19 @@ class Sli(Scenario):
                 chance.choice(AGENTS),
                 chance.randint(1, 3),
             )
-            ticket = f"t-{self._count}"
+            ticket = self._one_of(number) or f"t-{self._count}"
             of = ("w", attempt, agent, at - 1, at)
-            end: Any = TicketCompleted(ticket, *of, 0, {}, ())
-            if chance.random() < 0.3:
-                end = TicketFailed(ticket, *of, 1, {}, (), "it broke")
+            end: Any = TicketFailed(ticket, *of, 1, {}, (), "it broke")
+            if chance.random() < 0.7:
+                end = TicketCompleted(ticket, *of, 0, {}, ())
+                self._begun.pop(ticket, None)
             self._write((TICKETS, number), ticket, "ticket", end)
+
+    def _one_of(self, number: int) -> str:
+        """A ticket of a partition that can still end, as its deadline says; empty: none, or one that nobody knows."""
+        since = self.world.broker.now - 90 * DAY
+        known = [name for name, begun in self._begun.items() if begun[0] == number and begun[1] > since]
+        return self.world.chance.choice([*known, "", ""])
 
     def _write(self, place: tuple[str, int], name: str, aggregate: str, event: Any) -> None:
         self._count += 1
@@ -141,20 +170,26 @@ def _is_valid(slo_id: str, facts: dict[str, Any]) -> bool:
         "slo-0": True,
         "slo-1": agent_id == "a-1",
         "slo-2": agent_id in ("a-2", "a-3") and attempt < 3,
-        "slo-3": agent_id == "a-2",
-        "slo-4": attempt == 1 or agent_id == "a-3",
+        "slo-3": facts["service"] == "cart",
+        "slo-4": agent_id == "a-2",
+        "slo-5": attempt == 1 or agent_id == "a-3",
     }[slo_id]
 
 
 def _ends(history: History) -> list[tuple[int, int, dict[str, Any], str]]:
     """Partition, offset, what is asked of it, and its id, of every attempt that has ended."""
-    found = []
+    found, services = [], dict[str, str]()
     for (_, number), offset, entry in history.records(TICKETS):
         if len(entry.value or b"") < 10:
             continue
         event = decode(entry.value or b"", "event")
         assert isinstance(event.head, Envelope)
+        ticket = event.head.aggregate_id
+        if event.head.event_type == "TicketCreated":
+            services[ticket] = event.payload["task"]["parameters"]["service"]
+            continue
         facts = {
+            "service": services.get(ticket, ""),
             "agent_id": event.payload["agent_id"],
             "attempt": event.payload["attempt"],
             "minute": minute_of(event.payload["completed_at"]),
