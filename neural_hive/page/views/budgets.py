@@ -6,9 +6,10 @@ from urllib.parse import quote
 import msgspec
 from nicegui import ui
 
+from neural_hive import budget_reads as reads
 from neural_hive.api.auth import Identity
-from neural_hive.page import budget_reads as reads
-from neural_hive.page.budget_reads import SloBudget
+from neural_hive.budget_reads import SloBudget
+from neural_hive.page import freeze_reads
 from neural_hive.page.parts import (
     Trouble,
     asked,
@@ -59,13 +60,13 @@ class Seen(msgspec.Struct, frozen=True):
 
 def look(reader: Reader, service: str, status: str, text: str) -> Seen:
     """Asks for it. Raises ClickHouseError."""
-    frozen = reads.freezes(reader)
+    frozen = freeze_reads.freezes(reader)
     return Seen(
         reads.summary(reader),
         reads.budgets(reader, service, status, text),
         frozen,
-        reads.policies(reader),
-        reads.held_tickets(reader) if frozen else {},
+        freeze_reads.policies(reader),
+        freeze_reads.held_tickets(reader) if frozen else {},
     )
 
 
