@@ -4,7 +4,7 @@ Protects: it is noted once, from the event that begins the ticket or workflow, a
 nothing more can be said of it: some time after it has ended for good, or so long after it began that no deadline can
 still be ahead of it. A ticket that has failed has not ended for good: until its deadline it may be tried again.
 
-What is forgotten is gone from the state. It cannot begin again, for what begins a ticket or workflow is in the log once.
+What is forgotten is gone from the state, and does not begin again: what begins a ticket or workflow is in the log once.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Error budgets as the tables tell them: as they were looked at last, and look by look; for the API, the page and others.
+"""Error budgets as the tables tell them: as they were looked at last, and look by look; for API, page and others.
 
 The newest look at a budget is read by its key: the view `budgets` would fold every look that there ever was.
 """
@@ -96,8 +96,9 @@ class Summary(msgspec.Struct, frozen=True):
 
     def looked_at(self) -> BudgetSummary:
         """The same of those that were looked at."""
-        counts = [self.statuses.get(status.value, 0) for status in _STATUSES]
-        return BudgetSummary(sum(counts), *counts, self.average_remaining or 0.0)
+        healthy, warning, critical, exhausted = (self.statuses.get(status.value, 0) for status in _STATUSES)
+        total, average = self.total - self.statuses.get("", 0), self.average_remaining or 0.0
+        return BudgetSummary(total, healthy, warning, critical, exhausted, average)
 
 
 class Look(msgspec.Struct, frozen=True):

@@ -37,9 +37,7 @@ _VIEW: Final = "slos"
 def build() -> System:
     """The system."""
     aggregates = SLI_SUBJECT, SLI_CURSOR, METRIC_SERIES
-    sli = System(
-        NAME, aggregates, (__name__,), views={_VIEW: SLOS}, awaited=(_VIEW,), gather_s=GATHER_S
-    )
+    sli = System(NAME, aggregates, (__name__,), views={_VIEW: SLOS}, awaited=(_VIEW,), gather_s=GATHER_S)
     indexes = Indexes()
 
     def count(unit: Unit, happened: Happened) -> None:

@@ -49,6 +49,7 @@ class Open:
         self.aggregate, self.aggregate_id = aggregate, aggregate_id
         self.key = row_key(aggregate.name, aggregate_id)
         row = fold.row(aggregate, self.key)
+        self.state: Any = None
         self.forget()
         if row is not None:
             self.version, self.occurred_at, self.hash = row.version, row.occurred_at, row.hash
@@ -63,7 +64,7 @@ class Open:
     def forget(self) -> None:
         """It has no row (any more)."""
         self.version, self.occurred_at, self.hash, self.recent = 0, 0, NO_HASH, b""
-        self.state: Any = None
+        self.state = None
 
 
 class BulkFold:

@@ -73,7 +73,7 @@ def test_it_is_read_to_the_end_that_it_had_when_that_was_asked_for(
         broadcast.read_to_end(30.0)
         assert broadcast.snapshot().value == RECORDS + 100
         monkeypatch.setattr(module.Offsets, "ends", lambda *_: {(topic, 0): RECORDS + 101})
-        with pytest.raises(TimeoutError, match="was not read to its end within 0.5 s"):
+        with pytest.raises(TimeoutError, match=r"was not read to its end within 0\.5 s"):
             broadcast.read_to_end(0.5)
     finally:
         broadcast.stop()

@@ -1,4 +1,4 @@
-"""Tickets begin, attempts at them end, and SLOs come that count them: whatever is killed, each is in one sum of each SLO."""
+"""Tickets begin and attempts at them end, SLOs come that count them: whatever is killed, each is in one sum."""
 
 from __future__ import annotations
 

@@ -77,7 +77,15 @@ def bulk_folded_rows(unit: SliUnit) -> dict[bytes, Any]:
             known = event_of(aggregate, head.event_type, event.payload)
             cause, key = head.causation_id, output.key or b""
             bulk.take(
-                of, known, head.version, head.occurred_at, digest, cause, key, head.correlation_id, head.trace_id
+                of,
+                known,
+                head.version,
+                head.occurred_at,
+                digest,
+                cause,
+                key,
+                head.correlation_id,
+                head.trace_id,
             )
         bulk.settle()
         bulk.fold.write(unit.position)

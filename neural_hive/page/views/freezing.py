@@ -1,4 +1,4 @@
-"""Buttons that freeze by a policy, or end a freeze: a command in the log, in the name of who is signed in, with a reason."""
+"""Buttons that freeze by a policy or end a freeze: a command in the log, by who is signed in, with a reason."""
 
 from collections.abc import Callable
 from functools import partial
