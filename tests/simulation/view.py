@@ -48,7 +48,6 @@ class SimulatedView:
     def read_to_end(self, within_s: float) -> None:
         """See Broadcast.read_to_end."""
         self._catch_up()
-        self._has_begun = True
 
     def _catch_up(self) -> None:
         self._seen_at_us = self._broker.elapsed_us
