@@ -32,6 +32,10 @@ def _no_queues(state: Any) -> Mapping[str, str]:
     return {}
 
 
+def _never(state: Any) -> bool:
+    return False
+
+
 def _no_counters(event: Any, before: Any, after: Any) -> Iterable[tuple[str, int]]:
     return ()
 
@@ -47,6 +51,9 @@ class Aggregate(msgspec.Struct, Generic[S], frozen=True):
 
     `queues(state)` gives the queues that the state stands in: name → its place, a text that sorts. Derived as well:
     who is first in a queue is found without looking at the others.
+
+    `is_over(state)`: nothing need be known of it any more, and its row leaves the state. Such a state has no timers and
+    stands in no queue, and its id must not begin again: the log would have a second beginning of it.
     """
 
     name: str
@@ -58,6 +65,7 @@ class Aggregate(msgspec.Struct, Generic[S], frozen=True):
     timers: Callable[[Any], Mapping[str, int]] = _no_timers
     counters: Callable[[Any, Any, Any], Iterable[tuple[str, int]]] = _no_counters
     queues: Callable[[Any], Mapping[str, str]] = _no_queues
+    is_over: Callable[[Any], bool] = _never
 
     @property
     def has_timers(self) -> bool:

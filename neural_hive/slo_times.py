@@ -33,3 +33,8 @@ def time_at(at: int) -> datetime:
 def literal(at: int) -> str:
     """A time (µs since 1970 UTC) as views with a parameter take it."""
     return f"'{time_at(at):%Y-%m-%d %H:%M:%S.%f}'"
+
+
+def moment_text(at: datetime) -> str:
+    """A time as a parameter of the type DateTime64 takes it, in UTC."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"

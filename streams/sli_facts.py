@@ -6,7 +6,7 @@ import msgspec
 
 from neural_hive.aggregates.aggregate import Aggregate
 from neural_hive.aggregates.sli_expression import Facts, Value
-from neural_hive.aggregates.sli_subject import SLI_SUBJECT, Note, SliSubject
+from neural_hive.aggregates.sli_subject import SLI_SUBJECT, End, Note, SliSubject
 from neural_hive.streams.kernel.system import Happened
 
 S = TypeVar("S")
@@ -18,6 +18,9 @@ WORKFLOW_ENDS: Final = {
     "WorkflowCancelled": "CANCELLED",
     "PlanRejected": "REJECTED",
 }
+_ENDS_FOR_GOOD: Final = frozenset(
+    {"TicketCompleted", "TicketCancelled", "WorkflowCompleted", "WorkflowFailed", "WorkflowCancelled"}
+)  # what has failed or timed out may be tried again, and end again
 _UNKNOWN: Final = SliSubject({}, 0, 0)
 
 
@@ -49,6 +52,12 @@ def noted(happened: Happened) -> Note | None:
             return Note(subject_id, facts, payload["started_at"], payload["deadline_at"])
         case _:
             return None
+
+
+def ended(happened: Happened, now: int) -> End | None:
+    """That nothing more can be asked of what was noted; None: the event does not say so. `now`: µs."""
+    is_end = happened.envelope.event_type in _ENDS_FOR_GOOD
+    return End(happened.envelope.aggregate_id, now) if is_end else None
 
 
 def _of_ticket(payload: dict[str, Any]) -> dict[str, str]:

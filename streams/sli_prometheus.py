@@ -68,6 +68,11 @@ class CountingSettings(Protocol):
     @property
     def prometheus_at_once(self) -> int: ...
 
+    @property
+    def sla_metrics_slos(self) -> int:
+        """How many SLOs may have a series of their own."""
+        ...
+
     def kafka_config(self) -> dict[str, Any]:
         """librdkafka's settings of the connection."""
         ...
@@ -143,7 +148,7 @@ class MinuteCounter:
         self._at_once = settings.prometheus_at_once
         self._pace = Pace(settings.prometheus_per_s, stopping)
         self._next: dict[str, int] = {}  # budget → the minute to be asked for next
-        self._wrong: dict[str, str] = {}  # SLO → why its last answer was no count
+        self._wrong = metrics.WrongSlos(settings.sla_metrics_slos)
         self._held: dict[str, str] = {}  # SLO → why there is no answer of it
         self._lock = threading.Lock()  # of what is said once
 
@@ -170,8 +175,8 @@ class MinuteCounter:
         budgets, names = {each.budget_id for each in asked}, {each.slo_id for each in asked}
         for budget_id in self._next.keys() - budgets:
             del self._next[budget_id]
-        for slo_id in self._wrong.keys() - names:
-            self._is_well(slo_id)
+        for slo_id in self._wrong.names() - names:
+            self._wrong.remove(slo_id)
         for slo_id in self._held.keys() - names:
             del self._held[slo_id]
 
@@ -207,7 +212,7 @@ class MinuteCounter:
         except (ApiRefused, NoCount) as error:
             self._is_wrong(each, minute, str(error))
         else:
-            self._is_well(each.slo_id)
+            self._wrong.remove(each.slo_id)
             metrics.MINUTES.labels("counted" if found else "empty").inc()
             if found:
                 self._tell(each, found)
@@ -231,14 +236,8 @@ class MinuteCounter:
 
     def _is_wrong(self, each: Asked, minute: int, why: str) -> None:
         metrics.MINUTES.labels("wrong").inc()
-        metrics.WRONG.labels(each.slo_id).set(1)
-        if self._wrong.get(each.slo_id) != why:
+        if self._wrong.add(each.slo_id, why):
             log.error("no_count", slo_id=each.slo_id, minute=_minute_text(minute), why=why)
-        self._wrong[each.slo_id] = why
-
-    def _is_well(self, slo_id: str) -> None:
-        if self._wrong.pop(slo_id, ""):
-            metrics.WRONG.remove(slo_id)
 
     def _show(self, due: list[Asked]) -> None:
         ready_at = min((self._next_of(each) for each in due), default=0) + MINUTE + self._lag

@@ -81,7 +81,8 @@ USUAL_TRIES: Final = Tries()
 
 def build(tries: Tries = USUAL_TRIES) -> System:
     """The system, with what deliveries get when they are scheduled."""
-    webhooks = System(NAME, (SUBSCRIPTION, DELIVERY, SUBJECT), (__name__,), views={VIEW: SUBSCRIPTIONS})
+    aggregates = SUBSCRIPTION, DELIVERY, SUBJECT
+    webhooks = System(NAME, aggregates, (__name__,), views={VIEW: SUBSCRIPTIONS}, awaited=(VIEW,))
 
     def tell(unit: Unit, happened: Happened) -> None:
         known: Subscriptions = unit.view(VIEW).value

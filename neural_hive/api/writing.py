@@ -2,16 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Annotated, Final
 
 import msgspec
+from fastapi import Depends
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.responses import Response
 
 from neural_hive.api.answers import written
-from neural_hive.api.message_keys import MessageKey
-from neural_hive.api.services import Services
+from neural_hive.api.message_keys import MessageKey, MessageKeyOf
+from neural_hive.api.pending import WaitS
+from neural_hive.api.preconditions import Precondition, Revised
+from neural_hive.api.services import IdentityOf, Services, ServicesOf
 from neural_hive.sdk.sender import Token
 
 REASON_CHARS_MAX: Final = 1_000
@@ -61,6 +64,50 @@ async def publish(
         services.repeats.send, topic, content, key.message_id, routing_id, key.is_keyed, loose
     )
     return written(token, await services.pending.outcome(token, wait_s), resource, created)
+
+
+class Asker:
+    """Who asks for something, and how it is answered: what a route is given that writes one message."""
+
+    def __init__(self, services: ServicesOf, who: IdentityOf, key: MessageKeyOf, wait_s: WaitS) -> None:
+        self.services, self.key = services, key
+        self.name = who.name
+        self._wait_s = wait_s
+
+    async def publish(
+        self,
+        topic: str,
+        content: msgspec.Struct,
+        routing_id: str,
+        resource: str,
+        *,
+        created: bool = False,
+        loose: Collection[str] = (),
+    ) -> Response:
+        """See `publish` of this module."""
+        how = self.key, routing_id, self._wait_s, resource
+        return await publish(self.services, topic, content, *how, created=created, loose=loose)
+
+    async def revise(
+        self,
+        topic: str,
+        revised: Callable[[int], msgspec.Struct],
+        precondition: Precondition,
+        found: Revised,
+        revision: int | None,
+        routing_id: str,
+        resource: str,
+    ) -> Response:
+        """Publishes another revision of what was found; `revision`: which one the body says that it changes.
+
+        Raises Problem: that cannot be told, or is not the newest any more.
+        """
+        changed = await precondition.revision(found, revision, topic)
+        loose = () if revision else ("revision",)
+        return await self.publish(topic, revised(changed), routing_id, resource, loose=loose)
+
+
+AskerOf = Annotated[Asker, Depends(Asker)]
 
 
 async def publish_each(

@@ -106,6 +106,7 @@ _INDICATORS: Final = Row(
             "Behind",
             (total("neural_hive_input_lag_records", "topic", where=_OF), "records of {{topic}}"),
             (f"max({_S}_prometheus_behind_seconds)", "Prometheus, s"),
+            (f"min({_S}_alertmanager_sender_behind_seconds)", "Alertmanager, s"),
         ),
     ),
 )

@@ -186,5 +186,14 @@ SLA_INDICATOR_ALERTS: Final = AlertGroup(
             "Prometheus is asked for minutes of ten minutes ago, or 1,000 records wait: budgets look too full.",
             SLA.uid,
         ),
+        Alert(
+            "SLAAlertmanagerBehind",
+            f"min({_S}_alertmanager_sender_behind_seconds) > 300",
+            "2m",
+            "warning",
+            "Alertmanager does not hear of violations",
+            "It was last told all {{ $value | humanizeDuration }} ago: after 15 minutes it takes violations for over.",
+            SLA.uid,
+        ),
     ),
 )

@@ -10,7 +10,7 @@ import msgspec
 
 from neural_hive.api.health import Health
 from neural_hive.api.services import Services
-from neural_hive.page.budget_reads import freezes
+from neural_hive.page.freeze_reads import freezes
 from neural_hive.projections.positions import read_standing
 from neural_hive.schemas.extensions import all_topics
 from neural_hive.schemas.topics import Kind

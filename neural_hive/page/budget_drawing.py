@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from neural_hive.aggregates.burn import CRITICAL_BELOW, PAIRS, WARNING_BELOW
-from neural_hive.page.budget_reads import Look, SloBudget
+from neural_hive.budget_reads import Look, SloBudget
 
 _GREY: Final = "#888"
 _FROZEN: Final = "rgba(33, 150, 243, 0.15)"

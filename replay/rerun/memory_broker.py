@@ -123,3 +123,6 @@ class LatestView:
                 self._value = added(self._view.add, self._value, record)
             self._positions[number] = len(log)
         return Snapshot(self._value, dict(self._positions), 0.0)
+
+    def read_to_end(self, within_s: float) -> None:
+        """See Broadcast.read_to_end: `snapshot` does so whenever it is asked."""

@@ -120,6 +120,7 @@ class Broadcast(Generic[V]):
         self._is_anew = False
         self._topic_id = ""  # of which the value is made
         self._fresh_at: float | None = None
+        self._asked = threading.Event()  # somebody waits for the end: look where it is at once
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"broadcast-{view.topic}", daemon=True)
 
@@ -141,9 +142,22 @@ class Broadcast(Generic[V]):
 
     def snapshot(self) -> Snapshot[V]:
         """The value now."""
+        fresh_at = self._fresh_at  # before the value: it is as fresh as that, or more
         value, positions = self._state
-        age_s = time.monotonic() - self._fresh_at if self._fresh_at is not None else float("inf")
+        age_s = time.monotonic() - fresh_at if fresh_at is not None else float("inf")
         return Snapshot(value, positions, age_s)
+
+    def read_to_end(self, within_s: float) -> None:
+        """Returns when all that was committed before the call is in the value.
+
+        Raises TimeoutError: it was not within that time.
+        """
+        asked_at = time.monotonic()
+        while self._fresh_at is None or self._fresh_at <= asked_at:
+            if time.monotonic() - asked_at > within_s:
+                raise TimeoutError(f"{self._view.topic} was not read to its end within {within_s:g} s")
+            self._asked.set()
+            time.sleep(0.02)
 
     def stop(self) -> None:
         """Ends the reader."""
@@ -185,11 +199,13 @@ class Broadcast(Generic[V]):
                     self._draft = (self._draft[0], dict(positions))
                 if not self._is_anew:
                     self._state = self._draft
-                if time.monotonic() - probed_at > PROBE_EVERY_S or self._fresh_at is None:
+                is_asked = self._asked.is_set()
+                if is_asked or time.monotonic() - probed_at > PROBE_EVERY_S or self._fresh_at is None:
+                    self._asked.clear()
                     probed_at = time.monotonic()
                     if self._is_at_end(ends, places, positions):
-                        self._fresh_at, self._is_anew = probed_at, False
                         self._state = self._draft
+                        self._fresh_at, self._is_anew = probed_at, False
                         if not self._topic_id:
                             self._check_topic()
         finally:

@@ -36,6 +36,7 @@ class Open:
         "due_before",
         "has_timers",
         "hash",
+        "is_known",
         "key",
         "occurred_at",
         "recent",
@@ -48,16 +49,22 @@ class Open:
         self.aggregate, self.aggregate_id = aggregate, aggregate_id
         self.key = row_key(aggregate.name, aggregate_id)
         row = fold.row(aggregate, self.key)
-        self.version, self.occurred_at, self.hash, self.recent = 0, 0, NO_HASH, b""
-        self.before: Any = None
+        self.state: Any = None
+        self.forget()
         if row is not None:
             self.version, self.occurred_at, self.hash = row.version, row.occurred_at, row.hash
-            self.recent, self.before = row.recent, row.state
-        self.state = self.before
+            self.recent, self.state = row.recent, row.state
+        self.before = self.state
+        self.is_known = self.before is not None
         self.has_timers = aggregate.has_timers
         self.due_before = aggregate.timers(self.before) if self.has_timers and self.before is not None else {}
         self.due = self.due_before
         self.routes: dict[str, Route] = {}  # of timers that were set meanwhile
+
+    def forget(self) -> None:
+        """It has no row (any more)."""
+        self.version, self.occurred_at, self.hash, self.recent = 0, 0, NO_HASH, b""
+        self.state = None
 
 
 class BulkFold:
@@ -98,6 +105,7 @@ class BulkFold:
         aggregate, before = of.aggregate, of.state
         of.state = after = aggregate.evolve(before, event)
         of.version, of.occurred_at, of.hash = version, occurred_at, digest
+        of.is_known = True
         if of.recent[-CAUSE_BYTES:] != cause:
             of.recent = (of.recent + cause)[-_RECENT_BYTES:]
         counts = self._counts
@@ -109,13 +117,16 @@ class BulkFold:
                 if of.due.get(name) != at:
                     of.routes[name] = route
             of.due = due
+        if aggregate.is_over(after):
+            of.forget()
 
     def settle(self) -> None:
         """Brings all of it into the fold, for good."""
         fold = self.fold
         for of in self._open.values():
-            if of.state is not None:  # else its first event could not be folded
-                fold.put(of.key, Row(of.version, of.occurred_at, of.hash, of.recent, of.state))
+            if of.is_known:  # else its first event could not be folded
+                row = Row(of.version, of.occurred_at, of.hash, of.recent, of.state)
+                fold.put(of.key, None if of.state is None else row)
                 self._settle_timers(of)
                 if of.aggregate.has_queues:
                     fold.move_places(of.aggregate, of.aggregate_id, of.before, of.state)

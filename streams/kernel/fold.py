@@ -1,7 +1,8 @@
 """What an event changes: the same code live and in recovery, so that the state is always the fold of the log."""
 
 from bisect import bisect_left, insort
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -59,7 +60,7 @@ class Fold:
         self._queues: dict[str, list[tuple[bytes, str]]] = {}  # those that were asked for, in order
         self.memory: dict[str, Any] = {}  # see Unit.memory
         self.loaded_bytes = 0  # of all rows so far: what is changed of them is kept until the next write
-        self.next_due = min((timer.due for _, timer in store.timers()), default=NEVER)
+        self.next_due = next((timer.due for _, timer in store.timers()), NEVER)
 
     def row(self, aggregate: Aggregate[Any], key: bytes) -> Row[Any] | None:
         """The aggregate's row, with all changes so far; None if it has no events."""
@@ -113,7 +114,8 @@ class Fold:
     ) -> Row[Any]:
         """Adds one event to `row`, which is the aggregate's row so far, and gives the next one.
 
-        Moves the counters that the event moves, and the timers and queues that the new state implies.
+        Moves the counters that the event moves, and the timers and queues that the new state implies. The row of what
+        is over leaves the state.
         """
         if row is None:
             before, recent = None, cause
@@ -123,7 +125,7 @@ class Fold:
                 recent = (recent + cause)[-_RECENT_BYTES:]
         after = aggregate.evolve(before, event)
         changed = Row(version, occurred_at, digest, recent, after)
-        self.put(key, changed)
+        self.put(key, None if aggregate.is_over(after) else changed)
         for name, change in aggregate.counters(event, before, after):
             counter = counter_key(name)
             self.put(counter, self.count(counter) + change or None)
@@ -154,9 +156,9 @@ class Fold:
         self.next_due = min(self.next_due, timer.due)
 
     def move_places(self, aggregate: Aggregate[Any], aggregate_id: str, before: Any, after: Any) -> None:
-        """Moves an aggregate in the queues that its state implies, from one state to another."""
+        """Moves an aggregate in the queues that its state implies, from one state to another; None: it has none."""
         old = aggregate.queues(before) if before is not None else {}
-        new = aggregate.queues(after)
+        new = aggregate.queues(after) if after is not None else {}
         for queue, place in old.items():
             if new.get(queue) != place:
                 key = queue_key(queue, place, aggregate_id)
@@ -190,14 +192,9 @@ class Fold:
                 self._changed[key] = value
         self._undo.clear()
 
-    def due_timers(self, until: int) -> list[Timer]:
-        """The committed timers due at or before a time (µs), the earliest first. Call between transactions."""
-        due = []
-        for _, timer in self.store.timers():
-            if timer.due > until:
-                break
-            due.append(timer)
-        return due
+    def due_timers(self, until: int) -> Iterator[Timer]:
+        """The committed timers due at or before a time (µs), the earliest first. Use them up between transactions."""
+        return takewhile(lambda timer: timer.due <= until, (timer for _, timer in self.store.timers()))
 
     def is_set(self, timer: Timer) -> bool:
         """Whether the timer still stands, with all changes so far."""

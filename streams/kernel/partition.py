@@ -6,6 +6,7 @@ Step: cut what is done already, decide, commit events with input offsets in one 
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ TRANSACTION_OUTPUTS_MAX = 20_000
 TRANSACTION_BYTES_MAX = 16 << 20
 IDLE_COMMIT_S = 1.0  # how long a position that passed only markers may wait for its commit
 LATE_TIMERS_MAX = 1_000  # timers fired in one transaction
+DUE_TIMERS_MAX = 10_000  # timers fired before inputs are looked at again
 log = structlog.get_logger()
 
 
@@ -138,6 +140,7 @@ class Partition:
             recovered, accepted = self._recover(whole)
             self.position = recovered.position
             self._read_offsets(whole)
+        self._await_views()
         self._ends, self._passed_at = None, None
         if accepted is not None:
             self._record(accepted)
@@ -151,6 +154,15 @@ class Partition:
         log.info("partition open", partition=self.name, folded=recovered.folded, took_s=round(took_s, 3))
         if removed := remove_older(self.place.folder, self.place.state_version):
             log.info("older states removed", partition=self.name, state_versions=removed)
+
+    def _await_views(self) -> None:
+        """What an owner before has decided by was committed before it was shut out. Raises Indefinite: it is not read
+        yet."""
+        for name in self.system.awaited:
+            try:
+                self.views[name].read_to_end(self.place.stall_s)
+            except TimeoutError as error:
+                raise Indefinite(str(error)) from error
 
     @property
     def log(self) -> PartitionLog:
@@ -461,8 +473,8 @@ class Partition:
         if any(self.next[topic] < end for topic, end in ends.items()):
             return
         self._ends = None
-        due = [t for t in self.fold.due_timers(asked_at) if self._failed_timers.may_fire(t, asked_at)]
-        self._fire_all(due, asked_at)
+        due = (t for t in self.fold.due_timers(asked_at) if self._failed_timers.may_fire(t, asked_at))
+        self._fire_all(list(islice(due, DUE_TIMERS_MAX)), asked_at)
         self._failed_timers.forget_unless(self.fold.is_set)
         self.fold.rescan_timers(self._failed_timers)
         self.fold.next_due = min(self.fold.next_due, self._failed_timers.next_at)

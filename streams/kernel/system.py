@@ -226,6 +226,9 @@ class System(msgspec.Struct):
     """The topic, read beside the inputs, that takes records that came to the wrong partition."""
     views: dict[str, View[Any]] = msgspec.field(default_factory=dict)
     """Topics that every worker reads whole, by the name that handlers ask for."""
+    awaited: tuple[str, ...] = ()
+    """Views that a partition's new owner must have read as far as any owner before: for who has begun something by what
+    one of them said. The partition does not open before, so a topic that cannot be read holds the system up."""
     inputs: dict[str, Input] = msgspec.field(default_factory=dict)
     timers: dict[tuple[str, str], Callable[[Any, str], None]] = msgspec.field(default_factory=dict)
     observers: list[Callable[[Committed], None]] = msgspec.field(default_factory=list)

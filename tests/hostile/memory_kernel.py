@@ -121,6 +121,9 @@ class Looked:
         """See Broadcast.snapshot."""
         return Snapshot(self._look(), {}, 0.0)
 
+    def read_to_end(self, within_s: float) -> None:
+        """See Broadcast.read_to_end."""
+
 
 class Outcome(msgspec.Struct, frozen=True):
     """What became of one record."""

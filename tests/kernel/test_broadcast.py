@@ -55,6 +55,30 @@ def test_a_standstill_is_an_error(kafka: EmbeddedKafka, topic: str, monkeypatch:
         broadcast.stop()
 
 
+def test_it_is_read_to_the_end_that_it_had_when_that_was_asked_for(
+    kafka: EmbeddedKafka, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def add(count: int, record: object) -> int:
+        time.sleep(0.02)
+        return count + 1
+
+    broadcast = Broadcast({"bootstrap.servers": kafka.bootstrap}, View(topic, 0, add), 1)
+    try:
+        broadcast.start()
+        producer = Producer({"bootstrap.servers": kafka.bootstrap})
+        for n in range(100):
+            producer.produce(topic, str(n).encode())
+        assert producer.flush(30) == 0
+        assert broadcast.snapshot().value < RECORDS + 100, "it takes two seconds to add them"
+        broadcast.read_to_end(30.0)
+        assert broadcast.snapshot().value == RECORDS + 100
+        monkeypatch.setattr(module.Offsets, "ends", lambda *_: {(topic, 0): RECORDS + 101})
+        with pytest.raises(TimeoutError, match=r"was not read to its end within 0\.5 s"):
+            broadcast.read_to_end(0.5)
+    finally:
+        broadcast.stop()
+
+
 def _shown(name: str, topic: str) -> float:
     return REGISTRY.get_sample_value(f"neural_hive_broadcast_{name}", {"topic": topic}) or 0.0
 

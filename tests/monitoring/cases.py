@@ -119,6 +119,7 @@ _ASKED: Final = f'{_S}_prometheus_queries_total{{outcome="answered"}}'
 _AWAY: Final = f'{_S}_prometheus_queries_total{{outcome="away"}}'
 _MINUTES: Final = f"{_S}_prometheus_minutes_total"
 _WAITS: Final = 'neural_hive_input_lag_records{system="sli",topic="execution.tickets",partition="0"}'
+_SENDS: Final = f'{_S}_alertmanager_sender_behind_seconds{{{{instance="{{}}"}}}}'
 _ELSEWHERE: Final = 'neural_hive_input_lag_records{system="orchestrator",topic="sla.freezes",partition="0"}'
 
 CASES: Final = (
@@ -263,4 +264,10 @@ CASES: Final = (
     ),
     one(f"{_S}_prometheus_behind_seconds", "0+60x60", "90x60", "SLICountingBehind"),
     Case("SLICountingBehind", {_WAITS: "2000x60"}, {_WAITS: "0x28 2000x30", _ELSEWHERE: "9000x60"}),
+    Case(
+        "SLAAlertmanagerBehind",
+        {_SENDS.format("a"): "0+60x60", _SENDS.format("b"): "0+60x60"},
+        {_SENDS.format("a"): "0+60x60", _SENDS.format("b"): "0x60"},
+    ),
+    one(_SENDS.format("a"), "0x20 0+60x40", "0x55 0+60x5", "SLAAlertmanagerBehind"),
 )

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from neural_hive.budget_reads import Look, SloBudget
 from neural_hive.page.budget_drawing import burn_down, burn_rates
-from neural_hive.page.budget_reads import Look, SloBudget
 from neural_hive.page.views.budgets import gone_text, path_of, row, target_text
 from neural_hive.page.views.freezes import frozen_row, history_row, policy_row
 from neural_hive.slo_views import FreezeInfo, PolicyInfo

@@ -6,14 +6,16 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
+from neural_hive import budget_reads as reads
 from neural_hive.aggregates.budget import AdjustmentKind, Counted, minute_of
 from neural_hive.aggregates.freeze import BY_HAND, freeze_id_of
 from neural_hive.aggregates.sla_window import MINUTE
 from neural_hive.connectors.clickhouse import ClickHouse
-from neural_hive.page import budget_reads as reads
+from neural_hive.page import freeze_reads
 from neural_hive.projections.catalogue import PROJECTIONS
 from neural_hive.projections.http_store import HttpStore
 from neural_hive.projections.read_models import rebuild
+from neural_hive.slo_views import BudgetSummary
 from neural_hive.streams.sla import build
 from neural_hive.streams.sla_messages import (
     AdjustBudget,
@@ -75,8 +77,8 @@ def test_nothing_is_told_of_nothing(store: HttpStore, tables: ClickHouse, unit: 
     told(store, unit)
     assert reads.budgets(tables) == ()
     assert reads.summary(tables) == reads.Summary({}, None)
-    assert reads.freezes(tables) == reads.policies(tables) == ()
-    assert reads.held_tickets(tables) == {}
+    assert freeze_reads.freezes(tables) == freeze_reads.policies(tables) == ()
+    assert freeze_reads.held_tickets(tables) == {}
 
 
 def test_budgets_are_listed_the_least_left_first_and_narrowed(
@@ -125,6 +127,32 @@ def test_budgets_are_listed_the_least_left_first_and_narrowed(
     assert summary.statuses == {"EXHAUSTED": 1, "CRITICAL": 1, "HEALTHY": 2, "": 1}
     assert summary.total == 5
     assert summary.average_remaining == pytest.approx((-9 + 0.1 + 0.7 + 1) / 4)
+    assert summary.looked_at() == BudgetSummary(4, 2, 0, 1, 1, summary.average_remaining or 0)
+    assert reads.summary(tables, "mail").statuses == {"HEALTHY": 1, "": 1}
+    assert reads.summary(tables, "nobodys").looked_at() == BudgetSummary(0, 0, 0, 0, 0, 0)
+
+
+def test_a_budget_by_itself_is_as_the_list_has_it(
+    store: HttpStore, tables: ClickHouse, unit: SlaUnit
+) -> None:
+    define(unit, "shop", "shop")
+    for good in (91, 100, 80):
+        count(unit, "shop", good, 100)
+        count(unit, "shop", good - 1, 100, "eu")
+        unit.pass_time(90)
+    told(store, unit)
+    for listed in reads.budgets(tables):
+        found = reads.budget(tables, listed.slo_id, listed.dimension)
+        assert found is not None and found.upto == listed.upto
+        for name in ("budget_id", "status", "level", "remaining", "good", "valid", "budget_consumed"):
+            assert getattr(found, name) == getattr(listed, name)
+        assert found.burn_6h == listed.rate("6h")
+        burns = reads.burn_rates(tables, found)
+        assert {window.window: window.burn_rate for window in burns.windows}["6h"] == found.burn_6h
+        (newest, *_), following = reads.looks(tables, found.budget_id, 0, 1)
+        assert newest == found and following == found.version
+        assert reads.looks(tables, found.budget_id, following, 1)[0][0].version < found.version
+    assert reads.budget(tables, "shop", "us") is None
 
 
 def test_the_course_of_a_budget(store: HttpStore, tables: ClickHouse, unit: SlaUnit) -> None:
@@ -155,11 +183,11 @@ def test_the_course_of_a_budget(store: HttpStore, tables: ClickHouse, unit: SlaU
     assert last.remaining == info.remaining, "of many looks the last one of each part"
     kinds = [(each.event_type, each.kind) for each in reads.violations(tables, info.budget_id)]
     assert ("ViolationOpened", "EXHAUSTED") in kinds
-    (adjusted,) = reads.adjustments(tables, info.budget_id)
+    (adjusted,), _ = reads.adjustments(tables, info.budget_id, 0, 10)
     assert (adjusted.kind, adjusted.reason, adjusted.valid) == ("CORRECT", "a probe failed", 1)
-    (over,) = reads.frozen_times(tables, info.budget_id, info.starts_at)
+    (over,) = freeze_reads.frozen_times(tables, info.budget_id, info.starts_at)
     assert over[0] < over[1] <= at(unit.now)
-    (freeze,) = reads.freezes(tables, budget_id=BUDGET_ID)
+    (freeze,) = freeze_reads.freezes(tables, budget_id=BUDGET_ID)
     assert (freeze.freeze_id, freeze.status, freeze.slo_id) == (FREEZE_ID, "ACTIVE", "shop")
     assert freeze.activated_at is not None and freeze.activated_at > over[1]
 
@@ -174,9 +202,9 @@ def test_freezes_that_hold_those_that_are_over_and_policies(
     unit.handle(ResolveFreeze(freeze_id_of("old", BY_HAND), "old", "it went well"))
     unit.handle(RemoveFreezePolicy("old"))
     told(store, unit)
-    (active,) = reads.freezes(tables)
+    (active,) = freeze_reads.freezes(tables)
     assert (active.policy_id, active.slo_id, active.actions) == ("careful", "", ("BLOCK_DEPLOY",))
-    both = {each.policy_id: each for each in reads.freezes(tables, only_active=False)}
+    both = {each.policy_id: each for each in freeze_reads.freezes(tables, only_active=False)}
     assert both["old"].status == "RESOLVED" and both["old"].duration_ms == 60_000
-    (policy,) = reads.policies(tables)
+    (policy,) = freeze_reads.policies(tables)
     assert (policy.policy_id, policy.trigger_percent, policy.enabled) == ("careful", 20, True)

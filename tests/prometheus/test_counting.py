@@ -44,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True):
     prometheus_back_s: float = BACK
     prometheus_per_s: float = 10_000
     prometheus_at_once: int = 3
+    sla_metrics_slos: int = 2
 
     def kafka_config(self) -> dict[str, Any]:
         return {}
@@ -213,6 +214,27 @@ def test_what_is_no_count_is_left_out(answer: Callable[[int], list[Sample]]) -> 
     told = world.look(NOW + 3 * MINUTE + LAG * 1_000_000)
     assert sorted(told) == [("search@1", 2), ("shop@1", 2)]
     assert REGISTRY.get_sample_value("neural_hive_sla_prometheus_wrong", {"slo_id": "search"}) is None
+
+
+def test_only_so_many_slos_that_are_wrong_have_a_series() -> None:
+    names = [f"slo-{number}" for number in range(5)]
+    world = World(*(version(name, NOW - 1) for name in names))
+    world.server.answers = {name: failing(ApiRefused("parse error")) for name in names}
+
+    def told() -> list[str]:
+        label = "neural_hive_sla_prometheus_wrong"
+        return [name for name in names if REGISTRY.get_sample_value(label, {"slo_id": name})]
+
+    world.look(NOW + MINUTE + LAG * 1_000_000)
+    first = told()
+    assert (len(first), metric("wrong_untold")) == (2, 3)
+    del world.server.answers[first[0]]
+    world.look(NOW + 2 * MINUTE + LAG * 1_000_000)
+    assert (len(told()), metric("wrong_untold")) == (2, 2), "another one has its place"
+    assert first[1] in told() and first[0] not in told()
+    world.server.answers.clear()
+    world.look(NOW + 3 * MINUTE + LAG * 1_000_000)
+    assert (told(), metric("wrong_untold")) == ([], 0)
 
 
 @pytest.fixture

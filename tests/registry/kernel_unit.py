@@ -57,8 +57,7 @@ class KernelUnit:
     def pass_time(self, seconds: float) -> list[Any]:
         """Fires every timer that is due until then, each at its time."""
         until, events = self.now + int(seconds * SECOND), []
-        while due := self.fold.due_timers(until):
-            timer = due[0]
+        while timer := next(self.fold.due_timers(until), None):
             handler = self.system.timers[timer.aggregate, timer.name]
             message_id = f"{timer.aggregate_id} {timer.name} {timer.due}"
             events += self._carry_out(handler, timer.aggregate_id, message_id, timer.due, "", 0)

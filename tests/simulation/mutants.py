@@ -68,6 +68,13 @@ class EagerTimers(Partition):
         return {}
 
 
+class EagerOwner(Partition):
+    """Works by the views as it has them, although the owner before may have known more."""
+
+    def _await_views(self) -> None:
+        pass
+
+
 class OwnTime(Partition):
     """Timers are due when this machine's clock says so."""
 
@@ -83,4 +90,7 @@ MUTANTS: Mapping[str, Mapping[str, type]] = {
     "recovery stops at a stalled last stable offset": {"log_of": ShortRecovery},
     "timers overtake waiting inputs": {"partition_class": EagerTimers},
     "timers believe the own clock": {"partition_class": OwnTime},
+}
+VIEW_MUTANTS: Mapping[str, Mapping[str, type]] = {  # of systems that name views to be waited for
+    "an owner knows less than the one before": {"partition_class": EagerOwner},
 }

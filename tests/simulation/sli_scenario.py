@@ -1,21 +1,25 @@
-"""Attempts at tickets end, and SLOs come that count them: whatever is killed, each is in one sum of each SLO."""
+"""Tickets begin and attempts at them end, SLOs come that count them: whatever is killed, each is in one sum."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 
 from neural_hive.aggregates.budget import minute_of
+from neural_hive.aggregates.sla_window import DAY
 from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.slo import SLO, Definition, Indicator, SloDefined, SloType
-from neural_hive.aggregates.ticket import TicketCompleted, TicketFailed
+from neural_hive.aggregates.ticket import TicketCompleted, TicketCreated, TicketFailed
+from neural_hive.aggregates.ticketing import tickets_of
 from neural_hive.schemas.codec import decode, encode_event
 from neural_hive.schemas.envelope import NO_HASH, Envelope
 from neural_hive.schemas.topics import partition_of
 from neural_hive.streams.sla_messages import MEASUREMENTS
 from neural_hive.streams.sli import build
+from tests.aggregates.making import decision, task
 from tests.simulation.history import History
 from tests.simulation.scenario import Act, Scenario
 
@@ -24,8 +28,25 @@ if TYPE_CHECKING:
 
 TICKETS: Final = "execution.tickets"
 AGENTS: Final = ("a-1", "a-2", "a-3")
-FIRST: Final = ("", "agent_id = 'a-1'", "agent_id IN ('a-2', 'a-3') AND attempt < 3")  # known before all else
-LATER: Final = ("agent_id = 'a-2'", "attempt = 1 OR agent_id = 'a-3'")
+Facts = dict[str, Any]
+Wanted = tuple[
+    str, Callable[[Facts], bool]
+]  # which attempts are valid, for the system and for the one who checks
+FIRST: Final[tuple[Wanted, ...]] = (  # known before all else
+    ("", lambda of: True),
+    ("agent_id = 'a-1'", lambda of: of["agent_id"] == "a-1"),
+    (
+        "agent_id IN ('a-2', 'a-3') AND attempt < 3",
+        lambda of: of["agent_id"] in ("a-2", "a-3") and of["attempt"] < 3,
+    ),
+    ("service = 'cart'", lambda of: of["service"] == "cart"),
+)
+LATER: Final[tuple[Wanted, ...]] = (
+    ("agent_id = 'a-2'", lambda of: of["agent_id"] == "a-2"),
+    ("attempt = 1 OR agent_id = 'a-3'", lambda of: of["attempt"] == 1 or of["agent_id"] == "a-3"),
+    *((f"attempt < {number}", lambda of: True) for number in range(10, 16)),
+)
+FAR: Final = 1 << 62
 
 
 class Sli(Scenario):
@@ -38,13 +59,14 @@ class Sli(Scenario):
         super().__init__(world)
         self.systems = (build(),)
         self._count = 0
+        self._begun: dict[str, tuple[int, int]] = {}  # tickets that may end: where and when they began
         self._later = list(enumerate(LATER, len(FIRST)))
 
     def acts(self) -> list[tuple[Act, int]]:
         """See Scenario.acts."""
-        for number, valid in enumerate(FIRST):
+        for number, (valid, _) in enumerate(FIRST):
             self._define(number, valid)
-        return [(self._end, 40), (self._know, 1)]
+        return [(self._begin, 15), (self._end, 40), (self._know, 4), (self._long, 1)]
 
     def rest(self) -> int:
         """See Scenario.rest."""
@@ -52,7 +74,8 @@ class Sli(Scenario):
 
     def _know(self) -> None:
         if self._later:
-            self._define(*self._later.pop())
+            number, (valid, _) = self._later.pop()
+            self._define(number, valid)
 
     def _define(self, number: int, valid: str) -> None:
         name = f"slo-{number}"
@@ -62,6 +85,19 @@ class Sli(Scenario):
         definition = Definition(name, name, SloType.AVAILABILITY, "shop", 0.99, indicator)
         place = SLO.topic, partition_of(name.encode(), 2)
         self._write(place, name, SLO.name, SloDefined(definition, 1, 1, "", "", self.world.broker.now))
+
+    def _long(self) -> None:
+        """Nothing happens for days: what has ended is forgotten, or what never will."""
+        self.world.broker.pass_time(self.world.chance.choice((8, 8, 101)) * DAY)
+
+    def _begin(self) -> None:
+        """A ticket is created."""
+        chance, broker, ticket = self.world.chance, self.world.broker, f"begun-{self._count}"
+        parameters = {"service": chance.choice(("cart", "shop"))}
+        (content,) = tickets_of(decision(task("a", parameters=parameters)), broker.now)
+        number = chance.randrange(2)
+        self._begun[ticket] = number, broker.now
+        self._write((TICKETS, number), ticket, "ticket", TicketCreated(**msgspec.structs.asdict(content)))
 
     def _end(self) -> None:
         """Some attempts end, in one partition, now or a while ago."""
@@ -75,12 +111,19 @@ class Sli(Scenario):
                 chance.choice(AGENTS),
                 chance.randint(1, 3),
             )
-            ticket = f"t-{self._count}"
+            ticket = self._one_of(number) or f"t-{self._count}"
             of = ("w", attempt, agent, at - 1, at)
-            end: Any = TicketCompleted(ticket, *of, 0, {}, ())
-            if chance.random() < 0.3:
-                end = TicketFailed(ticket, *of, 1, {}, (), "it broke")
+            end: Any = TicketFailed(ticket, *of, 1, {}, (), "it broke")
+            if chance.random() < 0.7:
+                end = TicketCompleted(ticket, *of, 0, {}, ())
+                self._begun.pop(ticket, None)
             self._write((TICKETS, number), ticket, "ticket", end)
+
+    def _one_of(self, number: int) -> str:
+        """A ticket of a partition that can still end, as its deadline says; empty: none, or one that nobody knows."""
+        since = self.world.broker.now - 90 * DAY
+        known = [name for name, begun in self._begun.items() if begun[0] == number and begun[1] > since]
+        return self.world.chance.choice([*known, "", ""])
 
     def _write(self, place: tuple[str, int], name: str, aggregate: str, event: Any) -> None:
         self._count += 1
@@ -122,35 +165,36 @@ class Sli(Scenario):
             assert sum(c["good"] for c in found["counts"]) == sum(facts["good"] for _, _, facts, _ in inside)
             told.update((slo_id, dimension, end[0], end[1]) for end in inside)
         assert all(count == 1 for count in told.values()), "counted twice"
-        for number in range(len(FIRST)):
+        for number in range(len(FIRST) + len(LATER)):
             slo_id = f"slo-{number}"
             for partition, offset, facts, _ in ends:
-                if _is_valid(slo_id, facts):
-                    dimension = facts["agent_id"] if number == 0 else ""
-                    assert (slo_id, dimension, partition, offset) in told, f"not counted: {slo_id}, {offset}"
-                    assert opened[slo_id, partition] <= offset
+                if not _is_valid(slo_id, facts):
+                    continue
+                dimension = facts["agent_id"] if number == 0 else ""
+                is_told = (slo_id, dimension, partition, offset) in told
+                is_due = number < len(FIRST) or offset >= opened.get((slo_id, partition), FAR)
+                assert is_told or not is_due, f"not counted: {slo_id}, {partition}:{offset}"
+                assert not is_told or opened[slo_id, partition] <= offset
 
 
-def _is_valid(slo_id: str, facts: dict[str, Any]) -> bool:
-    agent_id, attempt = facts["agent_id"], facts["attempt"]
-    return {
-        "slo-0": True,
-        "slo-1": agent_id == "a-1",
-        "slo-2": agent_id in ("a-2", "a-3") and attempt < 3,
-        "slo-3": agent_id == "a-2",
-        "slo-4": attempt == 1 or agent_id == "a-3",
-    }[slo_id]
+def _is_valid(slo_id: str, facts: Facts) -> bool:
+    return (*FIRST, *LATER)[int(slo_id.removeprefix("slo-"))][1](facts)
 
 
-def _ends(history: History) -> list[tuple[int, int, dict[str, Any], str]]:
+def _ends(history: History) -> list[tuple[int, int, Facts, str]]:
     """Partition, offset, what is asked of it, and its id, of every attempt that has ended."""
-    found = []
+    found, services = [], dict[str, str]()
     for (_, number), offset, entry in history.records(TICKETS):
         if len(entry.value or b"") < 10:
             continue
         event = decode(entry.value or b"", "event")
         assert isinstance(event.head, Envelope)
+        ticket = event.head.aggregate_id
+        if event.head.event_type == "TicketCreated":
+            services[ticket] = event.payload["task"]["parameters"]["service"]
+            continue
         facts = {
+            "service": services.get(ticket, ""),
             "agent_id": event.payload["agent_id"],
             "attempt": event.payload["attempt"],
             "minute": minute_of(event.payload["completed_at"]),

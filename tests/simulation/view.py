@@ -45,6 +45,10 @@ class SimulatedView:
         age_s = (self._broker.elapsed_us - self._seen_at_us) / 1e6
         return Snapshot(self._value, dict(self._positions), age_s)
 
+    def read_to_end(self, within_s: float) -> None:
+        """See Broadcast.read_to_end."""
+        self._catch_up()
+
     def _catch_up(self) -> None:
         self._seen_at_us = self._broker.elapsed_us
         for number, first in self._positions.items():

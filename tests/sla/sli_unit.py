@@ -55,9 +55,10 @@ class SliUnit(KernelUnit):
     def fire(self, until_s: float) -> None:
         """Lets time pass, and the timers fire that are due by then."""
         self.now += int(until_s * 1_000_000)
-        while due := self.fold.due_timers(self.now):
-            handler = self.system.timers[due[0].aggregate, due[0].name]
-            self._takes(handler, due[0].aggregate_id, f"{due[0].aggregate_id} {due[0].due}", "")
+        while timer := next(self.fold.due_timers(self.now), None):
+            handler = self.system.timers[timer.aggregate, timer.name]
+            self._takes(handler, timer.aggregate_id, f"{timer.aggregate_id} {timer.due}", "")
+            assert not self.fold.is_set(timer), "the handler left the timer as it was"
 
     def _takes(self, handler: Any, about: Any, message_id: str, topic: str) -> list[CountSli]:
         if self.slos != self._seen:

@@ -9,13 +9,10 @@ from pydantic import AwareDatetime, Field
 from starlette.responses import Response
 
 from neural_hive.api.answers import told_written
-from neural_hive.api.message_keys import MessageKey, MessageKeyOf
-from neural_hive.api.pending import WaitS
 from neural_hive.api.problems import unprocessable
 from neural_hive.api.reading import ID_CHARS_MAX
 from neural_hive.api.routers.slos import NO_SLO, SloId, slo_of
-from neural_hive.api.services import IdentityOf, Services, ServicesOf
-from neural_hive.api.writing import Asked, Text, publish
+from neural_hive.api.writing import Asked, Asker, AskerOf, Text
 from neural_hive.slo_adjusting import correction, exclusion, lifting
 from neural_hive.streams.sla_messages import COMMANDS, AdjustBudget
 
@@ -48,18 +45,11 @@ class AskedCorrection(AskedAdjustment):
 
 
 @router.post("/api/v1/budgets/{slo_id}/exclusions", responses=_ANSWERS)
-async def exclude(
-    slo_id: SloId,
-    asked: AskedExclusion,
-    services: ServicesOf,
-    who: IdentityOf,
-    key: MessageKeyOf,
-    wait_s: WaitS,
-) -> Response:
+async def exclude(slo_id: SloId, asked: AskedExclusion, asker: AskerOf) -> Response:
     """Lets what happens in a time not count, such as maintenance; also what comes late."""
     times = micros(asked.starts_at), micros(asked.ends_at)
-    wanted = exclusion(slo_id, *times, asked.reason, who.name, asked.dimension, asked.adjustment_id)
-    return await _adjust(services, wanted, key, wait_s)
+    wanted = exclusion(slo_id, *times, asked.reason, asker.name, asked.dimension, asked.adjustment_id)
+    return await _adjust(asker, wanted)
 
 
 @router.post("/api/v1/budgets/{slo_id}/exclusions/{adjustment_id}/lift", responses=_ANSWERS)
@@ -67,31 +57,21 @@ async def lift(
     slo_id: SloId,
     adjustment_id: Annotated[str, Path(max_length=ID_CHARS_MAX)],
     asked: AskedAdjustment,
-    services: ServicesOf,
-    who: IdentityOf,
-    key: MessageKeyOf,
-    wait_s: WaitS,
+    asker: AskerOf,
 ) -> Response:
     """Lets what was excluded count again."""
-    wanted = lifting(slo_id, adjustment_id, asked.reason, who.name, asked.dimension)
-    return await _adjust(services, wanted, key, wait_s)
+    wanted = lifting(slo_id, adjustment_id, asked.reason, asker.name, asked.dimension)
+    return await _adjust(asker, wanted)
 
 
 @router.post("/api/v1/budgets/{slo_id}/corrections", responses=_ANSWERS)
-async def correct(
-    slo_id: SloId,
-    asked: AskedCorrection,
-    services: ServicesOf,
-    who: IdentityOf,
-    key: MessageKeyOf,
-    wait_s: WaitS,
-) -> Response:
+async def correct(slo_id: SloId, asked: AskedCorrection, asker: AskerOf) -> Response:
     """Corrects what was counted in a minute."""
     if not asked.good and not asked.valid:
         raise unprocessable("nothing to correct: give good, valid, or both")
     numbers = micros(asked.minute), asked.good, asked.valid
-    wanted = correction(slo_id, *numbers, asked.reason, who.name, asked.dimension)
-    return await _adjust(services, wanted, key, wait_s)
+    wanted = correction(slo_id, *numbers, asked.reason, asker.name, asked.dimension)
+    return await _adjust(asker, wanted)
 
 
 def micros(at: datetime) -> int:
@@ -99,7 +79,7 @@ def micros(at: datetime) -> int:
     return max((at - _EPOCH) // timedelta(microseconds=1), 0)
 
 
-async def _adjust(services: Services, wanted: AdjustBudget, key: MessageKey, wait_s: float) -> Response:
-    await run_sync(slo_of, services, wanted.slo_id)
+async def _adjust(asker: Asker, wanted: AdjustBudget) -> Response:
+    await run_sync(slo_of, asker.services, wanted.slo_id)
     where = f"/api/v1/budgets/{wanted.slo_id}/adjustments"
-    return await publish(services, COMMANDS, wanted, key, wanted.slo_id, wait_s, where)
+    return await asker.publish(COMMANDS, wanted, wanted.slo_id, where)

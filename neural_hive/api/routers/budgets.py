@@ -9,18 +9,16 @@ from starlette.responses import Response
 
 from neural_hive.aggregates.burn import Status
 from neural_hive.api.answers import answered, problem, told, told_written
-from neural_hive.api.message_keys import MessageKeyOf
-from neural_hive.api.pending import WaitS
 from neural_hive.api.problems import not_found
 from neural_hive.api.reading import ID_CHARS_MAX, Cursor, Limit, reading_router
 from neural_hive.api.routers.slos import NO_SLO, Filter, SloId, slo_of
-from neural_hive.api.services import IdentityOf, Services, ServicesOf
-from neural_hive.api.writing import publish
+from neural_hive.api.services import Services, ServicesOf
+from neural_hive.api.writing import AskerOf
+from neural_hive.budget_reads import adjustments, budget, burn_rates, looks, summary
 from neural_hive.listing.pages import page
 from neural_hive.listing.sla_things import BUDGETS
 from neural_hive.sdk.views import Page
 from neural_hive.slo_explaining import Explanation, explained
-from neural_hive.slo_reads import adjustments, budget, burn_rates, looks, summary
 from neural_hive.slo_views import AdjustmentInfo, BudgetInfo, BudgetSummary, BurnRates
 from neural_hive.streams.sla_messages import COMMANDS, RecalculateBudget
 
@@ -73,7 +71,7 @@ def list_budgets(
 @router.get("/api/v1/budgets/summary", responses=told(BudgetSummary))
 def get_summary(request: Request, services: ServicesOf, service_name: Filter = "") -> Response:
     """How many budgets do how well, and how much is left of them on average."""
-    return answered(request, summary(services.tables, service_name))
+    return answered(request, summary(services.tables, service_name).looked_at())
 
 
 @router.get("/api/v1/budgets/{slo_id}", responses=told(BudgetInfo) | _NONE)
@@ -131,18 +129,11 @@ def list_adjustments(
 
 
 @writing.post("/api/v1/budgets/{slo_id}/recalculate", responses=told_written(200) | NO_SLO)
-async def recalculate(
-    slo_id: SloId,
-    services: ServicesOf,
-    who: IdentityOf,
-    key: MessageKeyOf,
-    wait_s: WaitS,
-    dimension: Dimension = "",
-) -> Response:
+async def recalculate(slo_id: SloId, asker: AskerOf, dimension: Dimension = "") -> Response:
     """Looks at a budget now, and draws the conclusions: violations and freezes. 409: nothing was counted yet."""
-    await run_sync(slo_of, services, slo_id)
-    wanted = RecalculateBudget(slo_id, dimension, who.name)
-    return await publish(services, COMMANDS, wanted, key, slo_id, wait_s, f"/api/v1/budgets/{slo_id}")
+    await run_sync(slo_of, asker.services, slo_id)
+    wanted = RecalculateBudget(slo_id, dimension, asker.name)
+    return await asker.publish(COMMANDS, wanted, slo_id, f"/api/v1/budgets/{slo_id}")
 
 
 def _budget_of(services: Services, slo_id: str, dimension: str) -> BudgetInfo:

@@ -11,12 +11,10 @@ from starlette.responses import Response
 
 from neural_hive.aggregates.freeze_exception import DURATION_MS_MIN, NAMED_DURATION_MS_MAX, Scope
 from neural_hive.api.answers import answered, problem, told, told_written
-from neural_hive.api.message_keys import MessageKey, MessageKeyOf
-from neural_hive.api.pending import WaitS
 from neural_hive.api.problems import not_found
 from neural_hive.api.reading import ID_CHARS_MAX, Cursor, Limit, reading_router
-from neural_hive.api.services import IdentityOf, Services, ServicesOf
-from neural_hive.api.writing import Asked, Text, publish
+from neural_hive.api.services import Services, ServicesOf
+from neural_hive.api.writing import Asked, Asker, AskerOf, Text
 from neural_hive.listing.pages import one, page
 from neural_hive.listing.things import FREEZE_EXCEPTIONS
 from neural_hive.sdk.views import Page
@@ -113,67 +111,40 @@ def get_freeze_exception(request: Request, exception_id: ExceptionId, services: 
     _PATH,
     responses=told_written(200, 201) | problem(404, "There is no such ticket or workflow"),
 )
-async def request_freeze_exception(
-    asked: AskedException, who: IdentityOf, services: ServicesOf, key: MessageKeyOf, wait_s: WaitS
-) -> Response:
+async def request_freeze_exception(asked: AskedException, asker: AskerOf) -> Response:
     """Asks whether something may be deployed although it is frozen."""
-    await run_sync(_check_subject, services, asked)
-    exception_id = key.derived("freeze exception")
+    await run_sync(_check_subject, asker.services, asked)
+    exception_id = asker.key.derived("freeze exception")
     about = Scope(asked.scope), asked.subject, asked.duration_ms, asked.reason
-    wanted = RequestFreezeException(exception_id, *about, who.name)
-    where = f"{_PATH}/{exception_id}"
-    return await publish(services, COMMANDS, wanted, key, exception_id, wait_s, where, created=True)
+    wanted = RequestFreezeException(exception_id, *about, asker.name)
+    return await asker.publish(COMMANDS, wanted, exception_id, f"{_PATH}/{exception_id}", created=True)
 
 
 @writing.post(f"{_ONE}/approve", responses=_ANSWERS)
-async def approve_freeze_exception(
-    exception_id: ExceptionId,
-    asked: Asked,
-    who: IdentityOf,
-    services: ServicesOf,
-    key: MessageKeyOf,
-    wait_s: WaitS,
-) -> Response:
+async def approve_freeze_exception(exception_id: ExceptionId, asked: Asked, asker: AskerOf) -> Response:
     """Allows it. Who has asked for it cannot."""
-    wanted = ApproveFreezeException(exception_id, asked.reason, who.name)
-    return await _answer(services, wanted, key, wait_s)
+    return await _answer(ApproveFreezeException, exception_id, asked, asker)
 
 
 @writing.post(f"{_ONE}/reject", responses=_ANSWERS)
-async def reject_freeze_exception(
-    exception_id: ExceptionId,
-    asked: Asked,
-    who: IdentityOf,
-    services: ServicesOf,
-    key: MessageKeyOf,
-    wait_s: WaitS,
-) -> Response:
+async def reject_freeze_exception(exception_id: ExceptionId, asked: Asked, asker: AskerOf) -> Response:
     """Does not allow it. Who has asked for it takes it back instead."""
-    wanted = RejectFreezeException(exception_id, asked.reason, who.name)
-    return await _answer(services, wanted, key, wait_s)
+    return await _answer(RejectFreezeException, exception_id, asked, asker)
 
 
 @writing.post(f"{_ONE}/revoke", responses=_ANSWERS)
-async def revoke_freeze_exception(
-    exception_id: ExceptionId,
-    asked: Asked,
-    who: IdentityOf,
-    services: ServicesOf,
-    key: MessageKeyOf,
-    wait_s: WaitS,
-) -> Response:
+async def revoke_freeze_exception(exception_id: ExceptionId, asked: Asked, asker: AskerOf) -> Response:
     """Takes it back, approved or not: what is frozen is held again."""
-    wanted = RevokeFreezeException(exception_id, asked.reason, who.name)
-    return await _answer(services, wanted, key, wait_s)
+    return await _answer(RevokeFreezeException, exception_id, asked, asker)
 
 
-Answer = ApproveFreezeException | RejectFreezeException | RevokeFreezeException
+Answer = type[ApproveFreezeException] | type[RejectFreezeException] | type[RevokeFreezeException]
 
 
-async def _answer(services: Services, wanted: Answer, key: MessageKey, wait_s: float) -> Response:
+async def _answer(answer: Answer, exception_id: str, asked: Asked, asker: Asker) -> Response:
     """Whether there is such an exception the calculator says: the tables may not have it yet."""
-    where = f"{_PATH}/{wanted.exception_id}"
-    return await publish(services, COMMANDS, wanted, key, wanted.exception_id, wait_s, where)
+    wanted = answer(exception_id, asked.reason, asker.name)
+    return await asker.publish(COMMANDS, wanted, exception_id, f"{_PATH}/{exception_id}")
 
 
 def _check_subject(services: Services, asked: AskedException) -> None:

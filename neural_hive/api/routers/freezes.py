@@ -6,13 +6,11 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from neural_hive.api.answers import answered, problem, told, told_written
-from neural_hive.api.message_keys import MessageKeyOf
-from neural_hive.api.pending import WaitS
 from neural_hive.api.problems import not_found
 from neural_hive.api.reading import ID_CHARS_MAX, Cursor, Limit, reading_router
 from neural_hive.api.routers.slos import Filter
-from neural_hive.api.services import IdentityOf, ServicesOf
-from neural_hive.api.writing import Asked, publish
+from neural_hive.api.services import ServicesOf
+from neural_hive.api.writing import Asked, AskerOf
 from neural_hive.listing.pages import one, page
 from neural_hive.listing.sla_things import FREEZE_CHANGES, FREEZES
 from neural_hive.sdk.views import Page
@@ -72,17 +70,11 @@ def get_freeze(request: Request, freeze_id: FreezeId, services: ServicesOf) -> R
 
 
 @writing.post("/api/v1/policies/freezes/{freeze_id}/resolve", responses=told_written(200) | _NONE)
-async def resolve(
-    freeze_id: FreezeId,
-    asked: Asked,
-    services: ServicesOf,
-    who: IdentityOf,
-    key: MessageKeyOf,
-    wait_s: WaitS,
-) -> Response:
+async def resolve(freeze_id: FreezeId, asked: Asked, asker: AskerOf) -> Response:
     """Ends a freeze. One that a budget has caused does not begin again before the budget has recovered."""
-    wanted = await services.publishing.run(resolving, services.tables, freeze_id, asked.reason, who.name)
+    services = asker.services
+    wanted = await services.publishing.run(resolving, services.tables, freeze_id, asked.reason, asker.name)
     if wanted is None:
         raise not_found(f"freeze {freeze_id}")
     where = f"/api/v1/policies/freezes/{freeze_id}"
-    return await publish(services, COMMANDS, wanted, key, wanted.routing_id, wait_s, where)
+    return await asker.publish(COMMANDS, wanted, wanted.routing_id, where)

@@ -9,14 +9,12 @@ from starlette.responses import Response
 from neural_hive.aggregates.slo import SloType
 from neural_hive.api import preconditions
 from neural_hive.api.answers import answered, problem, told, told_written
-from neural_hive.api.message_keys import MessageKeyOf
-from neural_hive.api.pending import WaitS
 from neural_hive.api.preconditions import PreconditionOf
 from neural_hive.api.problems import Problem, not_found, unavailable
 from neural_hive.api.reading import ID_CHARS_MAX, Cursor, Limit, reading_router
-from neural_hive.api.services import IdentityOf, Services, ServicesOf
+from neural_hive.api.services import Services, ServicesOf
 from neural_hive.api.slo_bodies import ChangedSlo, NewSlo, definition_of
-from neural_hive.api.writing import REASON_CHARS_MAX, publish
+from neural_hive.api.writing import REASON_CHARS_MAX, AskerOf
 from neural_hive.asked_prometheus import NoPrometheus, Tested
 from neural_hive.connectors.json_api import ApiError
 from neural_hive.listing.pages import page
@@ -86,43 +84,33 @@ def list_slo_alerts(
 
 
 @writing.post("/api/v1/slos", responses=told_written(200, 201) | _UNFIT)
-async def create_slo(
-    asked: NewSlo, services: ServicesOf, who: IdentityOf, key: MessageKeyOf, wait_s: WaitS
-) -> Response:
+async def create_slo(asked: NewSlo, asker: AskerOf) -> Response:
     """Promises something: it is counted from now on. 409: there is an SLO of this id already."""
     definition = definition_of(asked.slo_id, asked)
-    wanted = DefineSlo(asked.slo_id, definition, 0, who.name, asked.reason)
-    where = f"/api/v1/slos/{asked.slo_id}"
-    return await publish(services, COMMANDS, wanted, key, asked.slo_id, wait_s, where, created=True)
+    wanted = DefineSlo(asked.slo_id, definition, 0, asker.name, asked.reason)
+    return await asker.publish(COMMANDS, wanted, asked.slo_id, _path_of(asked.slo_id), created=True)
 
 
 @writing.put("/api/v1/slos/{slo_id}", responses=told_written(200) | NO_SLO | _UNFIT | preconditions.ANSWERS)
 async def change_slo(
-    slo_id: SloId,
-    asked: ChangedSlo,
-    services: ServicesOf,
-    who: IdentityOf,
-    key: MessageKeyOf,
-    precondition: PreconditionOf,
-    wait_s: WaitS,
+    slo_id: SloId, asked: ChangedSlo, precondition: PreconditionOf, asker: AskerOf
 ) -> Response:
     """Promises something else, as a new revision; one that was removed is measured again. 409: it was revised since."""
     definition = definition_of(slo_id, asked)
-    found = await run_sync(slo_of, services, slo_id)
-    revision = await precondition.revision(found, asked.revision, COMMANDS)
-    wanted = DefineSlo(slo_id, definition, revision, who.name, asked.reason)
-    where, loose = f"/api/v1/slos/{slo_id}", () if asked.revision else ("revision",)
-    return await publish(services, COMMANDS, wanted, key, slo_id, wait_s, where, loose=loose)
+    found = await run_sync(slo_of, asker.services, slo_id)
+
+    def revised(revision: int) -> DefineSlo:
+        return DefineSlo(slo_id, definition, revision, asker.name, asked.reason)
+
+    place = slo_id, _path_of(slo_id)
+    return await asker.revise(COMMANDS, revised, precondition, found, asked.revision, *place)
 
 
 @writing.delete("/api/v1/slos/{slo_id}", responses=told_written(200) | NO_SLO)
-async def remove_slo(
-    slo_id: SloId, reason: ReasonOf, services: ServicesOf, who: IdentityOf, key: MessageKeyOf, wait_s: WaitS
-) -> Response:
+async def remove_slo(slo_id: SloId, reason: ReasonOf, asker: AskerOf) -> Response:
     """Measures an SLO no longer. It stays readable, and so does what was counted."""
-    await run_sync(slo_of, services, slo_id)
-    wanted = RemoveSlo(slo_id, who.name, reason)
-    return await publish(services, COMMANDS, wanted, key, slo_id, wait_s, f"/api/v1/slos/{slo_id}")
+    await run_sync(slo_of, asker.services, slo_id)
+    return await asker.publish(COMMANDS, RemoveSlo(slo_id, asker.name, reason), slo_id, _path_of(slo_id))
 
 
 @writing.post(
@@ -159,3 +147,7 @@ def slo_of(services: Services, slo_id: str) -> SloInfo:
     if found is None:
         raise not_found(f"SLO {slo_id}")
     return found
+
+
+def _path_of(slo_id: str) -> str:
+    return f"/api/v1/slos/{slo_id}"

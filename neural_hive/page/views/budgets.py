@@ -6,9 +6,10 @@ from urllib.parse import quote
 import msgspec
 from nicegui import ui
 
+from neural_hive import budget_reads as reads
 from neural_hive.api.auth import Identity
-from neural_hive.page import budget_reads as reads
-from neural_hive.page.budget_reads import SloBudget
+from neural_hive.budget_reads import SloBudget
+from neural_hive.page import freeze_reads
 from neural_hive.page.parts import (
     Trouble,
     asked,
@@ -22,6 +23,7 @@ from neural_hive.page.parts import (
 )
 from neural_hive.page.site import Site
 from neural_hive.page.views.freezes import frozen_row, frozen_table, policy_row, policy_table
+from neural_hive.page.views.freezing import ACTION, may_end, may_freeze, offer_ending, offer_freezing
 from neural_hive.sdk.tables import Reader
 from neural_hive.slo_views import FreezeInfo, PolicyInfo
 
@@ -58,13 +60,13 @@ class Seen(msgspec.Struct, frozen=True):
 
 def look(reader: Reader, service: str, status: str, text: str) -> Seen:
     """Asks for it. Raises ClickHouseError."""
-    frozen = reads.freezes(reader)
+    frozen = freeze_reads.freezes(reader)
     return Seen(
         reads.summary(reader),
         reads.budgets(reader, service, status, text),
         frozen,
-        reads.policies(reader),
-        reads.held_tickets(reader) if frozen else {},
+        freeze_reads.policies(reader),
+        freeze_reads.held_tickets(reader) if frozen else {},
     )
 
 
@@ -75,7 +77,7 @@ async def show(site: Site, identity: Identity, service: str = "", status: str = 
     figures = ui.row().classes("gap-4 w-full")
     with ui.card().classes("w-full") as frozen_card:
         ui.label("Frozen now").classes("text-lg")
-        frozen = frozen_table()
+        frozen = frozen_table(ACTION) if may_end(identity) else frozen_table()
     with ui.row().classes("items-end gap-4"):
         states = {state: state or "all" for state in STATUSES}
         chosen = ui.select(states, value=status if status in STATUSES else "", label="Status").classes("w-40")
@@ -86,7 +88,11 @@ async def show(site: Site, identity: Identity, service: str = "", status: str = 
     _slots(table)
     with ui.card().classes("w-full"):
         ui.label("Policies").classes("text-lg")
-        policies = policy_table()
+        policies = policy_table(ACTION) if may_freeze(identity) else policy_table()
+    if may_end(identity):
+        offer_ending(site, identity, frozen)
+    if may_freeze(identity):
+        offer_freezing(site, identity, policies)
 
     async def refresh() -> None:
         wanted = ((of_service.value or "").strip(), chosen.value or "", (text.value or "").strip())

@@ -6,11 +6,12 @@ from typing import Any, Final
 import msgspec
 from nicegui import ui
 
+from neural_hive import budget_reads as reads
 from neural_hive.aggregates.burn import PAIRS
 from neural_hive.api.auth import Identity
-from neural_hive.page import budget_reads as reads
+from neural_hive.budget_reads import SloBudget
+from neural_hive.page import freeze_reads
 from neural_hive.page.budget_drawing import burn_down, burn_rates
-from neural_hive.page.budget_reads import SloBudget
 from neural_hive.page.parts import (
     Trouble,
     asked,
@@ -31,6 +32,7 @@ from neural_hive.slo_views import AdjustmentInfo, FreezeInfo
 
 REFRESH_S: Final = 5.0
 DIMENSIONS_MAX: Final = 100
+ADJUSTMENTS_MAX: Final = 50
 _LONG: Final = {pair.long: f"{pair.level}: {pair.rate:g} × here and in {pair.short}" for pair in PAIRS}
 _ORDER: Final = ("5m", "30m", "1h", "2h", "6h", "24h", "3d", "budget")
 
@@ -62,16 +64,16 @@ def look(reader: Reader, slo_id: str, dimension: str) -> Seen | None:
         reads.history(reader, info.budget_id, info.starts_at, info.upto),
         _frozen(reader, info),
         reads.violations(reader, info.budget_id),
-        reads.adjustments(reader, info.budget_id),
-        reads.freezes(reader, only_active=False, budget_id=info.budget_id),
+        reads.adjustments(reader, info.budget_id, 0, ADJUSTMENTS_MAX)[0],
+        freeze_reads.freezes(reader, only_active=False, budget_id=info.budget_id),
     )
 
 
 def _frozen(reader: Reader, info: SloBudget) -> tuple[tuple[datetime, datetime], ...]:
     """From when to when, the freezes that still hold up to the last look."""
     assert info.starts_at is not None and info.upto is not None
-    over = reads.frozen_times(reader, info.budget_id, info.starts_at)
-    holds = [f.activated_at for f in reads.freezes(reader, budget_id=info.budget_id) if f.activated_at]
+    over = freeze_reads.frozen_times(reader, info.budget_id, info.starts_at)
+    holds = [f.activated_at for f in freeze_reads.freezes(reader, budget_id=info.budget_id) if f.activated_at]
     return (*over, *((began, max(info.upto, began)) for began in holds))
 
 

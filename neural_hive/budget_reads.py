@@ -1,25 +1,34 @@
-"""SLOs, error budgets, freezes and policies as the tables tell them: one look for all who show them.
+"""Error budgets as the tables tell them: as they were looked at last, and look by look; for API, page and others.
 
-The newest look at each budget is read by its key: `budgets` would fold every look that there ever was.
+The newest look at a budget is read by its key: the view `budgets` would fold every look that there ever was.
 """
 
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, TypeVar
 
 import msgspec
 
+from neural_hive.aggregates.burn import PAIRS, Status
 from neural_hive.projections.budgets import BUDGETS
 from neural_hive.sdk.tables import Reader
 from neural_hive.sdk.views import rows_as, select
-from neural_hive.slo_views import AdjustmentInfo, FreezeInfo, PolicyInfo
+from neural_hive.slo_times import moment_text
+from neural_hive.slo_views import AdjustmentInfo, BudgetInfo, BudgetSummary, BurnRates, BurnRule, BurnWindow
 
+T = TypeVar("T", bound=msgspec.Struct)
 ROWS_MAX: Final = 500
 POINTS_MAX: Final = 300
 _COMPUTED: Final = ", ".join(f"{sql} AS {name}" for name, sql in BUDGETS.computed)
-_LAST: Final = (
-    f"SELECT *, {_COMPUTED} FROM budgets_versions WHERE (budget_id, version) IN "
-    "(SELECT budget_id, max(version) FROM budgets_versions GROUP BY budget_id)"
-)
+_LOOKS: Final = f"SELECT *, {_COMPUTED} FROM budgets_versions"
+
+
+def _newest(of: str = "") -> str:
+    """The newest look at each budget, or at those of which all looks are so."""
+    last = f"SELECT budget_id, max(version) FROM budgets_versions {of} GROUP BY budget_id"
+    return f"({_LOOKS} WHERE (budget_id, version) IN ({last}))"
+
+
+_NEWEST_OF_SLO: Final = _newest("WHERE slo_id = {slo:String} AND dimension = {dimension:String}")
 _PROMISED: Final = (
     "SELECT slo_id, measure, name, slo_type, service_name, layer, namespace, description, source, target, "
     "window_kind, window_days, enabled FROM slos WHERE status != 'REMOVED'"
@@ -30,9 +39,10 @@ _JOINED: Final = (
     "b.budget_consumed AS budget_consumed, b.starts_at AS starts_at, b.upto AS upto, "
     "nullIf(b.exhausted_at, toDateTime64(0, 6, 'UTC')) AS exhausted_at, b.sums.window AS windows, "
     f"b.sums.good AS goods, b.sums.valid AS valids, b.sums.burn_rate AS rates FROM ({_PROMISED}) AS s "
-    f"LEFT JOIN ({_LAST}) AS b ON s.slo_id = b.slo_id AND s.measure = b.measure)"
+    f"LEFT JOIN {_newest()} AS b ON s.slo_id = b.slo_id AND s.measure = b.measure)"
 )
 
+_STATUSES: Final = (Status.HEALTHY, Status.WARNING, Status.CRITICAL, Status.EXHAUSTED)
 _TOLD_VIOLATIONS: Final = "(SELECT *, ifNull(closed_at, opened_at) AS at FROM violations_versions)"
 
 
@@ -84,6 +94,12 @@ class Summary(msgspec.Struct, frozen=True):
         """How many there are."""
         return sum(self.statuses.values())
 
+    def looked_at(self) -> BudgetSummary:
+        """The same of those that were looked at."""
+        healthy, warning, critical, exhausted = (self.statuses.get(status.value, 0) for status in _STATUSES)
+        total, average = self.total - self.statuses.get("", 0), self.average_remaining or 0.0
+        return BudgetSummary(total, healthy, warning, critical, exhausted, average)
+
 
 class Look(msgspec.Struct, frozen=True):
     """What was believed of a budget at a time."""
@@ -130,13 +146,51 @@ def budgets(
     return rows_as(SloBudget, reader.rows(select(SloBudget, _JOINED, rest), asked))
 
 
-def summary(reader: Reader) -> Summary:
-    """How all of them stand. Raises ClickHouseError."""
-    rows = reader.rows(f"SELECT ifNull(status, ''), count(), sum(remaining) FROM {_JOINED} GROUP BY 1")
+def summary(reader: Reader, service: str = "") -> Summary:
+    """How all of them stand, or those of a service. Raises ClickHouseError."""
+    sql = (
+        f"SELECT ifNull(status, ''), count(), sum(remaining) FROM {_JOINED} "
+        "WHERE {service:String} IN ('', service_name) GROUP BY 1"
+    )
+    rows = reader.rows(sql, {"service": service})
     looked = [(int(count), float(left)) for status, count, left in rows if status]
     count = sum(count for count, _ in looked)
     average = sum(left for _, left in looked) / count if count else None
     return Summary({str(status): int(count) for status, count, _ in rows}, average)
+
+
+def budget(reader: Reader, slo_id: str, dimension: str = "") -> BudgetInfo | None:
+    """An SLO's budget as it was looked at last; None: nothing was counted yet. Raises ClickHouseError."""
+    sql = select(BudgetInfo, _NEWEST_OF_SLO, "ORDER BY measure DESC LIMIT 1")
+    found = rows_as(BudgetInfo, reader.rows(sql, {"slo": slo_id, "dimension": dimension}))
+    return found[0] if found else None
+
+
+def burn_rates(reader: Reader, found: BudgetInfo) -> BurnRates:
+    """How fast a budget burns, as that look at it says. Raises ClickHouseError."""
+    sql = (
+        "SELECT sums.window, sums.good, sums.valid, sums.burn_rate FROM budgets_versions "
+        "WHERE budget_id = {id:String} AND version = {version:UInt64} LIMIT 1"
+    )
+    rows = reader.rows(sql, {"id": found.budget_id, "version": found.version})
+    windows = tuple(map(BurnWindow, *rows[0])) if rows else ()
+    rates = {window.window: window.burn_rate for window in windows}
+    rules = (
+        BurnRule(p.level, p.rate, p.long, p.short, min(rates.get(p.long, 0), rates.get(p.short, 0)) >= p.rate)
+        for p in PAIRS
+    )
+    place = found.slo_id, found.budget_id, found.dimension
+    return BurnRates(*place, found.level, found.upto, windows, tuple(rules))
+
+
+def looks(
+    reader: Reader, budget_id: str, before: int, limit: int
+) -> tuple[tuple[BudgetInfo, ...], int | None]:
+    """What was believed of a budget, the newest look first; and the `before` of what follows, if there is more.
+
+    `before`: only versions below it; 0: from the newest on. Raises ClickHouseError.
+    """
+    return _versions(reader, BudgetInfo, f"({_LOOKS})", budget_id, before, limit)
 
 
 def history(
@@ -155,7 +209,7 @@ def history(
         + " FROM budgets_versions WHERE budget_id = {budget:String} AND upto >= {since:DateTime64(6, 'UTC')} "
         "GROUP BY toStartOfInterval(upto, toIntervalSecond({step:UInt32})) ORDER BY at"
     )
-    asked: dict[str, Any] = {"budget": budget_id, "since": _moment(since), "step": step_s}
+    asked: dict[str, Any] = {"budget": budget_id, "since": moment_text(since), "step": step_s}
     return rows_as(Look, reader.rows(sql, asked))
 
 
@@ -166,56 +220,21 @@ def violations(reader: Reader, budget_id: str, most: int = 50) -> tuple[Violated
     return rows_as(Violated, reader.rows(select(Violated, _TOLD_VIOLATIONS, rest), asked))
 
 
-def adjustments(reader: Reader, budget_id: str, most: int = 50) -> tuple[AdjustmentInfo, ...]:
-    """Who has corrected a budget, the newest first. Raises ClickHouseError."""
-    rest = "WHERE budget_id = {budget:String} ORDER BY adjusted_at DESC LIMIT {most:UInt32}"
-    asked = {"budget": budget_id, "most": most}
-    return rows_as(AdjustmentInfo, reader.rows(select(AdjustmentInfo, "budget_adjustments", rest), asked))
+def adjustments(
+    reader: Reader, budget_id: str, before: int, limit: int
+) -> tuple[tuple[AdjustmentInfo, ...], int | None]:
+    """What persons have corrected of a budget, as `looks` gives it."""
+    return _versions(reader, AdjustmentInfo, "budget_adjustments", budget_id, before, limit)
 
 
-def freezes(
-    reader: Reader, only_active: bool = True, budget_id: str = "", most: int = ROWS_MAX
-) -> tuple[FreezeInfo, ...]:
-    """Freezes, of one budget or of all, the newest first. Raises ClickHouseError."""
+def _versions(
+    reader: Reader, kind: type[T], table: str, budget_id: str, before: int, limit: int
+) -> tuple[tuple[T, ...], int | None]:
     rest = (
-        "WHERE (status = 'ACTIVE' OR NOT {active:Bool}) AND {budget:String} IN ('', budget_id) "
-        "ORDER BY activated_at DESC, freeze_id LIMIT {most:UInt32}"
+        "WHERE budget_id = {id:String} AND ({before:UInt64} = 0 OR version < {before:UInt64}) "
+        "ORDER BY version DESC LIMIT {count:UInt32}"
     )
-    asked = {"active": int(only_active), "budget": budget_id, "most": most}
-    return rows_as(FreezeInfo, reader.rows(select(FreezeInfo, "freezes", rest), asked))
-
-
-def frozen_times(
-    reader: Reader, budget_id: str, since: datetime, most: int = 100
-) -> tuple[tuple[datetime, datetime], ...]:
-    """From when to when a budget has frozen something, as far as it is over, the newest first.
-
-    Raises ClickHouseError.
-    """
-    sql = (
-        "SELECT resolved_at - toIntervalMillisecond(duration_ms), resolved_at FROM freezes_versions "
-        "WHERE event_type = 'FreezeResolved' AND budget_id = {budget:String} "
-        "AND resolved_at >= {since:DateTime64(6, 'UTC')} ORDER BY resolved_at DESC LIMIT {most:UInt32}"
-    )
-    rows = reader.rows(sql, {"budget": budget_id, "since": _moment(since), "most": most})
-    return tuple((began.replace(tzinfo=UTC), ended.replace(tzinfo=UTC)) for began, ended in rows)
-
-
-def policies(reader: Reader, most: int = ROWS_MAX) -> tuple[PolicyInfo, ...]:
-    """The policies that are defined, by their ids. Raises ClickHouseError."""
-    rest = "WHERE status != 'REMOVED' ORDER BY policy_id LIMIT {most:UInt32}"
-    return rows_as(PolicyInfo, reader.rows(select(PolicyInfo, "freeze_policies", rest), {"most": most}))
-
-
-def held_tickets(reader: Reader) -> dict[str, int]:
-    """How many tickets each freeze holds back now. Raises ClickHouseError."""
-    sql = (
-        "SELECT freeze_id, count() FROM (SELECT held_by FROM tickets WHERE ticket_id IN "
-        "(SELECT ticket_id FROM tickets_versions WHERE event_type = 'TicketHeld')) "
-        "ARRAY JOIN held_by.freeze_id AS freeze_id GROUP BY freeze_id"
-    )
-    return {str(freeze_id): int(count) for freeze_id, count in reader.rows(sql)}
-
-
-def _moment(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    asked = {"id": budget_id, "before": before, "count": limit + 1}
+    found = rows_as(kind, reader.rows(select(kind, table, rest), asked))
+    following = found[limit - 1].version if len(found) > limit else None  # type: ignore[attr-defined]
+    return found[:limit], following
