@@ -37,7 +37,6 @@ from neural_hive.slo_explaining import explained
 from neural_hive.slo_files import Form, write
 from neural_hive.slo_then import BudgetThen, budgets_then
 from neural_hive.slo_times import literal
-from neural_hive.slo_trying import condition
 from neural_hive.streams import sla
 from neural_hive.streams.kernel.state import COUNTER, ROW, Row
 from neural_hive.system import processor_name
