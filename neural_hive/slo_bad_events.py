@@ -91,7 +91,7 @@ def _asked(
     sums = list(wheres)
     sql = (
         f"SELECT {which} AS which, {rows.columns} FROM {rows.rows} WHERE {asked} "
-        f"ORDER BY at DESC, offset DESC LIMIT {EVENTS_MAX} BY which {LIMITS}"
+        f"ORDER BY {rows.newest_first} LIMIT {EVENTS_MAX} BY which {LIMITS}"
     )
     for number, *row in reader.rows(sql):
         each = sums[int(number)]

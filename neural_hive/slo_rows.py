@@ -65,6 +65,11 @@ class Judged(msgspec.Struct, frozen=True):
         return sorted({*_ALWAYS_TOLD.get(self.source, ()), *asked})
 
     @property
+    def newest_first(self) -> str:
+        """What stands after ORDER BY."""
+        return "at DESC, offset DESC" + (", value DESC" if self.source is Source.TELEMETRY else "")
+
+    @property
     def columns(self) -> str:
         """What is to be selected for `example`."""
         names = "".join(f", `{name}`" for name in self.names)

@@ -149,7 +149,7 @@ def _values(question: _Question, expression: Expression, where: str) -> tuple[st
 
 def _examples(question: _Question) -> tuple[Example, ...]:
     of = question.judged
-    sql = f"SELECT {of.columns} FROM {of.rows} WHERE {of.is_bad} ORDER BY at DESC LIMIT {EXAMPLES_MAX}"
+    sql = f"SELECT {of.columns} FROM {of.rows} WHERE {of.is_bad} ORDER BY {of.newest_first} LIMIT {EXAMPLES_MAX}"
     return tuple(of.example(row) for row in question.ask(sql))
 
 
