@@ -6,7 +6,7 @@ history; of a composite SLO also which of its parts has told it (`part:checkout:
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -57,7 +57,10 @@ class _Of(msgspec.Struct, frozen=True):
 def bad_events(
     reader: Reader, slo_id: str, measure: int, dimension: str, sums: Sequence[Sum]
 ) -> dict[Sum, tuple[Example, ...]]:
-    """The newest bad events of each sum of an SLO that has several. Raises ClickHouseError: also if it took too long."""
+    """The newest bad events of each sum of an SLO that has several.
+
+    Raises ClickHouseError: nobody answers, or it took too long.
+    """
     of: dict[_Of, list[Sum]] = {}
     for each in sums:
         part = each.place.removeprefix(PART).split(":", 1)[0] if each.place.startswith(PART) else ""
@@ -69,7 +72,9 @@ def _found(reader: Reader, of: _Of, sums: Sequence[Sum]) -> dict[Sum, tuple[Exam
     rows = reader.rows(_INDICATOR, {"slo": of.slo_id, "measure": of.measure})
     if not rows or rows[0][0] not in VIEW_OF or of.dimension == OTHERS:
         return {}  # of what has no value of its own nobody knows which values it had
-    indicator = Indicator(Source(rows[0][0]), *(text or "" for text in rows[0][1:]))
+    source, *texts = rows[0]
+    good, valid, by = (text or "" for text in texts)
+    indicator = Indicator(Source(source), good, valid, by)
     history = _upto(reader, of) if any(_is_joined(each.place) for each in sums) else {}
     wheres = {each: where for each in sums if (where := _where(each, indicator.source, history))}
     if not wheres:
@@ -133,6 +138,4 @@ def _upto(reader: Reader, of: _Of) -> dict[tuple[str, int], int]:
 
 
 def _us(at: datetime) -> int:
-    return round((at.replace(tzinfo=None) - datetime(1970, 1, 1)).total_seconds() * 1_000_000)
-
-
+    return round(at.replace(tzinfo=UTC).timestamp()) * 1_000_000  # a full minute

@@ -78,7 +78,9 @@ class Judged(msgspec.Struct, frozen=True):
     def example(self, row: Sequence[Any]) -> Example:
         """A row of `columns`."""
         of, at, place, events, *told = row
-        return Example(of, at.replace(tzinfo=UTC), dict(zip(self.names, told, strict=True)), place, int(events))
+        return Example(
+            of, at.replace(tzinfo=UTC), dict(zip(self.names, told, strict=True)), place, int(events)
+        )
 
 
 def judged(indicator: Indicator, since: int, until: int) -> Judged:

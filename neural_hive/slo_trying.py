@@ -60,8 +60,15 @@ def definition_of(reader: Reader, slo_id: str) -> Definition | None:
         names,
         weights,
     ) = rows[0]
-    texts = (text or "" for text in (good, valid, by, good_promql, valid_promql))
-    indicator = Indicator(Source(source), *texts, parts=tuple(map(Part, names, weights)))
+    indicator = Indicator(
+        Source(source),
+        good or "",
+        valid or "",
+        by or "",
+        good_promql or "",
+        valid_promql or "",
+        parts=tuple(map(Part, names, weights)),
+    )
     window = WindowKind(window_kind), int(days)
     return Definition(name, what, SloType(kind), service, float(target), indicator, *window)
 

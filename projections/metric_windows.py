@@ -29,12 +29,14 @@ _REFUSED: Final = (
     "SELECT source_partition, source_offset FROM dead_letters "
     f"WHERE source_topic = {quoted(TOPIC)} AND startsWith(processor, 'sli.')"
 )
-_AT: Final = "toUnixTimestamp64Micro(assumeNotNull(ends_at)) - 1"  # µs: the last moment that belongs to a window
+_AT: Final = (
+    "toUnixTimestamp64Micro(assumeNotNull(ends_at)) - 1"  # µs: the last moment that belongs to a window
+)
 _WITHIN: Final = f"ends_at > {{since:{TIME}}} AND ends_at <= {{until:{TIME}}}"
 
 
 def _seen(at: str, place: str, asked: str, within: str) -> str:
-    """What expressions see, a row for each value of each window that counts; `asked`: of which windows, by their ids."""
+    """What expressions see, a row for each value of each window that counts; `asked`: of which windows."""
     texts = ", ".join(f"nullIf({name}, '') AS {name}" for name in _LABELS)
     once = f"WHERE (partition, offset) NOT IN ({_REFUSED}){asked} ORDER BY offset LIMIT 1 BY message_id"
     return (

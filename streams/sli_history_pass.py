@@ -143,7 +143,7 @@ def _said(
 
 
 def _read(folded: Folded, record: Record) -> Any | None:
-    """What a record says; None: nothing, or it cannot be decoded: so it was not counted as it came, but is a dead letter."""
+    """What a record says; None: nothing, or nobody can decode it, and then it was not counted as it came either."""
     try:
         return folded.facts.read(record)
     except BadRecord as error:

@@ -1,6 +1,6 @@
 """What a log holds of SLOs: definitions, words of people, what was counted, what became of it, what was deployed.
 
-Tickets and workflows are read as `sli` reads them, metric windows as who counts history does: by the notes of which count.
+Tickets and workflows are read as `sli` reads them, metric windows as who counts history does: by what `sli` has noted.
 """
 
 from collections import defaultdict
@@ -167,7 +167,7 @@ def events_of(source: LogSource, until: int, counters: Sequence[Counter]) -> Eve
 
 
 def windows_of(source: LogSource, until: int, counters: Sequence[Counter], read: MessageReader) -> int:
-    """Reads the metric windows that came up to a time in µs and count, and lets them be counted; when the first came."""
+    """Lets the metric windows be counted that came up to a time and count; says when the first one came. Both in µs."""
     first_at = 0
     for partition, (first, end) in sorted(ranges_of(source, TOPIC).items()):
         part, windows = _Part(source, partition), Windows(read)

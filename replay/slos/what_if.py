@@ -121,7 +121,9 @@ def what_if(source: LogSource, wanted: Wanted, read: MessageReader) -> SloWhatIf
     concerned = with_composites(given, standing) | with_composites(given, variant)
     needed = with_parts(concerned, standing) | with_parts(concerned, variant)
     if len(standing) > SLOS_MAX:
-        notes.append(f"{len(standing):,} SLOs are defined: only the {len(needed):,} that this concerns were run")
+        notes.append(
+            f"{len(standing):,} SLOs are defined: only the {len(needed):,} that this concerns were run"
+        )
         standing = {name: definition for name, definition in standing.items() if name in needed}
     variant = {name: definition for name, definition in variant.items() if name in needed}
     anew = {
@@ -129,7 +131,9 @@ def what_if(source: LogSource, wanted: Wanted, read: MessageReader) -> SloWhatIf
     }
     counters = Counter(_as_slos(standing)), Counter(_as_slos({name: variant[name] for name in anew}))
     events = events_of(source, wanted.until, counters)
-    windows_at = windows_of(source, wanted.until, counters, read) if _ask_for_windows(standing, variant) else 0
+    windows_at = (
+        windows_of(source, wanted.until, counters, read) if _ask_for_windows(standing, variant) else 0
+    )
     starts = past.first_at, events.first_at, windows_at
     first_at = min((at for at in starts if at), default=wanted.until)
     since = max(wanted.since, first_at)
@@ -187,7 +191,7 @@ def _as_slos(definitions: Mapping[str, Definition]) -> dict[str, Slo]:
 
 
 def _said(counter: Counter, past: Past, standing: Mapping[str, Definition]) -> list[Said]:
-    """What was counted of SLOs that are not composite: from the log, or as it was counted live where that has nothing."""
+    """What was counted of SLOs that are not composite: from the log or, where that has nothing, as it was counted live."""
     known = {*COUNTED, Source.COMPOSITE}
     elsewhere = (said_of(past, name) for name, d in standing.items() if d.indicator.source not in known)
     return list(merge(counter.tally.said(), *elsewhere, key=lambda said: said.at))

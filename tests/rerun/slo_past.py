@@ -113,7 +113,13 @@ class SloPast:
         """The window of the last full minute, or of an earlier one, is sent."""
         ends_at = (self.now - late_us) // MINUTE * MINUTE
         buckets = (Bucket(100.0, fast), Bucket(250.0, 1), Bucket(1000.0, slow))
-        about = {"service": "shop", "metric": "latency_ms", "events": fast + 1 + slow, "buckets": buckets, **more}
+        about = {
+            "service": "shop",
+            "metric": "latency_ms",
+            "events": fast + 1 + slow,
+            "buckets": buckets,
+            **more,
+        }
         made = MetricWindow(starts_at=ends_at - MINUTE, ends_at=ends_at, **about)
         self.sent(made)
         return made

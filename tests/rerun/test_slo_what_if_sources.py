@@ -1,4 +1,4 @@
-"""SLOs over metric windows, and SLOs of SLOs, over history: unchanged they are what was, and changed what one reckons."""
+"""SLOs over metric windows and SLOs of SLOs over history: unchanged they are what was, changed what one reckons."""
 
 from collections.abc import Iterator
 
@@ -49,7 +49,9 @@ def past() -> Iterator[SloPast]:
             made.sent(msgspec.structs.replace(sent, events=900))
         if step == 60:
             at = minute_of(BEGIN + EXCLUDED * MINUTE)
-            made.say("fast", AdjustBudget("fast", "x", AdjustmentKind.EXCLUDE, at, at + MINUTE, "the network"))
+            made.say(
+                "fast", AdjustBudget("fast", "x", AdjustmentKind.EXCLUDE, at, at + MINUTE, "the network")
+            )
     made.pass_time(BEGIN + (MINUTES + 5) * MINUTE)
     yield made
     made.close()
@@ -79,7 +81,9 @@ def test_what_is_unchanged_changes_nothing_and_is_what_was(past: SloPast) -> Non
 
 
 def test_another_threshold_of_a_part_changes_what_is_made_of_it(past: SloPast) -> None:
-    answer = asked(past, msgspec.structs.replace(FAST, indicator=Indicator(Source.TELEMETRY, "value <= 100", VALID)))
+    answer = asked(
+        past, msgspec.structs.replace(FAST, indicator=Indicator(Source.TELEMETRY, "value <= 100", VALID))
+    )
     assert answer.concerned == ("all", "fast") and not answer.is_empty
     less = MINUTES - 1  # one event a minute took between 100 and 250
     before, after = answer.baseline.budgets, answer.variant.budgets
@@ -95,7 +99,9 @@ def test_what_is_new_is_counted_over_all_of_it(past: SloPast) -> None:
     answer = asked(past, both, slow)
     assert answer.changed == ("slo slow is new", "slo both is new")
     found = answer.variant.budgets
-    assert (found["slow", ""].good, found["slow", ""].valid) == (BAD * 5, VALID_EVENTS + 14), "nothing is excluded"
+    assert (found["slow", ""].good, found["slow", ""].valid) == (BAD * 5, VALID_EVENTS + 14), (
+        "nothing is excluded"
+    )
     assert found["both", ""].valid == VALID_EVENTS + 14 + MINUTES
     assert ("both", "") not in answer.baseline.budgets
 
@@ -113,7 +119,9 @@ def test_what_cannot_be_made_of_its_parts_is_said(past: SloPast) -> None:
     with pytest.raises(NothingToTry, match="new was left out: all is composite itself"):
         asked(past, defined("new", of(("fast", 1), ("all", 1))))
     promql = defined("asked", Indicator(Source.PROMQL, good_promql="a[$window]", valid_promql="b[$window]"))
-    with pytest.raises(NothingToTry, match="no events of PROMQL.*there is no SLO asked that could be counted"):
+    with pytest.raises(
+        NothingToTry, match=r"no events of PROMQL.*there is no SLO asked that could be counted"
+    ):
         asked(past, promql, defined("new", of(("fast", 1), ("asked", 1))))
     split = msgspec.structs.replace(
         TICKETS, indicator=msgspec.structs.replace(TICKETS.indicator, group_by="agent_id")

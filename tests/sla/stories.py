@@ -299,7 +299,9 @@ class Story:
         often = self.random.random()
         yield self._window(made)
         if often < 0.4:
-            yield self._window(again if often < 0.3 else msgspec.structs.replace(again, events=again.events + 1))
+            yield self._window(
+                again if often < 0.3 else msgspec.structs.replace(again, events=again.events + 1)
+            )
 
     def _window(self, window: MetricWindow) -> bytes:
         about = window.message_id, "MetricWindow", self._now(), window.service

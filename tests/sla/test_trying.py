@@ -184,7 +184,9 @@ def test_windows_that_match_nothing_are_told_with_what_is_there(tables: ClickHou
 
 def test_windows_that_were_refused_are_told_where_none_came(store: HttpStore, tables: ClickHouse) -> None:
     bad = msgspec.structs.replace(window(5, 0), events=-1)
-    letter = dead_letter(Refused(0, sent(bad)), Rejected("events must be"), "sli.0", {"dead.letters": 1}, None)
+    letter = dead_letter(
+        Refused(0, sent(bad)), Rejected("events must be"), "sli.0", {"dead.letters": 1}, None
+    )
     given(store, sent(bad), letter.value)
     rebuild(store, DEAD_LETTERS)
     rebuild(store, METRIC_WINDOWS)

@@ -7,6 +7,7 @@ import pytest
 
 from neural_hive.aggregates.aggregate import Event
 from neural_hive.aggregates.budget import hour_of
+from neural_hive.aggregates.metric_window import TOPIC as WINDOWS
 from neural_hive.aggregates.sla_window import HOUR
 from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.slo import Indicator
@@ -19,7 +20,6 @@ from neural_hive.schemas.envelope import Envelope
 from neural_hive.streams.kernel.reading import MessageReader
 from neural_hive.streams.kernel.system import Happened
 from neural_hive.streams.sla_history import CountHistory
-from neural_hive.aggregates.metric_window import TOPIC as WINDOWS
 from neural_hive.streams.sli import TOPICS
 from neural_hive.streams.sli_facts import Sample
 from neural_hive.streams.sli_history_facts import SOURCES

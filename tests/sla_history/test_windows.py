@@ -88,7 +88,9 @@ def test_what_is_refused_counts_nowhere(world: WindowWorld) -> None:
         world.comes(msgspec.structs.replace(taken, events=8))  # fewer than its buckets have
         world.comes(msgspec.structs.replace(taken, service=" "))
         world.comes(msgspec.structs.replace(taken, events=500))
-        world.comes(msgspec.structs.replace(taken, starts_at=taken.starts_at - 5, ends_at=taken.starts_at + 5))
+        world.comes(
+            msgspec.structs.replace(taken, starts_at=taken.starts_at - 5, ends_at=taken.starts_at + 5)
+        )
         world.counts_on(9)
         world.define()
         world.historian().look()
@@ -180,14 +182,17 @@ class NotesGone:
 
 
 def test_without_the_notes_nothing_is_guessed() -> None:
-    with pytest.raises(LostLog, match=rf"{SOURCES}.*which windows count"), Windows(MessageReader()).beside(NotesGone()):
+    with (
+        pytest.raises(LostLog, match=rf"{SOURCES}.*which windows count"),
+        Windows(MessageReader()).beside(NotesGone()),
+    ):
         raise AssertionError("nothing is to be read")
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 2**32), st.integers(2, 9))
 def test_whatever_comes_in_whatever_order(seed: int, range_offsets: int) -> None:
-    """Windows, repeats, times of silence, `sli`, the definition and two histories in any order; little is remembered."""
+    """Windows, repeats, silence, `sli`, the definition and two histories in any order; little is remembered."""
     chance = random.Random(seed)
     indicator = Indicator(
         Source.TELEMETRY,

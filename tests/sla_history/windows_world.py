@@ -60,7 +60,15 @@ class WindowWorld(World):
     def comes(self, window: MetricWindow) -> None:
         """A window has come, perhaps not for the first time."""
         head = Header(
-            window.message_id, "MetricWindow", self.sla.now, window.service, "c", "", "0" * 32, "0" * 16, "test"
+            window.message_id,
+            "MetricWindow",
+            self.sla.now,
+            window.service,
+            "c",
+            "",
+            "0" * 32,
+            "0" * 16,
+            "test",
         )
         value = encode_message(head, msgspec.to_builtins(window))
         self.records.append(Record(TELEMETRY, 0, len(self.records), 0, window.service.encode(), value, ()))
@@ -79,7 +87,9 @@ class WindowWorld(World):
         self.from_the_beginning.fire(minutes * 60)
 
     def last_word(self) -> None:
-        """See World."""
+        """See World. It is taken, whatever else was remembered."""
+        self.counts_on(len(self.records))
+        self.time_passes(30 * 24 * 60)
         self.window(0, service="another")
 
     def expected(self) -> Counts:

@@ -55,7 +55,7 @@ class Sent:
         self.windows: list[MetricWindow] = []
 
     def windows_of(self, instance: str, count: int) -> None:
-        """Windows that follow each other; each fifth is sent again, each seventh is followed by one that overlaps it."""
+        """Windows that follow each other; each fifth is sent again, behind each seventh comes one that overlaps it."""
         now = time.time_ns() // 1_000 // MINUTE * MINUTE
         for number in range(count):
             ends_at = now - (count - number) * DAYS * DAY // count // MINUTE * MINUTE
@@ -77,9 +77,7 @@ class Sent:
 
     def put(self, window: MetricWindow) -> None:
         about = window.message_id, "MetricWindow", 1, window.service, window.service
-        value = encode_message(
-            Header(*about, "", "0" * 32, "0" * 16, "test"), msgspec.to_builtins(window)
-        )
+        value = encode_message(Header(*about, "", "0" * 32, "0" * 16, "test"), msgspec.to_builtins(window))
         key = window.service.encode()
         self._producer.produce(TOPIC, value, key, partition_of(key, PARTITIONS), note_undelivered)
         self._producer.poll(0)
@@ -186,7 +184,9 @@ def test_from_the_archive_alone(hive: Hive, sent: Sent) -> None:
     offsets = Offsets(config)
     for topic, table, tail in ((TOPIC, "messages", 0), ("sla.sources", "events", TAIL)):
         ends = {p: end for p, (_, end) in offsets.ranges(topic).items() if end}
-        archived = f"SELECT partition, max(offset) AS last FROM {table} WHERE topic = '{topic}' GROUP BY partition"
+        archived = (
+            f"SELECT partition, max(offset) AS last FROM {table} WHERE topic = '{topic}' GROUP BY partition"
+        )
         eventually(
             lambda archived=archived, ends=ends: all(
                 {int(r["partition"]): int(r["last"]) for r in hive.rows(archived)}.get(p, -1) >= end - 2
