@@ -191,7 +191,7 @@ def _as_slos(definitions: Mapping[str, Definition]) -> dict[str, Slo]:
 
 
 def _said(counter: Counter, past: Past, standing: Mapping[str, Definition]) -> list[Said]:
-    """What was counted of SLOs that are not composite: from the log or, where that has nothing, as it was counted live."""
+    """What was counted of SLOs that are not composite: from the log, or as it was counted live if that has nothing."""
     known = {*COUNTED, Source.COMPOSITE}
     elsewhere = (said_of(past, name) for name, d in standing.items() if d.indicator.source not in known)
     return list(merge(counter.tally.said(), *elsewhere, key=lambda said: said.at))
