@@ -6,10 +6,13 @@ from typing import Any, Final
 import msgspec
 
 from neural_hive.aggregates.composite import PART, whole_weights
+from neural_hive.connectors.clickhouse import ClickHouseError
 from neural_hive.projections.budgets_known import excluded
 from neural_hive.replay.moment import place_of
 from neural_hive.sdk.tables import Reader
+from neural_hive.slo_bad_events import Sum, bad_events
 from neural_hive.slo_times import literal
+from neural_hive.slo_tried import Example
 
 SOURCES_MAX: Final = 20
 ADJUSTMENTS_MAX: Final = 50
@@ -26,7 +29,7 @@ _NUMBERS: Final = (
         "status",
         "level",
     ),
-    *("starts_at", "upto"),
+    *("starts_at", "upto", "measure"),
 )
 _BUDGET: Final = (
     f"SELECT {', '.join(_NUMBERS)}, sums.window, sums.good, sums.valid, sums.burn_rate FROM {{budgets}} "
@@ -38,8 +41,10 @@ _ADJUSTMENTS: Final = (
 )
 _BAD: Final = (
     "SELECT c.at AS minute, counted_from, c.valid - c.good AS bad, "
-    "arrayExists(t -> assumeNotNull(t.1 <= c.at AND c.at < t.2), x.times) AS is_excluded "
-    "FROM (SELECT * FROM {sli_counts} WHERE budget_id = {{budget:String}}) AS s ARRAY JOIN counts AS c "
+    "arrayExists(t -> assumeNotNull(t.1 <= c.at AND c.at < t.2), x.times) AS is_excluded, "
+    "arrayCount(o -> toStartOfHour(o.at) = toStartOfHour(c.at), all_counts) = 1 AS is_alone "
+    "FROM (SELECT *, counts AS all_counts FROM {sli_counts} WHERE budget_id = {{budget:String}}) AS s "
+    "ARRAY JOIN counts AS c "
     f"LEFT JOIN ({excluded('{budget_adjustments}')}) AS x ON s.budget_id = x.budget_id "
     "WHERE bad > 0 AND minute >= {{since:DateTime64(6, 'UTC')}} AND minute < {{until:DateTime64(6, 'UTC')}} "
     f"ORDER BY minute DESC LIMIT {SOURCES_MAX}"
@@ -91,12 +96,14 @@ class Bad(msgspec.Struct, frozen=True):
     is_excluded: bool = False  # it does not count
     event_type: str = ""  # of the event at that place; empty: it is none, or not archived yet
     subject: str = ""  # the ticket or workflow that it is of
+    events: tuple[Example, ...] = ()  # where several events were counted: the newest that were bad
 
     def text(self) -> str:
         """In words."""
         told = f"{self.minute:%Y-%m-%d %H:%M}  {self.count:,}  {self.place}"
         event = f"  {self.event_type} {self.subject}" if self.event_type else ""
-        return told + event + ("  excluded" if self.is_excluded else "")
+        own = told + event + ("  excluded" if self.is_excluded else "")
+        return "\n".join([own, *(f"  {each.text()}" for each in self.events)])
 
 
 class PartShare(msgspec.Struct, frozen=True):
@@ -133,6 +140,7 @@ class Explanation(msgspec.Struct, frozen=True):
     adjustments: tuple[Adjustment, ...]
     bad: tuple[Bad, ...]
     parts: tuple[PartShare, ...] = ()  # of a composite SLO, who has told most bad events first
+    unnamed: str = ""  # why the events of sums are not named
 
     def text(self) -> str:
         """In words."""
@@ -165,6 +173,8 @@ class Explanation(msgspec.Struct, frozen=True):
         if self.bad:
             lines += ["", f"bad events, the newest {SOURCES_MAX} minutes that have any"]
             lines += [b.text() for b in self.bad]
+        if self.unnamed:
+            lines.append(self.unnamed)
         return "\n".join(lines)
 
 
@@ -180,12 +190,15 @@ def explained(reader: Reader, slo_id: str, dimension: str = "", at: int = 0) -> 
     found: dict[str, Any] = dict(zip(_NUMBERS, numbers, strict=True))
     asked: dict[str, Any] = {"budget": found["budget_id"]}
     times = {"since": _text(found["starts_at"]), "until": _text(found["upto"])}
+    rows = reader.rows(_of(_BAD, at), {**asked, **times})
+    bad, unnamed = _named(reader, slo_id, found.pop("measure"), dimension, rows)
     return Explanation(
         slo_id=slo_id,
         windows=tuple(Window(*each) for each in zip(names, good, valid, rates, strict=True)),
         adjustments=tuple(Adjustment(*row) for row in reader.rows(_of(_ADJUSTMENTS, at), asked)),
-        bad=_with_events(reader, [Bad(*row) for row in reader.rows(_of(_BAD, at), {**asked, **times})]),
+        bad=_with_events(reader, bad),
         parts=() if at else _parts(reader, slo_id, asked),
+        unnamed=unnamed,
         **found,
     )
 
@@ -201,6 +214,20 @@ def _parts(reader: Reader, slo_id: str, asked: dict[str, Any]) -> tuple[PartShar
         for name, weight in zip(names, whole_weights(weights), strict=True)
     ]
     return tuple(sorted(shares, key=lambda share: (share.good - share.valid, share.slo_id)))
+
+
+def _named(
+    reader: Reader, slo_id: str, measure: int, dimension: str, rows: list[tuple[Any, ...]]
+) -> tuple[list[Bad], str]:
+    """What was bad, with the events of sums; and why those are not named, if they are not."""
+    bad = [Bad(*row[:4]) for row in rows]
+    sums = [Sum(one.minute, one.place, bool(row[4])) for one, row in zip(bad, rows, strict=True)]
+    try:
+        events = bad_events(reader, slo_id, int(measure), dimension, sums)
+    except ClickHouseError as error:  # it may take long to look for them, and what is known is worth telling
+        return bad, f"which of the events were bad was not found out: {error}"
+    pairs = zip(bad, sums, strict=True)
+    return [msgspec.structs.replace(one, events=events.get(each, ())) for one, each in pairs], ""
 
 
 def _of(sql: str, at: int) -> str:

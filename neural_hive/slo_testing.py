@@ -7,7 +7,8 @@ from neural_hive.asked_prometheus import Tested, dry_run, prometheus_of
 from neural_hive.sdk.tables import Reader
 from neural_hive.settings import Settings
 from neural_hive.slo_times import Over
-from neural_hive.slo_trying import CannotTry, Tried, definition_of, tried
+from neural_hive.slo_tried import Tried
+from neural_hive.slo_trying import definition_of, tried
 from neural_hive.slo_views import SloInfo
 from neural_hive.streams.promql_counts import Queries
 
@@ -32,7 +33,4 @@ def tested(settings: Settings, reader: Reader, slo: SloInfo, over: Over) -> Test
     definition = definition_of(reader, slo.slo_id)
     if definition is None:
         raise CannotTest(f"{slo.slo_id} is in the tables no more")
-    try:
-        return tried(reader, definition, over, time.time_ns() // 1_000)
-    except CannotTry as error:
-        raise CannotTest(str(error)) from None
+    return tried(reader, definition, over, time.time_ns() // 1_000)

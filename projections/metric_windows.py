@@ -5,7 +5,8 @@
     SELECT minute, sumIf(events, value <= 250) AS good, sum(events) AS valid FROM metric_events
     WHERE service = 'checkout' GROUP BY minute
 
-It has each window once, and those not that were refused: these are dead letters.
+It has each window once, and those not that were refused: these are dead letters. `sli_windows(since, until)` has the
+same of the windows whose last moment lies in a time, as `sli_tickets` has what has ended in it.
 """
 
 from typing import Final
@@ -28,14 +29,29 @@ _REFUSED: Final = (
     "SELECT source_partition, source_offset FROM dead_letters "
     f"WHERE source_topic = {quoted(TOPIC)} AND startsWith(processor, 'sli.')"
 )
-_EVENTS: Final = (
-    "SELECT service, metric, "
-    + ", ".join(f"nullIf({name}, '') AS {name}" for name in _LABELS)
-    + ", fromUnixTimestamp64Micro(intDiv(toUnixTimestamp64Micro(assumeNotNull(ends_at)) - 1, 60000000) * 60000000, "
-    "'UTC') AS minute, held.value AS value, held.events AS events, starts_at, ends_at, partition, offset "
-    f"FROM (SELECT *, {_HELD} AS all_held FROM metric_windows "
-    f"WHERE (partition, offset) NOT IN ({_REFUSED}) ORDER BY offset LIMIT 1 BY message_id) "
-    "ARRAY JOIN all_held AS held"
+_AT: Final = (
+    "toUnixTimestamp64Micro(assumeNotNull(ends_at)) - 1"  # µs: the last moment that belongs to a window
+)
+_WITHIN: Final = f"ends_at > {{since:{TIME}}} AND ends_at <= {{until:{TIME}}}"
+
+
+def _seen(at: str, place: str, asked: str, within: str) -> str:
+    """What expressions see, a row for each value of each window that counts; `asked`: of which windows."""
+    texts = ", ".join(f"nullIf({name}, '') AS {name}" for name in _LABELS)
+    once = f"WHERE (partition, offset) NOT IN ({_REFUSED}){asked} ORDER BY offset LIMIT 1 BY message_id"
+    return (
+        f"SELECT service, metric, {texts}, {at}, held.value AS value, held.events AS events, starts_at, ends_at, "
+        f"{place} FROM (SELECT *, {_HELD} AS all_held FROM metric_windows {once}) ARRAY JOIN all_held AS held{within}"
+    )
+
+
+_MINUTE: Final = f"fromUnixTimestamp64Micro(intDiv({_AT}, 60000000) * 60000000, 'UTC') AS minute"
+_EVENTS: Final = _seen(_MINUTE, "partition, offset", "", "")
+_SLI_WINDOWS: Final = _seen(
+    f"fromUnixTimestamp64Micro({_AT}, 'UTC') AS at",
+    "topic, partition, offset",
+    f" AND message_id IN (SELECT message_id FROM metric_windows WHERE {_WITHIN})",
+    f" WHERE {_WITHIN}",
 )
 
 METRIC_WINDOWS: Final = Projection(
@@ -52,5 +68,5 @@ METRIC_WINDOWS: Final = Projection(
         Column("message_id", sql="message_id"),
     ),
     folded=False,
-    rollups=(("metric_events", _EVENTS),),
+    rollups=(("metric_events", _EVENTS), ("sli_windows", _SLI_WINDOWS)),
 )

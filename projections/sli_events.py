@@ -80,4 +80,8 @@ SLI_WORKFLOWS: Final = _view(
         "is_late": f"{_us('e.finished_at')} > {_us('b.deadline_at')}",
     },
 )
-VIEW_OF: Final = {Source.TICKETS: "sli_tickets", Source.WORKFLOWS: "sli_workflows"}
+VIEW_OF: Final = {
+    Source.TICKETS: "sli_tickets",
+    Source.WORKFLOWS: "sli_workflows",
+    Source.TELEMETRY: "sli_windows",  # of metric_windows: a row is `events` that are alike
+}

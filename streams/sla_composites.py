@@ -60,7 +60,7 @@ def defined(unit: Unit, before: Slo | None, event: SloDefined) -> None:
     _check_parts(unit, wanted)
     weights = _weights(wanted)
     if before is not None and before.measure != event.measure:
-        _leave(unit, before, [name for name in _parts(before.definition) if name not in weights])
+        _leave(unit, before, [name for name in parts_of(before.definition) if name not in weights])
         _take_back(unit, before)
     for name, weight in weights.items():  # who has joined already does nothing
         message = JoinComposite(name, wanted.slo_id, event.measure, weight)
@@ -72,7 +72,7 @@ def removed(unit: Unit, slo: Slo) -> None:
     slo_id = slo.definition.slo_id
     if part_of := list(_shares(unit, slo_id)):
         raise Rejected(f"{slo_id} is a part of {_named(part_of)}: take it out of there first")
-    _leave(unit, slo, _parts(slo.definition))
+    _leave(unit, slo, parts_of(slo.definition))
 
 
 def changed(unit: Unit, slo_id: str, source: str, events: Iterable[Event]) -> None:
@@ -88,7 +88,7 @@ def _join(unit: Unit, wanted: JoinComposite) -> None:
     slo = unit.load(SLO, wanted.slo_id)
     if slo is None or slo.is_removed:
         raise Rejected(f"there is no SLO {wanted.slo_id}, of which {wanted.composite_id} is made")
-    if problem := _unfit(slo.definition):
+    if problem := unfit(slo.definition):
         raise Rejected(f"{wanted.composite_id} cannot be made of it: {problem}")
     command = Join(wanted.slo_id, wanted.composite_id, wanted.measure, wanted.weight, unit.now)
     budget = unit.load(BUDGET_AGGREGATE, budget_id_of(wanted.slo_id, slo.measure))
@@ -141,7 +141,7 @@ def _shares(unit: Unit, slo_id: str) -> dict[str, Share]:
 
 def _weights(definition: Definition) -> dict[str, int]:
     """The parts of an SLO, and how often each of their events counts."""
-    names = _parts(definition)
+    names = parts_of(definition)
     return (
         dict(zip(names, whole_weights(part.weight for part in definition.indicator.parts), strict=True))
         if names
@@ -149,7 +149,7 @@ def _weights(definition: Definition) -> dict[str, int]:
     )
 
 
-def _parts(definition: Definition) -> list[str]:
+def parts_of(definition: Definition) -> list[str]:
     """The parts of an SLO; none, if it is not composite."""
     indicator = definition.indicator
     return [part.slo_id for part in indicator.parts] if indicator.source is Source.COMPOSITE else []
@@ -157,13 +157,13 @@ def _parts(definition: Definition) -> list[str]:
 
 def _check_parts(unit: Unit, wanted: Definition) -> None:
     """Raises Rejected, with all parts that cannot be counted."""
-    names = _parts(wanted)
+    names = parts_of(wanted)
     if not names:
         return
     known: Slos = unit.view(VIEW).value
     problems = [problem for name in names if (problem := _problem(known, name))]
     others = [s for s in known.values() if s.definition.slo_id != wanted.slo_id]
-    told = [name for slo in others for name in _parts(slo.definition) if name in names]
+    told = [name for slo in others for name in parts_of(slo.definition) if name in names]
     many = {name for name in names if told.count(name) >= COMPOSITES_MAX}
     problems += [f"{name} is a part of {COMPOSITES_MAX} SLOs, and can be of no more" for name in sorted(many)]
     if problems:
@@ -171,10 +171,10 @@ def _check_parts(unit: Unit, wanted: Definition) -> None:
 
 
 def _problem(known: Slos, name: str) -> str:
-    return _unfit(known[name].definition) if name in known else f"there is no SLO {name}: define it first"
+    return unfit(known[name].definition) if name in known else f"there is no SLO {name}: define it first"
 
 
-def _unfit(part: Definition) -> str:
+def unfit(part: Definition) -> str:
     """Why an SLO can be no part; empty: it can."""
     if part.indicator.source is Source.COMPOSITE:
         return f"{part.slo_id} is composite itself: name its parts instead"
@@ -185,7 +185,7 @@ def _unfit(part: Definition) -> str:
 
 def _check_as_part(unit: Unit, wanted: Definition) -> None:
     part_of: Sequence[str] = list(_shares(unit, wanted.slo_id))
-    if part_of and (problem := _unfit(wanted)):
+    if part_of and (problem := unfit(wanted)):
         raise Rejected(f"{wanted.slo_id} is a part of {_named(part_of)}, and cannot be so: {problem}")
 
 

@@ -33,10 +33,11 @@ class Known(Protocol):
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """Something that has ended."""
+    """Something that has ended, or some that are alike."""
 
     at: int  # µs: when it happened
     facts: Facts
+    events: int = 1
 
 
 def noted(happened: Happened) -> Note | None:

@@ -2,7 +2,7 @@
 
     sla.definitions, sla.history   → which SLOs, and how far each was counted
     sla.sources, offsets of `sli`  → how far history goes (sli_history_reach)
-    execution.tickets, …           → Kafka, and the archive before it: events, folded and summed up (sli_history_pass)
+    execution.tickets, …           → Kafka, and the archive before it: records, folded and summed up (sli_history_pass)
     sla.measurements               ← CountHistory, a range of a partition for an SLO
 
 It keeps no state: after a start, `sla.history` says where each SLO was left off, and the partition is folded once more
@@ -33,6 +33,7 @@ from neural_hive.schemas.catalogue import UnknownSchema
 from neural_hive.streams import sli_history_metrics as metrics
 from neural_hive.streams.kernel.broadcast import Broadcast
 from neural_hive.streams.kernel.partition_log import Indefinite
+from neural_hive.streams.kernel.reading import MessageReader, RegistryAway
 from neural_hive.streams.sla_history import CountHistory
 from neural_hive.streams.sla_view import SLOS, Slos
 from neural_hive.streams.sli import NAME as SLI
@@ -46,7 +47,7 @@ NAME: Final = "sli-history"
 _LOOK_EVERY_S: Final = 5.0
 _TAKEN_S: Final = 60.0  # without a word of the calculator what was told is told again
 _PASSING: Final = (
-    *(LostLog, StalledLog, UnreadableLog, LogLost, Indefinite),
+    *(LostLog, StalledLog, UnreadableLog, LogLost, Indefinite, RegistryAway),
     *(ArchiveAway, ClickHouseError, UnknownSchema, KafkaException),
 )
 
@@ -64,10 +65,11 @@ class HistorySettings(Protocol):
 def run(
     settings: HistorySettings,
     open_archive: OpenArchive | None,
+    read: MessageReader,
     stopping: threading.Event,
     ready: Callable[[], None],
 ) -> None:
-    """Works until told to stop. Raises HistoryStopped."""
+    """Works until told to stop; `read` reads what others wrote. Raises HistoryStopped."""
     config = settings.kafka_config()
     topics = [SLOS.topic, HISTORIES.topic, "sla.sources", *(source.topic for source in SOURCES.values())]
     found = layout(config, topics)
@@ -78,7 +80,7 @@ def run(
         closing(KafkaLog(config, SLI, ids, open_archive)) as kafka,
     ):
         told = Told(Publisher(config, NAME), stopping)
-        historian = Historian(slos, histories, kafka, partitions, told, stopping)
+        historian = Historian(slos, histories, kafka, partitions, told, stopping, read)
         ready()
         while not stopping.is_set():
             historian.look()
@@ -115,13 +117,14 @@ class Historian:
         partitions: Mapping[str, int],
         tell: Tell,
         stopping: threading.Event,
+        read: MessageReader,
         taken_s: float = _TAKEN_S,
         now: Callable[[], int] = lambda: time.time_ns() // 1_000,
     ) -> None:
         """`partitions`: of each topic. `taken_s`: how long it waits for the calculator's word. `now`: µs since 1970."""
         self._slos, self._histories, self._log = slos, histories, kafka
         self._partitions, self._tell, self._stopping, self._taken_s = partitions, tell, stopping, taken_s
-        self._reach, self._now = Reach(kafka), now
+        self._reach, self._read, self._now = Reach(kafka), read, now
         self._folds: dict[Place, Folded] = {}
         self._finished: dict[tuple[str, int], frozenset[Place]] = {}
         self._reached: dict[Key, Reached] = {}
@@ -183,7 +186,8 @@ class Historian:
             # By full days, so that two processes tell the same.
             minutes_from = (self._now() - MINUTES_KEPT_US) // DAY * DAY - DAY
             read = partial(whole.read, topic)
-            read_over(folded, jobs, read, self._told, self._seen, minutes_from)
+            with folded.facts.beside(whole):
+                read_over(folded, jobs, read, self._told, self._seen, minutes_from)
             metrics.FORGOTTEN.inc(folded.facts.forgotten - forgotten)
             self._folds[place] = folded
         self._tell.settle()
@@ -195,7 +199,7 @@ class Historian:
         if known is not None and known.position <= first:
             return known
         source = SOURCES[slo.definition.indicator.source]
-        return new_fold(source, place[1], self._partitions[place[0]], log_begin)
+        return new_fold(source, place[1], self._partitions[place[0]], log_begin, self._read)
 
     def _told(self, counted: CountHistory) -> None:
         if self._stopping.is_set():

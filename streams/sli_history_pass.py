@@ -5,7 +5,7 @@ same, and of two that work at once each range counts once.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -15,10 +15,8 @@ from neural_hive.aggregates.sli_expression import Facts as Said
 from neural_hive.aggregates.sli_history import HistoryPart
 from neural_hive.aggregates.slo import Indicator
 from neural_hive.connectors.record import Record
-from neural_hive.schemas.catalogue import UnknownSchema, registered
-from neural_hive.schemas.codec import FRAME_BYTES, BadRecord, decode, schema_id
-from neural_hive.schemas.envelope import Envelope
-from neural_hive.streams.kernel.system import Happened
+from neural_hive.schemas.codec import BadRecord
+from neural_hive.streams.kernel.reading import MessageReader
 from neural_hive.streams.sla_history import CountHistory
 from neural_hive.streams.sli_facts import Sample
 from neural_hive.streams.sli_history_facts import Facts, HistorySource
@@ -28,7 +26,7 @@ RANGE_OFFSETS: Final = 50_000  # after so many an SLO tells what it has counted
 EMPTY_RANGES: Final = 10  # and after so many of them that there was nothing
 ROWS_MAX: Final = 2_000  # minutes of budgets, in one message
 
-_GOOD: Final = 1 << 40  # one good event; valid ones are the units: a number costs less than an object
+_GOOD: Final = 1 << 64  # one good event; valid ones are the units: a number costs less than an object
 
 log = structlog.get_logger()
 
@@ -51,8 +49,8 @@ class Job(msgspec.Struct):
     def __post_init__(self) -> None:
         self.meter = meter_of(self.slo_id, self.measure, self.indicator)
 
-    def add(self, minute: int, facts: Said) -> None:
-        """Counts an event."""
+    def add(self, minute: int, facts: Said, events: int) -> None:
+        """Counts events that are alike."""
         meter = self.meter
         if meter is None or not meter.valid.holds(facts):
             return
@@ -62,7 +60,7 @@ class Job(msgspec.Struct):
             sums = self.sums[dimension] = {}
         before = sums.get(minute, 0)
         self.rows += not before
-        sums[minute] = before + (_GOOD + 1 if meter.good.holds(facts) else 1)
+        sums[minute] = before + events * (_GOOD + 1 if meter.good.holds(facts) else 1)
 
     def told(self, topic: str, partition: int, partitions: int, end: int) -> CountHistory:
         """What was counted up to an offset; from there on it counts anew."""
@@ -113,22 +111,22 @@ def read_over(
 
     `seen` hears how many records were read.
 
-    Raises UnknownSchema: a newer build wrote an event; and what `read` raises. What was told stands.
+    Raises UnknownSchema: a newer build wrote an event; and what `read` and `Facts.read` raise. What was told stands.
     """
     end = max((job.until for job in jobs), default=0)
     ranges = _Ranges(folded, jobs, tell, minutes_from)
-    for happened in _events(folded, read, end, seen):
-        offset = happened.record.offset
+    for offset, said in _said(folded, read, end, seen):
         ranges.pass_by(offset)
-        for sample in _samples(folded, happened):
-            ranges.add(offset, sample)
+        ranges.add(offset, _samples(folded, offset, said))
     folded.position = max(folded.position, end)
     ranges.end()
 
 
-def _events(folded: Folded, read: ReadRange, end: int, seen: Callable[[int], None]) -> Iterator[Happened]:
-    """The events that say something, each once its predecessors are folded."""
-    count, wanted = 0, _Wanted(folded.source.types)
+def _said(
+    folded: Folded, read: ReadRange, end: int, seen: Callable[[int], None]
+) -> Iterator[tuple[int, Any]]:
+    """The records that say something, with their offsets, each once its predecessors are folded."""
+    count = 0
     if folded.position >= end:
         return
     try:
@@ -137,56 +135,32 @@ def _events(folded: Folded, read: ReadRange, end: int, seen: Callable[[int], Non
             if count >= 1_000:
                 seen(count)
                 count = 0
-            if (value := record.value) and wanted.is_one(value) and (happened := _happened(record)):
-                yield happened
+            if (said := _read(folded, record)) is not None:
+                yield record.offset, said
             folded.position = record.offset + 1
     finally:
         seen(count)
 
 
-def _happened(record: Record) -> Happened | None:
-    """An event; None: what cannot be decoded was not counted as it came either, but is a dead letter."""
+def _read(folded: Folded, record: Record) -> Any | None:
+    """What a record says; None: nothing, or nobody can decode it, and then it was not counted as it came either."""
     try:
-        decoded = decode(record.value or b"", "event")
+        return folded.facts.read(record)
     except BadRecord as error:
-        log.error("not counted", place=f"{record.topic}:{record.partition}:{record.offset}", why=str(error))
+        _not_counted(folded, record.offset, str(error))
         return None
-    assert isinstance(decoded.head, Envelope)
-    return Happened(record, (record.key or b"").decode(errors="replace"), decoded.head, decoded.payload)
 
 
-def _samples(folded: Folded, happened: Happened) -> Iterable[Sample]:
+def _samples(folded: Folded, offset: int, said: Any) -> Iterable[Sample]:
     try:
-        return folded.facts.take(happened)
+        return folded.facts.take(said)
     except (LookupError, TypeError, ValueError) as error:  # as above: `sli` had the same error with it
-        record = happened.record
-        why = f"{type(error).__name__}: {error}"
-        log.error("not counted", place=f"{record.topic}:{record.partition}:{record.offset}", why=why)
+        _not_counted(folded, offset, f"{type(error).__name__}: {error}")
         return ()
 
 
-class _Wanted:
-    """Tells by its first bytes whether an event is of one of some types."""
-
-    def __init__(self, types: frozenset[str]) -> None:
-        self._types = types
-        self._known: dict[bytes, bool] = {}
-
-    def is_one(self, value: bytes) -> bool:
-        """Raises UnknownSchema."""
-        found = self._known.get(value[:FRAME_BYTES])
-        return self._look(value) if found is None else found
-
-    def _look(self, value: bytes) -> bool:
-        try:
-            number = schema_id(value)
-        except BadRecord:
-            return True  # decoding it will say what is wrong
-        row = registered().get(number)
-        if row is None:
-            raise UnknownSchema(f"this build does not know schema id {number}: a newer one wrote an event")
-        found = self._known[value[:FRAME_BYTES]] = row.name in self._types
-        return found
+def _not_counted(folded: Folded, offset: int, why: str) -> None:
+    log.error("not counted", place=f"{folded.source.topic}:{folded.partition}:{offset}", why=why)
 
 
 class _Ranges:
@@ -198,16 +172,18 @@ class _Ranges:
         self._next = 0  # the next round offset
         self._begin_at(folded.position)
 
-    def add(self, offset: int, sample: Sample) -> None:
-        """What the event at an offset says."""
-        facts, minute = sample.facts, minute_of(sample.at)
-        if minute < self._minutes_from:
-            minute = hour_of(minute)
-        for job in self._jobs:
-            if job.at <= offset < job.until:
-                job.add(minute, facts)
-                if job.rows >= ROWS_MAX:
-                    self._cut(job, offset + 1)
+    def add(self, offset: int, samples: Iterable[Sample]) -> None:
+        """All that the record at an offset says: it is in one range, the whole of it."""
+        jobs = [job for job in self._jobs if job.at <= offset < job.until]
+        for sample in samples:
+            minute = minute_of(sample.at)
+            if minute < self._minutes_from:
+                minute = hour_of(minute)
+            for job in jobs:
+                job.add(minute, sample.facts, sample.events)
+        for job in jobs:
+            if job.rows >= ROWS_MAX:
+                self._cut(job, offset + 1)
 
     def pass_by(self, offset: int) -> None:
         """An event at an offset comes next: the ranges that end before it are told."""
@@ -235,6 +211,8 @@ class _Ranges:
         self._tell(job.told(folded.source.topic, folded.partition, folded.partitions, end))
 
 
-def new_fold(source: HistorySource, partition: int, partitions: int, begin: int) -> Folded:
-    """A partition of which nothing was read: it begins at an offset."""
-    return Folded(source, partition, partitions, source.facts(), begin)
+def new_fold(
+    source: HistorySource, partition: int, partitions: int, begin: int, read: MessageReader
+) -> Folded:
+    """A partition of which nothing was read: it begins at an offset. `read`: reads what others wrote."""
+    return Folded(source, partition, partitions, source.facts(read), begin)

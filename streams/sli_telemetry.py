@@ -3,12 +3,15 @@
 telemetry.aggregated
     → what makes no sense                                → dead.letters
     → from where on an SLO's events are counted          → sla.sources
-    → a window that counts for any SLO is noted          → sla.sources: it counts once
+    → a window that has events is noted                  → sla.sources: it counts once
     → its events, for each SLO that it counts for        → sla.measurements, to the SLO's partition
+
+A window is noted though no SLO asks for it yet: one that is defined later counts the same windows from the log
+(sli_history_windows), and which of them count is decided here, once for all.
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -58,20 +61,19 @@ def declare(sli: System, indexes: Indexes) -> None:
         index = indexes.of(unit.view(VIEW).value, Source.TELEMETRY)
         if index.meters:
             open_cursors(unit, unit.place, index)
-            _count(unit, window, index)
+        if window.events and _is_new(unit, window):
+            count_window(unit, unit.place, window, index)
 
     @sli.on_timer(METRIC_SERIES, FORGET_TIMER)
     def forget(unit: Unit, series_id: str) -> None:
         unit.execute(METRIC_SERIES, series_id, Forget(series_id, unit.now))
 
 
-def _count(unit: Unit, window: MetricWindow, index: Index) -> None:
-    found = tallied(window, index)
-    if not found or not _is_new(unit, window):
-        return
+def count_window(unit: Unit, record: Any, window: MetricWindow, index: Index) -> None:
+    """Counts the events of a window that was not counted before, for each SLO; the record is its place."""
     facts = labels(window)
-    for tally in found:
-        count_for(unit, unit.place, tally.meter, facts, window.last_at, tally.good, tally.valid)
+    for tally in tallied(window, index):
+        count_for(unit, record, tally.meter, facts, window.last_at, tally.good, tally.valid)
 
 
 def _is_new(unit: Unit, window: MetricWindow) -> bool:

@@ -4,6 +4,7 @@ from functools import partial
 
 import typer
 
+from neural_hive.commands.replay_source import schemas_of_others
 from neural_hive.commands.shown import Config, Data
 from neural_hive.process import process, stop_event
 from neural_hive.settings import load_settings
@@ -19,6 +20,8 @@ def sli_history(data: Data = None, config: Config = None) -> None:
     settings = load_settings(config, data=data)
     with process(settings, "sli-history") as ready:
         from neural_hive.projections.archive_reader import ArchiveReader
+        from neural_hive.streams.kernel.reading import MessageReader
         from neural_hive.streams.sli_history import run
 
-        run(settings, partial(ArchiveReader.of, settings), stop_event(), ready)
+        read = MessageReader(schemas_of_others(settings))
+        run(settings, partial(ArchiveReader.of, settings), read, stop_event(), ready)

@@ -65,15 +65,11 @@ def _known(common: Common, slo_id: str) -> "Sequence[Definition]":
 
 
 def _tried(common: Common, definitions: "Sequence[Definition]", over: Over) -> list[Any]:
-    """What each would have counted. Raises CannotDo: none of them can be tried."""
+    """What each would have counted."""
     from neural_hive.aggregates.sli_source import Source
-    from neural_hive.slo_trying import triable
 
     asked = [d for d in definitions if d.indicator.source is Source.PROMQL]
-    told = triable(definitions)
-    if definitions and not asked and not told:
-        sources = ", ".join(sorted({d.indicator.source for d in definitions}))
-        raise CannotDo(f"SLOs over TICKETS, WORKFLOWS and PROMQL can be tested, and here is {sources}")
+    told = [d for d in definitions if d.indicator.source is not Source.PROMQL]
     return [*_of_tables(common, told, over), *_of_prometheus(common, asked)]
 
 

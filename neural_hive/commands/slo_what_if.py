@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from neural_hive.commands.common import Common
-from neural_hive.commands.replay_source import From, Source, looked_at, reading
+from neural_hive.commands.replay_source import From, Source, looked_at, reading, schemas_of_others
 from neural_hive.sdk.asking import CannotDo
 from neural_hive.settings import BadSettings
 
@@ -47,9 +47,11 @@ def what_if(
         raise BadSettings("--from must be earlier than --to")
     with looked_at(source, *common.place) as log, reading(common.as_json) as say:
         from neural_hive.replay.reader import ToldSource
+        from neural_hive.streams.kernel.reading import MessageReader
 
         _keep_silent()
-        answer = compared(ToldSource(log.source, say), wanted)
+        read = MessageReader(schemas_of_others(log.settings))
+        answer = compared(ToldSource(log.source, say), wanted, read)
     if plot is not None:
         from neural_hive.replay.slos.chart import chart
 

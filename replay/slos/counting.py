@@ -7,6 +7,8 @@ import msgspec
 
 from neural_hive.aggregates.aggregate import Aggregate, Command, Event
 from neural_hive.aggregates.burn import Counts
+from neural_hive.aggregates.metric_window import MetricWindow
+from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.slo import Slo
 from neural_hive.connectors.record import Record
 from neural_hive.schemas.envelope import Envelope
@@ -16,6 +18,8 @@ from neural_hive.streams.kernel.sums import Sum
 from neural_hive.streams.kernel.system import Happened
 from neural_hive.streams.sla_messages import MEASUREMENTS
 from neural_hive.streams.sli_facts import TICKET_ENDS, WORKFLOW_ENDS
+from neural_hive.streams.sli_index import Indexes
+from neural_hive.streams.sli_telemetry import count_window
 
 TYPES: Final = frozenset({"TicketCreated", "WorkflowStarted", *TICKET_ENDS, *WORKFLOW_ENDS})
 TOGETHER_US: Final = 10_000_000  # a look falls on a multiple of it: what comes between two can be said in one
@@ -60,6 +64,7 @@ class Counter:
         self.memory: dict[str, Any] = {}
         self._system = sli.build()  # one of its own: it keeps in mind which SLOs it has seen last
         self._views = {name: Snapshot(dict(slos), {}, 0.0) for name in self._system.views}
+        self._windows = Indexes().of(dict(slos), Source.TELEMETRY)
         self._states: dict[tuple[str, str], Any] = {}
 
     def hear(self, record: Record, head: Envelope, payload: dict[str, Any]) -> None:
@@ -68,6 +73,11 @@ class Counter:
         handler = self._system.inputs[record.topic].events
         assert handler is not None, "only sources of events are read"
         handler(self, Happened(record, (record.key or b"").decode(), head, payload))
+
+    def hear_window(self, record: Record, window: MetricWindow) -> None:
+        """A metric window that counts: `sli` has decided that when it came."""
+        self.now = record.timestamp_ms * 1_000
+        count_window(self, record, window, self._windows)  # type: ignore[arg-type]
 
     def view(self, name: str) -> Any:
         """See Unit.view."""
@@ -97,3 +107,4 @@ class Counter:
 
 
 SOURCES: Final = sli.TOPICS
+COUNTED: Final = frozenset({*SOURCES.values(), Source.TELEMETRY})  # by what stands in the log

@@ -1,7 +1,11 @@
-"""What a log holds of SLOs: definitions, words of people, what was counted, what became of it, what was deployed."""
+"""What a log holds of SLOs: definitions, words of people, what was counted, what became of it, what was deployed.
+
+Tickets and workflows are read as `sli` reads them, metric windows as who counts history does: by what `sli` has noted.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +21,7 @@ from neural_hive.aggregates.budget import (
 )
 from neural_hive.aggregates.freeze import BY_HAND, FREEZE, FreezeActivated, FreezeResolved, freeze_id_of
 from neural_hive.aggregates.freeze_policy import FREEZE_POLICY, FreezePolicy
+from neural_hive.aggregates.metric_window import TOPIC
 from neural_hive.aggregates.slo import SLO, Slo
 from neural_hive.aggregates.violation import VIOLATION
 from neural_hive.connectors.record import Record
@@ -29,7 +34,9 @@ from neural_hive.replay.slos.outcome import Collector, Outcome
 from neural_hive.replay.slos.run import Word
 from neural_hive.schemas.codec import BadRecord, decode
 from neural_hive.schemas.envelope import Envelope
+from neural_hive.streams.kernel.reading import MessageReader
 from neural_hive.streams.sla_messages import AdjustBudget, FreezeByHand, ResolveFreeze
+from neural_hive.streams.sli_history_windows import Windows
 
 _SLA_TOPICS: Final = (SLO.topic, BUDGET_AGGREGATE.topic, FREEZE.topic, VIOLATION.topic)
 _TICKETS: Final = "execution.tickets"
@@ -157,6 +164,37 @@ def events_of(source: LogSource, until: int, counters: Sequence[Counter]) -> Eve
                 for counter in counters:
                     counter.hear(happened.record, happened.head, happened.payload)
     return found
+
+
+def windows_of(source: LogSource, until: int, counters: Sequence[Counter], read: MessageReader) -> int:
+    """Lets the metric windows be counted that came up to a time and count; says when the first one came. Both in µs."""
+    first_at = 0
+    for partition, (first, end) in sorted(ranges_of(source, TOPIC).items()):
+        part, windows = _Part(source, partition), Windows(read)
+        with windows.beside(part):
+            for record in part.read(TOPIC, first, end):
+                if record.timestamp_ms * 1_000 > until:
+                    break
+                if window := windows.read(record):
+                    first_at = _earlier(first_at, record.timestamp_ms * 1_000)
+                    for counter in counters:
+                        counter.hear_window(record, window)
+    return first_at
+
+
+class _Part:
+    """See Readable: one partition of a source."""
+
+    def __init__(self, source: LogSource, partition: int) -> None:
+        self._source, self.partition = source, partition
+
+    def range(self, topic: str) -> tuple[int, int]:
+        """See Readable.range."""
+        return ranges_of(self._source, topic).get(self.partition, (0, 0))
+
+    def read(self, topic: str, first: int, end: int) -> Iterator[Record]:
+        """See Readable.read."""
+        return chain.from_iterable(self._source.batches(topic, self.partition, first, end))
 
 
 def said_of(past: Past, slo_id: str) -> list[Said]:

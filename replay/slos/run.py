@@ -9,6 +9,7 @@ import msgspec
 from neural_hive.aggregates.budget import Counted
 from neural_hive.aggregates.freeze_policy import Policy
 from neural_hive.aggregates.identity import derived_id
+from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.slo import Definition
 from neural_hive.connectors.record import Record
 from neural_hive.replay.rerun.virtual_hive import VirtualHive
@@ -86,14 +87,19 @@ def run(
     begins_at: int,
     until: int,
 ) -> Ran:
-    """What becomes of budgets if these SLOs and policies hold from the beginning on. All times in µs."""
+    """What becomes of budgets if these SLOs and policies hold from the beginning on. All times in µs.
+
+    `counts`: of what is not composite; that follows from its parts, as it does live.
+    """
     going = _Run(begins_at)
     try:
         for policy_id, policy in sorted(policies.items()):
             going.say(COMMANDS, policy_id, DefineFreezePolicy(policy_id, policy))
-        for slo_id, definition in sorted(definitions.items()):
-            going.say(COMMANDS, slo_id, DefineSlo(slo_id, definition))
-        going.hive.work()
+        for are_composite in (False, True):  # whose parts must be known
+            for slo_id, definition in sorted(definitions.items()):
+                if (definition.indicator.source is Source.COMPOSITE) == are_composite:
+                    going.say(COMMANDS, slo_id, DefineSlo(slo_id, definition))
+            going.hive.work()
         refused = going.refused
         coming: Iterator[Said | Word] = merge(counts, sorted(words, key=_at), key=_at)
         for what in coming:

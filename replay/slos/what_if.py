@@ -13,13 +13,16 @@ import msgspec
 
 from neural_hive.aggregates.burn import Status
 from neural_hive.aggregates.freeze_policy import Action, Policy
+from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.slo import Definition, Slo
 from neural_hive.replay.reader import LogSource
-from neural_hive.replay.slos.counting import SOURCES, Counter, Said
+from neural_hive.replay.slos.countable import countable, whole, with_composites, with_parts
+from neural_hive.replay.slos.counting import COUNTED, Counter, Said
 from neural_hive.replay.slos.deploys import Held, held_in_fact, would_be_held
-from neural_hive.replay.slos.history import Past, events_of, past_of, said_of
+from neural_hive.replay.slos.history import Past, events_of, past_of, said_of, windows_of
 from neural_hive.replay.slos.outcome import Frozen, Key, Look, Outcome, Violated, dimension_of, length, union
 from neural_hive.replay.slos.run import Word, run
+from neural_hive.streams.kernel.reading import MessageReader
 
 SLOS_MAX: Final = 500  # with more, only those that the change concerns are run
 
@@ -100,32 +103,42 @@ class SloWhatIf(msgspec.Struct, frozen=True):
         return seen[0] == seen[1] and self.baseline.held == self.variant.held
 
 
-def what_if(source: LogSource, wanted: Wanted) -> SloWhatIf:
-    """Reads the log, runs both sides and compares them. Raises NothingToTry, and what the source raises."""
+def what_if(source: LogSource, wanted: Wanted, read: MessageReader) -> SloWhatIf:
+    """Reads the log, runs both sides and compares them; `read` reads what others wrote.
+
+    Raises NothingToTry, and what the source raises.
+    """
     past = past_of(source, wanted.until)
     standing = {name: slo.definition for name, slo in past.slos.items()}
     policies = {name: found.policy for name, found in past.policies.items()}
     notes: list[str] = []
-    tried = {d.slo_id: d for d in wanted.definitions if _can_be_counted(d, past, notes)}
+    tried = countable(wanted.definitions, standing, notes)
     if not tried and not wanted.policies:
         raise NothingToTry("; ".join(notes) or "the file has no SLO and no freeze policy")
     other_policies = {**policies, **{policy.policy_id: policy for policy in wanted.policies}}
-    concerned = _concerned(standing, tried, wanted.policies, policies)
+    variant = whole({**standing, **tried}, notes)
+    given = _concerned(standing, tried, wanted.policies, policies)
+    concerned = with_composites(given, standing) | with_composites(given, variant)
+    needed = with_parts(concerned, standing) | with_parts(concerned, variant)
     if len(standing) > SLOS_MAX:
         notes.append(
-            f"{len(standing):,} SLOs are defined: only the {len(concerned):,} that this concerns were run"
+            f"{len(standing):,} SLOs are defined: only the {len(needed):,} that this concerns were run"
         )
-        standing = {name: definition for name, definition in standing.items() if name in concerned}
-    variant = {name: definition for name, definition in {**standing, **tried}.items() if name in concerned}
+        standing = {name: definition for name, definition in standing.items() if name in needed}
+    variant = {name: definition for name, definition in variant.items() if name in needed}
     anew = {
         name for name, d in variant.items() if name not in standing or d.indicator != standing[name].indicator
     }
     counters = Counter(_as_slos(standing)), Counter(_as_slos({name: variant[name] for name in anew}))
     events = events_of(source, wanted.until, counters)
-    first_at = min((at for at in (past.first_at, events.first_at) if at), default=wanted.until)
+    windows_at = (
+        windows_of(source, wanted.until, counters, read) if _ask_for_windows(standing, variant) else 0
+    )
+    starts = past.first_at, events.first_at, windows_at
+    first_at = min((at for at in starts if at), default=wanted.until)
     since = max(wanted.since, first_at)
     before = _said(counters[0], past, standing)
-    after = [said for said in before if said.slo_id in concerned - anew]
+    after = [said for said in before if said.slo_id in needed - anew]
     sides = (
         (standing, policies, before),
         (variant, other_policies, list(merge(after, counters[1].tally.said(), key=lambda said: said.at))),
@@ -142,7 +155,7 @@ def what_if(source: LogSource, wanted: Wanted) -> SloWhatIf:
         )
     times = since, wanted.until
     found = list(events.deploys.found.values())
-    outcomes = ran[0].outcome, _with_others(ran[1].outcome, ran[0].outcome, concerned)
+    outcomes = ran[0].outcome, _with_others(ran[1].outcome, ran[0].outcome, needed)
     return SloWhatIf(
         *times,
         tuple(_changes(standing, tried, policies, wanted.policies)),
@@ -155,16 +168,8 @@ def what_if(source: LogSource, wanted: Wanted) -> SloWhatIf:
     )
 
 
-def _can_be_counted(wanted: Definition, past: Past, notes: list[str]) -> bool:
-    """What the log has no events of is taken as it was counted live, if it was counted in the same way."""
-    known = past.slos.get(wanted.slo_id)
-    asked = wanted.indicator
-    if asked.source in SOURCES.values() or (known is not None and known.definition.indicator == asked):
-        return True
-    notes.append(
-        f"{wanted.slo_id} was left out: the log has no events of {asked.source}, and it was not counted in this way"
-    )
-    return False
+def _ask_for_windows(*sides: Mapping[str, Definition]) -> bool:
+    return any(d.indicator.source is Source.TELEMETRY for side in sides for d in side.values())
 
 
 def _concerned(
@@ -186,10 +191,9 @@ def _as_slos(definitions: Mapping[str, Definition]) -> dict[str, Slo]:
 
 
 def _said(counter: Counter, past: Past, standing: Mapping[str, Definition]) -> list[Said]:
-    """What was counted of SLOs: from the events, or as it was counted live where the log has none."""
-    elsewhere = (
-        said_of(past, name) for name, d in standing.items() if d.indicator.source not in SOURCES.values()
-    )
+    """What was counted of SLOs that are not composite: from the log, or as it was counted live if that has nothing."""
+    known = {*COUNTED, Source.COMPOSITE}
+    elsewhere = (said_of(past, name) for name, d in standing.items() if d.indicator.source not in known)
     return list(merge(counter.tally.said(), *elsewhere, key=lambda said: said.at))
 
 
@@ -197,19 +201,19 @@ def _words(past: Past, definitions: Mapping[str, Definition], policies: Mapping[
     return [word for word in past.words if word.routing_id in definitions or word.routing_id in policies]
 
 
-def _with_others(variant: Outcome, baseline: Outcome, concerned: frozenset[str]) -> Outcome:
-    """With what nothing was changed of, as it is in the baseline."""
+def _with_others(variant: Outcome, baseline: Outcome, ran: frozenset[str]) -> Outcome:
+    """With what was not run once more, for nothing was changed of it: it is as in the baseline."""
     return Outcome(
-        {**{key: b for key, b in baseline.budgets.items() if key[0] not in concerned}, **variant.budgets},
+        {**{key: b for key, b in baseline.budgets.items() if key[0] not in ran}, **variant.budgets},
         sorted(
             [
                 *variant.freezes,
-                *(f for f in baseline.freezes if f.freeze.slo_id and f.freeze.slo_id not in concerned),
+                *(f for f in baseline.freezes if f.freeze.slo_id and f.freeze.slo_id not in ran),
             ],
             key=lambda f: (f.begun_at, f.freeze.freeze_id),
         ),
         sorted(
-            [*variant.violations, *(v for v in baseline.violations if v.slo_id not in concerned)],
+            [*variant.violations, *(v for v in baseline.violations if v.slo_id not in ran)],
             key=lambda v: (v.begun_at, v.slo_id, v.dimension, v.kind),
         ),
     )

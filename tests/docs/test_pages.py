@@ -106,7 +106,7 @@ def test_sla(toured: Reader) -> None:
     toured.run(f"({stop}; while :; do {watched}; done) & SLA=$!")
     toured.run("neural-hive sli-history 2>> history.log & HISTORY=$!")
     toured.run("timeout 60 sh -c 'until [ $(grep -c assigned sla.log) -ge 2 ]; do sleep 0.5; done'")
-    assert toured.follow(DOCS / "sla.md") == 26
+    assert toured.follow(DOCS / "sla.md") == 30
     assert toured.follow(DOCS / "sla-api.md") == 17
     toured.run("kill $SLA $HISTORY; wait $SLA $HISTORY")
 

@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 
 from neural_hive.aggregates.identity import derived_id
+from neural_hive.aggregates.metric_window import TOPIC as TELEMETRY
+from neural_hive.aggregates.metric_window import Bucket, MetricWindow
 from neural_hive.replay.rerun.recording import Recording, Stretch
 from neural_hive.replay.rerun.virtual_hive import VirtualHive
 from neural_hive.schemas.codec import encode_event, encode_message
@@ -107,12 +109,35 @@ class SloPast:
         self.hive.broker.append(TICKETS, 0, b"w", encode_event(head, payload), headers)
         self.hive.work()
 
+    def window(self, fast: int, slow: int, late_us: int = 0, **more: Any) -> MetricWindow:
+        """The window of the last full minute, or of an earlier one, is sent."""
+        ends_at = (self.now - late_us) // MINUTE * MINUTE
+        buckets = (Bucket(100.0, fast), Bucket(250.0, 1), Bucket(1000.0, slow))
+        about = {
+            "service": "shop",
+            "metric": "latency_ms",
+            "events": fast + 1 + slow,
+            "buckets": buckets,
+            **more,
+        }
+        made = MetricWindow(starts_at=ends_at - MINUTE, ends_at=ends_at, **about)
+        self.sent(made)
+        return made
+
+    def sent(self, window: MetricWindow) -> None:
+        """A window is sent, perhaps not for the first time."""
+        about = window.message_id, "MetricWindow", self.now, window.service
+        header = Header(*about, "c", "", "0" * 32, "0" * 16, "test")
+        self.hive.say(TELEMETRY, window.service, encode_message(header, msgspec.to_builtins(window)))
+        self.hive.work()
+
     def recording(self) -> Recording:
         """What its log holds."""
         return Recording(dict(self._topics()))
 
     def _topics(self) -> Iterator[tuple[str, list[Stretch]]]:
-        for topic in (TICKETS, "orchestration.workflows", *sla.build().event_topics):
+        sources = TICKETS, "orchestration.workflows", TELEMETRY
+        for topic in (*sources, *sli.build().event_topics, *sla.build().event_topics):
             log = self.hive.broker.logs.get((topic, 0), [])
             yield topic, [Stretch(0, len(log), list(log))]
 

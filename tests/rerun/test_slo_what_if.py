@@ -17,6 +17,7 @@ from neural_hive.replay.slos.deploys import Deploy, would_be_held
 from neural_hive.replay.slos.outcome import union
 from neural_hive.replay.slos.tables import duration, render, thinned, told
 from neural_hive.replay.slos.what_if import NothingToTry, SloWhatIf, Wanted, what_if
+from neural_hive.streams.kernel.reading import MessageReader
 from neural_hive.streams.sla_messages import (
     AdjustBudget,
     DefineFreezePolicy,
@@ -82,7 +83,7 @@ def _freezes(past: SloPast) -> list[dict[str, Any]]:
 def asked(past: SloPast, *wanted: Definition | Policy, since: int = 0) -> SloWhatIf:
     definitions = tuple(each for each in wanted if isinstance(each, Definition))
     policies = tuple(each for each in wanted if isinstance(each, Policy))
-    return what_if(past.recording(), Wanted(definitions, policies, past.now, since))
+    return what_if(past.recording(), Wanted(definitions, policies, past.now, since), MessageReader())
 
 
 def test_what_is_unchanged_changes_nothing_and_is_what_was(past: SloPast) -> None:

@@ -10,11 +10,13 @@ from confluent_kafka import Producer
 
 from neural_hive.aggregates.budget import AdjustmentKind, minute_of
 from neural_hive.aggregates.identity import derived_id
+from neural_hive.aggregates.metric_window import TOPIC as WINDOWS
+from neural_hive.aggregates.metric_window import Bucket, MetricWindow
 from neural_hive.aggregates.sla_window import DAY, HOUR, MINUTE, WindowKind
 from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.slo import Definition, Indicator, SloType
-from neural_hive.schemas.codec import encode_event
-from neural_hive.schemas.envelope import NO_HASH, Envelope
+from neural_hive.schemas.codec import encode_event, encode_message
+from neural_hive.schemas.envelope import NO_HASH, Envelope, Header
 from neural_hive.schemas.topics import partition_of
 from neural_hive.sdk.sender import Sender
 from neural_hive.streams.sla_messages import COMMANDS, AdjustBudget, DefineSlo, RecalculateBudget
@@ -44,12 +46,16 @@ VALID_WORKFLOWS: Final = (
     "plan_id = 'PLAN'",
     "plan_id = 'PLAN' AND (sla_class != 'gold' OR status = 'REJECTED')",
 )
-WINDOWS: Final = ((WindowKind.ROLLING, 30), (WindowKind.ROLLING, 12), (WindowKind.ROLLING, 9))
+WINDOW_DAYS: Final = ((WindowKind.ROLLING, 30), (WindowKind.ROLLING, 12), (WindowKind.ROLLING, 9))
 REACH_DAYS: Final = 8  # what comes later than this is later than the whole window
 
 
+GOOD_WINDOWS: Final = ("value <= 250", "outcome = 'ok'", "NOT (value > 100 OR outcome = 'failed')")
+VALID_WINDOWS: Final = ("service = 'PLAN'", "service = 'PLAN' AND (value IS NULL OR value < 5000)")
+
+
 class Story:
-    """What happens to two SLOs, one over tickets and one over workflows, as a seed has it."""
+    """What happens to three SLOs, over tickets, workflows and metric windows, as a seed has it."""
 
     def __init__(self, seed: int, sender: Sender, producer: Producer) -> None:
         self.random = random.Random(seed)
@@ -61,16 +67,20 @@ class Story:
         by = choose(("", "service", "task_type"))
         tickets = Indicator(Source.TICKETS, choose(GOOD_TICKETS), choose(VALID_TICKETS), by)
         workflows = Indicator(Source.WORKFLOWS, choose(GOOD_WORKFLOWS), choose(VALID_WORKFLOWS))
+        windows = Indicator(
+            Source.TELEMETRY, choose(GOOD_WINDOWS), choose(VALID_WINDOWS), choose(("", "region"))
+        )
+        of = {"tickets": tickets, "workflows": workflows, "windows": windows}
         self.definitions = {
-            found.slo_id: found
-            for found in (self._definition("tickets", tickets), self._definition("workflows", workflows))
+            found.slo_id: found for found in (self._definition(name, each) for name, each in of.items())
         }
+        self._sent: list[MetricWindow] = []
         self._revisions = dict.fromkeys(self.definitions, 0)
 
     def _definition(self, what: str, indicator: Indicator) -> Definition:
         slo_id = f"{self.name}-{what}"
         named = msgspec.structs.replace(indicator, valid=indicator.valid.replace("PLAN", self.name))
-        kind, days = WINDOWS[0]
+        kind, days = WINDOW_DAYS[0]
         about = slo_id, slo_id, SloType.AVAILABILITY, self.name
         return Definition(*about, 0.99, named, window_kind=kind, window_days=days)
 
@@ -87,7 +97,7 @@ class Story:
         )[0])()  # fmt: skip
 
     def work(self) -> None:
-        """Tickets and workflows end, some of them long ago or not yet."""
+        """Tickets and workflows end, and windows come, some of them long ago or not yet."""
         for _ in range(self.random.randint(1, 6)):
             at = self._when()
             workflow_id = self._id("w")
@@ -100,13 +110,18 @@ class Story:
                     self._producer.produce(
                         topic, event, key, partition_of(key, PARTITIONS), on_delivery=note_undelivered
                     )
+            for value in self._windows(at):
+                key = self.name.encode()
+                self._producer.produce(
+                    WINDOWS, value, key, partition_of(key, PARTITIONS), on_delivery=note_undelivered
+                )
         self._producer.flush(30)
 
     def revise(self) -> None:
         """Another target, or a shorter window: the same counts are read in another way."""
         for slo_id, definition in self.definitions.items():
-            at = next(n for n, (_, days) in enumerate(WINDOWS) if days == definition.window_days)
-            _, days = WINDOWS[min(at + self.random.randint(0, 1), len(WINDOWS) - 1)]
+            at = next(n for n, (_, days) in enumerate(WINDOW_DAYS) if days == definition.window_days)
+            _, days = WINDOW_DAYS[min(at + self.random.randint(0, 1), len(WINDOW_DAYS) - 1)]
             target = round(self.random.uniform(0.5, 0.999), 3)
             self.definitions[slo_id] = msgspec.structs.replace(definition, target=target, window_days=days)
         self.define()
@@ -152,6 +167,8 @@ class Story:
                 return "", "cart", "till"
             case "task_type":
                 return "DEPLOY", "BUILD", "TEST"
+            case "region":
+                return "", "eu"
             case _:
                 return ("",)
 
@@ -266,6 +283,30 @@ class Story:
             },
         }[kind]
         yield self._event(kind, "workflow", workflow_id, 2, at, {**ended, **more})
+
+    def _windows(self, at: int) -> Iterator[bytes]:
+        """A window that ends then; some come twice, and some overlap another one of their series."""
+        choose = self.random.choice
+        counts = [self.random.randint(0, 9) for _ in range(3)]
+        bounds = (100.0, 250.0, 1000.0)
+        buckets = tuple(map(Bucket, bounds, counts)) if self.random.random() < 0.8 else ()
+        made = MetricWindow(
+            self.name, choose(("latency_ms", "requests")), at - choose((1, 60, 600)) * SECOND, at, sum(counts) + 1,
+            buckets, choose(("ok", "failed", "")), region=choose(("eu", "")), instance=f"pod-{choose(range(9))}",
+        )  # fmt: skip
+        self._sent.append(made)
+        again = choose(self._sent)
+        often = self.random.random()
+        yield self._window(made)
+        if often < 0.4:
+            yield self._window(
+                again if often < 0.3 else msgspec.structs.replace(again, events=again.events + 1)
+            )
+
+    def _window(self, window: MetricWindow) -> bytes:
+        about = window.message_id, "MetricWindow", self._now(), window.service
+        header = Header(*about, window.service, "", "0" * 32, "0" * 16, "a story")
+        return encode_message(header, msgspec.to_builtins(window))
 
     def _event(
         self, event_type: str, of: str, aggregate_id: str, version: int, at: int, payload: dict[str, Any]

@@ -196,11 +196,21 @@ def test_there_are_so_many_series_at_once(unit: SliUnit, monkeypatch: pytest.Mon
     assert len(unit.window(later(9 * 24 * 60, third))) == 1, "those that are silent make room"
 
 
-def test_what_nobody_asks_for_is_not_noted(unit: SliUnit) -> None:
+def test_a_window_is_noted_though_nobody_asks_for_it_yet(unit: SliUnit) -> None:
     assert unit.window(WINDOW) == []
-    assert unit.log == []
     knows(unit, "value <= 250", "service = 'another'")
     assert unit.window(later(1)) == []
+    assert len(unit.state(METRIC_SERIES, WINDOW.series_id).windows) == 2
+    knows(unit, "value <= 250")
+    assert unit.window(WINDOW) == [], "history counts it: it was there before the SLO"
+    with pytest.raises(Rejected, match="overlaps"):
+        unit.window(later(1, events=101))
+    assert len(unit.window(later(2))) == 1
+
+
+def test_a_window_without_events_is_not_noted(unit: SliUnit) -> None:
+    knows(unit, "value <= 250")
+    assert unit.window(msgspec.structs.replace(WINDOW, events=0, buckets=())) == []
     assert unit.state(METRIC_SERIES, WINDOW.series_id) is None
 
 

@@ -20,10 +20,7 @@ from confluent_kafka import Producer
 from neural_hive.aggregates.aggregate import event_of
 from neural_hive.aggregates.budget import BUDGET, BUDGET_AGGREGATE, Budget, budget_id_of, minute_of
 from neural_hive.aggregates.sla_window import DAY, HOUR, MINUTE
-from neural_hive.aggregates.sli_expression import parse
-from neural_hive.aggregates.sli_source import FIELDS
 from neural_hive.aggregates.slo import SLO
-from neural_hive.projections.sli_events import VIEW_OF
 from neural_hive.replay.checks.state import kept_states
 from neural_hive.replay.history import happening_of
 from neural_hive.replay.moment import Moment
@@ -35,9 +32,9 @@ from neural_hive.sdk.tables import Tables
 from neural_hive.settings import load_settings
 from neural_hive.slo_explaining import explained
 from neural_hive.slo_files import Form, write
+from neural_hive.slo_rows import judged
 from neural_hive.slo_then import BudgetThen, budgets_then
 from neural_hive.slo_times import literal
-from neural_hive.slo_trying import condition
 from neural_hive.streams import sla
 from neural_hive.streams.kernel.state import COUNTER, ROW, Row
 from neural_hive.system import processor_name
@@ -47,6 +44,7 @@ from tests.system.hive import Hive, eventually
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SEEDS: Final = (1, 2, 3, 4)
 STEPS: Final = 45
+SOURCES: Final = ("execution.tickets", "orchestration.workflows", "telemetry.aggregated")
 Minutes = dict[tuple[str, int], tuple[int, int]]  # budget and minute: good, valid
 Kept = tuple[dict[str, Budget], dict[str, int]]  # budgets, and the counters beside them
 
@@ -87,7 +85,7 @@ class World:
     def _is_archived(self) -> bool:
         ends = {
             (topic, number): end
-            for topic in ("sla.budgets", "sla.definitions", "execution.tickets", "orchestration.workflows")
+            for topic in (*("sla.budgets", "sla.definitions", "dead.letters"), *SOURCES)
             for number, (_, end) in self.source.ranges(topic).items()
             if end
         }
@@ -184,19 +182,19 @@ def test_there_is_something_of_everything(world: World) -> None:
     assert any(budget.terms and budget.terms.revision > 1 for budget in budgets.values())
 
 
-def test_each_minute_is_what_tickets_and_workflows_say(world: World) -> None:
+def test_each_minute_is_what_tickets_workflows_and_windows_say(world: World) -> None:
     """`valid` and `good` of each SLO, asked of the tables of the events themselves."""
     since, until = world.until - (REACH_DAYS + 1) * DAY, minute_of(world.until) + 60 * MINUTE
     recounted: Minutes = {}
     for slo_id, definition in world.definitions.items():
-        asked, fields = definition.indicator, FIELDS[definition.indicator.source]
-        good, valid = (condition(parse(text, fields)) for text in (asked.good, asked.valid))
+        asked = definition.indicator
+        rows = judged(asked, since, until)
         by = f"ifNull(`{asked.group_by}`, '')" if asked.group_by else "''"
-        budget_id, ended = budget_id_of(slo_id, 1), VIEW_OF[asked.source]
+        budget_id, each = budget_id_of(slo_id, 1), rows.events
         recounted |= world.minutes(
             f"SELECT if({by} = '', '{budget_id}', concat('{budget_id}/', {by})) AS budget, "
-            f"toUnixTimestamp64Micro(toDateTime64(toStartOfMinute(at), 6)) AS minute, countIf({good}), count() "
-            f"FROM {ended}(since = {literal(since)}, until = {literal(until)}) WHERE {valid} GROUP BY budget, minute"
+            f"toUnixTimestamp64Micro(toDateTime64(toStartOfMinute(at), 6)) AS minute, sumIf({each}, {rows.is_good}), "
+            f"sum({each}) FROM {rows.rows} WHERE {rows.is_valid} GROUP BY budget, minute"
         )
     counted = world.minutes(
         "SELECT budget_id, toUnixTimestamp64Micro(minute), good, valid FROM sli_minutes "

@@ -7,6 +7,7 @@ import pytest
 
 from neural_hive.aggregates.aggregate import Event
 from neural_hive.aggregates.budget import hour_of
+from neural_hive.aggregates.metric_window import TOPIC as WINDOWS
 from neural_hive.aggregates.sla_window import HOUR
 from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.slo import Indicator
@@ -16,12 +17,14 @@ from neural_hive.connectors.record import Record
 from neural_hive.schemas.catalogue import UnknownSchema
 from neural_hive.schemas.codec import decode
 from neural_hive.schemas.envelope import Envelope
+from neural_hive.streams.kernel.reading import MessageReader
 from neural_hive.streams.kernel.system import Happened
 from neural_hive.streams.sla_history import CountHistory
 from neural_hive.streams.sli import TOPICS
 from neural_hive.streams.sli_facts import Sample
-from neural_hive.streams.sli_history_facts import SOURCES, Subjects
+from neural_hive.streams.sli_history_facts import SOURCES
 from neural_hive.streams.sli_history_pass import Job, new_fold, read_over
+from neural_hive.streams.sli_history_subjects import Subjects
 from tests.sla.sli_unit import WORKFLOW
 from tests.sla_history.world import World
 
@@ -84,14 +87,14 @@ def test_workflows_and_plans_that_were_refused() -> None:
 
 
 def test_each_source_that_is_counted_as_it_comes_has_a_history() -> None:
-    assert {source.topic: name for name, source in SOURCES.items()} == TOPICS
+    assert {source.topic: name for name, source in SOURCES.items()} == {**TOPICS, WINDOWS: Source.TELEMETRY}
 
 
 def passed_over(records: list[Record], *jobs: Job, minutes_from: int = 0) -> tuple[list[CountHistory], int]:
     """What is told of jobs, and how many records were read."""
     told: list[CountHistory] = []
     seen: list[int] = []
-    folded = new_fold(SOURCES[Source.TICKETS], 0, 1, 0)
+    folded = new_fold(SOURCES[Source.TICKETS], 0, 1, 0, MessageReader())
     read = lambda first, end: records[first:end]  # noqa: E731
     read_over(folded, list(jobs), read, told.append, seen.append, minutes_from)
     return told, sum(seen)

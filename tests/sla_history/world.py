@@ -1,4 +1,4 @@
-"""A partition of tickets, the system that counts them as they come, the calculator, and who counts history: in memory.
+"""A partition of a source, the system that counts it as it comes, the calculator, and who counts history: in memory.
 
 Whoever asks the log may find that `sli` has gone on meanwhile: `meanwhile` runs in the middle of every look.
 """
@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from neural_hive.aggregates.aggregate import Event, Rejected
-from neural_hive.aggregates.budget import BUDGET_AGGREGATE
+from neural_hive.aggregates.budget import BUDGET_AGGREGATE, budget_id_of
 from neural_hive.aggregates.burn import Counts
 from neural_hive.aggregates.identity import derived_id
 from neural_hive.aggregates.sla_window import MINUTE
@@ -22,15 +22,16 @@ from neural_hive.connectors.record import Record
 from neural_hive.schemas.codec import encode_event
 from neural_hive.schemas.envelope import Envelope
 from neural_hive.streams import sla, sli
+from neural_hive.streams.kernel.reading import MessageReader
 from neural_hive.streams.sla_history import CountHistory
-from neural_hive.streams.sla_messages import DefineSlo
+from neural_hive.streams.sla_messages import CountSli, DefineSlo
 from neural_hive.streams.sli_history import Historian
 from neural_hive.streams.sli_history_reach import Place
 from neural_hive.streams.sli_history_view import HISTORIES, Histories
 from tests.aggregates.making import decision, task
 from tests.registry.kernel_unit import Viewed
 from tests.sla.kernel_unit import SlaUnit
-from tests.sla.sli_unit import TICKETS, WORKFLOW, SliUnit
+from tests.sla.sli_unit import TELEMETRY, TICKETS, WORKFLOW, SliUnit
 
 SOURCES = "sla.sources"
 DEFINITION = Definition(
@@ -60,7 +61,10 @@ class Counting(SliUnit):
 
 
 class World:
-    """All of it."""
+    """All of it; the source are tickets."""
+
+    topic = TICKETS
+    dimensions: tuple[str, ...] = ("",)  # of which there may be budgets
 
     def __init__(self, definition: Definition = DEFINITION) -> None:
         self.definition = definition
@@ -121,19 +125,23 @@ class World:
         """`sli` reads on."""
         for _ in range(records):
             if self.sli.next < len(self.records):
-                offset = self.sli.next
-                for counted in self.sli.take(offset, *self.events[offset]):
+                for counted in self.taken_by_sli(self.sli.next):
                     self.sla.handle(counted)
+
+    def taken_by_sli(self, offset: int) -> list[CountSli]:
+        """It takes the record at its place; what it counts."""
+        return self.sli.take(offset, *self.events[offset])
 
     # Who counts history
 
     def historian(self) -> Historian:
         """A process that counts it."""
-        partitions = {TICKETS: 1, "orchestration.workflows": 1}
+        partitions = dict.fromkeys((TICKETS, "orchestration.workflows", TELEMETRY), 1)
         slos = lambda: {"shop": self.slo} if self.sla.state(SLO, "shop") else {}  # noqa: E731
         return Historian(
-            slos, self.histories, self, partitions, self, threading.Event(), 0.0, lambda: self.sla.now
-        )
+            slos, self.histories, self, partitions, self, threading.Event(), MessageReader(), 0.0,
+            lambda: self.sla.now,
+        )  # fmt: skip
 
     def histories(self) -> Histories:
         """What the calculator has said of it."""
@@ -169,13 +177,13 @@ class World:
 
     def committed(self, places: Iterable[Place]) -> dict[Place, int]:
         """See Log; `sli` may go on behind the answer."""
-        found = {place: self.sli.next if place[0] == TICKETS else 0 for place in places}
+        found = {place: self.sli.next if place[0] == self.topic else 0 for place in places}
         self.meanwhile()
         return found
 
     def ends(self, places: Iterable[Place]) -> dict[Place, int]:
         """See Log."""
-        found = {place: len(self.records) if place[0] == TICKETS else 0 for place in places}
+        found = {place: len(self.records) if place[0] == self.topic else 0 for place in places}
         self.meanwhile()
         return found
 
@@ -189,7 +197,7 @@ class World:
         self.crash_after = None
         self.define()
         self.seen_by_sli()
-        self.created("last", "another")
+        self.last_word()
         self.counts_on(len(self.records))
         last = self.historian()
         for _ in range(3):
@@ -198,9 +206,18 @@ class World:
         self.sla.pass_time(0)
         self.sla.pass_time(0.1)
         self.sla.pass_time(90)
-        budget = self.sla.state(BUDGET_AGGREGATE, "shop@1")
-        assert (budget.sums["budget"] if budget else Counts()) == self.expected()
+        assert self.held() == self.expected()
         assert self.sla.rows() == self.sla.refolded_rows()
+
+    def held(self) -> Counts:
+        """What all budgets hold together."""
+        names = (budget_id_of("shop", 1, dimension) for dimension in self.dimensions)
+        budgets = [self.sla.state(BUDGET_AGGREGATE, name) for name in names]
+        return sum((budget.sums["budget"] for budget in budgets if budget), Counts())
+
+    def last_word(self) -> None:
+        """Something comes that does not count, so that `sli` begins to count."""
+        self.created("last", "another")
 
     def expected(self) -> Counts:
         """What counts: ends of tickets whose beginning is known, in its service."""
@@ -223,25 +240,27 @@ class World:
 class Whole:
     """See WholeLog."""
 
+    partition = 0
+
     def __init__(self, world: World) -> None:
         self._world = world
 
     def _records(self, topic: str) -> list[Record]:
-        if topic == TICKETS:
+        if topic == self._world.topic:
             return self._world.records
         outputs = self._world.sli.log if topic == SOURCES else []
         return [Record(topic, 0, at, 0, o.key, o.value, ()) for at, o in enumerate(outputs)]
 
     def range(self, topic: str) -> tuple[int, int]:
-        begin = self._world.begin if topic == TICKETS else 0
+        begin = self._world.begin if topic == self._world.topic else 0
         found = begin, len(self._records(topic))
         self._world.meanwhile()
         return found
 
     def read(self, topic: str, first: int, end: int) -> Iterator[Record]:
-        assert first >= (self._world.begin if topic == TICKETS else 0)
+        assert first >= (self._world.begin if topic == self._world.topic else 0)
         for record in self._records(topic)[first:end]:
-            if topic == TICKETS:
+            if topic == self._world.topic:
                 self._world.read.append(record.offset)
             yield record
         self._world.meanwhile()

@@ -23,7 +23,7 @@ from neural_hive.sdk.views import Page
 from neural_hive.slo_reads import slo, slos
 from neural_hive.slo_testing import CannotTest, tested
 from neural_hive.slo_times import Over
-from neural_hive.slo_trying import Tried
+from neural_hive.slo_tried import Tried
 from neural_hive.slo_views import SloAlertInfo, SloInfo
 from neural_hive.streams.sla_messages import COMMANDS, DefineSlo, RemoveSlo
 
@@ -128,7 +128,7 @@ async def test_slo(
         Over, Query(description="Which time; over Prometheus it is always the last hour")
     ] = Over.HOUR,
 ) -> Response:
-    """What an SLO over tickets, workflows or Prometheus would have counted; nothing is changed."""
+    """What an SLO would have counted; nothing is changed."""
     found = await run_sync(slo_of, services, slo_id)
     try:
         result = await services.testing.run(tested, services.settings, services.tables, found, over)
