@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import UTC
-from math import inf
 from typing import Any, Final
 
 import msgspec

@@ -37,7 +37,8 @@ def history(
     more = ("measure", "is_counted", "partitions", "whole_partitions")
     sql = (
         "FROM slo_history RIGHT JOIN (SELECT slo_id, measure FROM slos WHERE status != 'REMOVED' "
-        "AND source IN ('TICKETS', 'WORKFLOWS', 'TELEMETRY') AND {slo:String} IN ('', slo_id)) AS s USING (slo_id, measure) "
+        "AND source IN ('TICKETS', 'WORKFLOWS', 'TELEMETRY') AND {slo:String} IN ('', slo_id)) AS s "
+        "USING (slo_id, measure) "
         "ORDER BY share, slo_id"
     )
     show_list(common, "history", columns, more, sql, {"slo": slo})
