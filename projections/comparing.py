@@ -95,7 +95,9 @@ def _summary(store: Store, rows: str) -> tuple[int, int, int]:
     return int(count), int(folded), int(added)
 
 
-def _differing(store: Store, projection: Projection, made_anew: str, live: str) -> tuple[tuple[str, ...], ...]:
+def _differing(
+    store: Store, projection: Projection, made_anew: str, live: str
+) -> tuple[tuple[str, ...], ...]:
     keys = ", ".join(f"toString(`{c.name}`)" for c in projection.key)
     both = " UNION ALL ".join(
         f"SELECT {keys}, {_ROW_HASH} AS row_hash, {side} AS side FROM {rows}"

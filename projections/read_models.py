@@ -46,14 +46,34 @@ def prepare(store: Store, projections: Sequence[Projection]) -> None:
     }
     for leftover in sorted(name for name in present if "__shadow_" in name):
         store.command(f"DROP TABLE {leftover}")
+    without_rows = [p for p in projections if p.table not in present] if _is_empty(store) else []
+    for projection in without_rows:
+        _make(store, projection)
+    _note(store, without_rows)
     for projection in projections:
-        definition = definition_of(projection)
-        if projection.table not in present or known.get(projection.name) != definition:
+        is_known = projection.table in present and known.get(projection.name) == definition_of(projection)
+        if not is_known and projection not in without_rows:
             rebuild(store, projection)
-            store.command(
-                "INSERT INTO read_models (name, definition, archived) "
-                f"VALUES ({quoted(projection.name)}, {quoted(definition)}, 0)"
-            )
+            _note(store, [projection])
+
+
+def _is_empty(store: Store) -> bool:
+    """Whether nothing is archived yet."""
+    counts = (store.rows(f"SELECT count() FROM {archive.table}") for archive in ARCHIVES)
+    return not any(int(count) for [(count,)] in counts)
+
+
+def _make(store: Store, projection: Projection) -> None:
+    """The table, without rows, and the views."""
+    for ddl in (projection.ddl(), *projection.views()):
+        store.command(ddl)
+
+
+def _note(store: Store, projections: Sequence[Projection]) -> None:
+    """The tables are whole, and as this build declares them."""
+    rows = ", ".join(f"({quoted(p.name)}, {quoted(definition_of(p))}, 0)" for p in projections)
+    if rows:
+        store.command(f"INSERT INTO read_models (name, definition, archived) VALUES {rows}")
 
 
 def definition_of(projection: Projection) -> str:
