@@ -91,15 +91,19 @@ class Projection(msgspec.Struct, frozen=True, dict=True):
 
     def ddl(self, table: str | None = None) -> str:
         """CREATE TABLE under its own name or another."""
-        keys = ((c.name, c.type) for c in self.key)
-        rest = ((c.name, c.stored_type) for c in self.columns)
-        place = (*_PLACE, (self.source.type_column, "LowCardinality(String)"))
-        lines = ",\n    ".join(f"`{name}` {kind}" for name, kind in (*keys, *place, *rest))
+        lines = ",\n    ".join(f"`{name}` {kind}" for name, kind in self._stored)
         order = ", ".join(f"`{c.name}`" for c in self.key)
         return (
             f"CREATE TABLE IF NOT EXISTS {table or self.table} (\n    {lines}\n) ENGINE = MergeTree "
             f"ORDER BY ({order}, version) SETTINGS {TABLE_SETTINGS}"
         )
+
+    @property
+    def _stored(self) -> tuple[tuple[str, str], ...]:
+        """The table's columns and their types."""
+        keys = ((c.name, c.type) for c in self.key)
+        rest = ((c.name, c.stored_type) for c in self.columns)
+        return (*keys, *_PLACE, (self.source.type_column, WORD), *rest)
 
     def rows_sql(self, where: str) -> str:
         """SELECT of the rows that the archive's records under a condition make: the only place that knows."""
@@ -117,6 +121,11 @@ class Projection(msgspec.Struct, frozen=True, dict=True):
             f"SELECT *, JSONExtract(payload, {quoted(self._payload_type)}) AS p FROM {self.source.table} "
             f"WHERE decode_error = '' AND {self.source.type_column} IN ({types}) AND ({where}))"
         )
+
+    def stored_sql(self, where: str) -> str:
+        """SELECT of the same rows as the table holds them once they are inserted: in its columns' types."""
+        columns = ", ".join(f"CAST(`{name}`, {quoted(kind)}) AS `{name}`" for name, kind in self._stored)
+        return f"SELECT {columns} FROM ({self.rows_sql(where)})"
 
     def insert_sql(self, where: str, table: str | None = None) -> str:
         """INSERT of the rows that the archive's records under a condition make."""

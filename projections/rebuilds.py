@@ -18,10 +18,11 @@ import structlog
 
 from neural_hive.projections.archive import INSERT_SETTINGS, TABLE_SETTINGS
 from neural_hive.projections.avro_types import quoted
+from neural_hive.projections.comparing import Comparison, compared
 from neural_hive.projections.positions import Position, read_standing
 from neural_hive.projections.projection import Projection
 from neural_hive.projections.ranges import Place
-from neural_hive.projections.read_models import Comparison, compared, definition_of
+from neural_hive.projections.read_models import definition_of
 from neural_hive.projections.store import Store
 
 SLICE_OFFSETS: Final = 100_000  # as many as the projector writes at once
@@ -138,7 +139,8 @@ def hand_over(store: Store, rebuild: Rebuild) -> None:
 
 def compare_filled(store: Store, projection: Projection, rebuild: Rebuild) -> Comparison:
     """The live table beside the new one, as far as that is filled. Call before `hand_over`."""
-    return compared(store, projection, rebuild.table, _covered(_done(store, rebuild)))
+    covered = _covered(_done(store, rebuild))
+    return compared(store, projection, f"(SELECT * FROM {rebuild.table} WHERE {covered})", covered)
 
 
 def give_up(store: Store, rebuild: Rebuild, why: str) -> None:

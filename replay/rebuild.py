@@ -7,8 +7,8 @@ from typing import Final
 import msgspec
 
 from neural_hive.projections.catalogue import PROJECTIONS
+from neural_hive.projections.comparing import Comparison
 from neural_hive.projections.projection import Projection
-from neural_hive.projections.read_models import Comparison
 from neural_hive.projections.rebuilds import (
     OPEN,
     Progress,

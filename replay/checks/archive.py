@@ -1,6 +1,6 @@
 """The archive is the log: the same records with the same bytes, and the read models are what it makes of them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from itertools import chain
 
@@ -9,8 +9,10 @@ import msgspec
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.projections.archive_reader import PAGE_BYTES, PAGE_RECORDS
 from neural_hive.projections.catalogue import PROJECTIONS
+from neural_hive.projections.comparing import Comparing
+from neural_hive.projections.positions import Position
 from neural_hive.projections.projection import Projection
-from neural_hive.projections.read_models import compare
+from neural_hive.projections.ranges import Place
 from neural_hive.projections.store import Store
 from neural_hive.replay.archive import ArchiveSource
 from neural_hive.replay.reader import LogSource
@@ -19,28 +21,40 @@ from neural_hive.replay.seal.leaf import record_leaf
 
 
 def check_archive(log: LogSource, archive: ArchiveSource, topics: Iterable[str], findings: Findings) -> None:
-    """Compares all that both have, up to where the archive says it has come.
+    """Compares all that both have, up to where the archive says it has come."""
+    positions = archive.positions()
+    for topic in topics:
+        check_topic(log, archive, positions, topic, findings)
+
+
+def check_topic(
+    log: LogSource,
+    archive: ArchiveSource,
+    positions: Mapping[Place, Position],
+    topic: str,
+    findings: Findings,
+) -> None:
+    """Compares what both have of a topic, up to where the archive said that it had come: `positions`.
 
     Pages of records by their SHA-256, which the engine makes of what it has; record by record where these differ.
     """
-    positions = archive.positions()
-    for topic in topics:
-        for partition, (first, end) in log.ranges(topic).items():
-            position = positions.get((topic, partition))
-            if position is None:
-                continue
-            place = f"{topic}:{partition}"
-            if position.next > end:
-                expected = f"an archive up to at most offset {end}, where the log ends"
-                findings.add(Check.ARCHIVE, place, "", expected, f"offset {position.next}")
-            until = min(position.next, end)
-            for page in _pages(log, topic, partition, first, until):
-                if archive.digest(topic, partition, page.first, page.end) == (page.count, page.digest):
-                    findings.examined[Check.ARCHIVE] += page.count
-                else:
-                    _check_page(log, archive, topic, partition, page, findings)
     if not positions:
         findings.skip(Check.ARCHIVE, "nothing is archived yet")
+        return
+    for partition, (first, end) in log.ranges(topic).items():
+        position = positions.get((topic, partition))
+        if position is None:
+            continue
+        place = f"{topic}:{partition}"
+        if position.next > end:
+            expected = f"an archive up to at most offset {end}, where the log ends"
+            findings.add(Check.ARCHIVE, place, "", expected, f"offset {position.next}")
+        until = min(position.next, end)
+        for page in _pages(log, topic, partition, first, until):
+            if archive.digest(topic, partition, page.first, page.end) == (page.count, page.digest):
+                findings.examined[Check.ARCHIVE] += page.count
+            else:
+                _check_page(log, archive, topic, partition, page, findings)
 
 
 class _Page(msgspec.Struct, frozen=True):
@@ -111,13 +125,14 @@ def _text(value: object) -> str:
 
 def check_projections(store: Store, findings: Findings) -> None:
     """Makes every read model anew from the archive, and compares it row for row."""
+    comparing = Comparing(store)
     for projection in PROJECTIONS:
-        check_projection(store, projection, findings)
+        check_projection(comparing, projection, findings)
 
 
-def check_projection(store: Store, projection: Projection, findings: Findings) -> None:
+def check_projection(comparing: Comparing, projection: Projection, findings: Findings) -> None:
     """Makes one read model anew from the archive, and compares it row for row."""
-    result = compare(store, projection)
+    result = comparing.compare(projection)
     findings.examined[Check.PROJECTION] += max(result.rows_expected, result.rows_found)
     if result.equal:
         return

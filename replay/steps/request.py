@@ -19,7 +19,7 @@ from neural_hive.streams.kernel.system import System
 
 
 class Tables(msgspec.Struct, frozen=True):
-    """The ClickHouse database: as a reader, and as what recomputes read models (it makes shadow tables)."""
+    """The ClickHouse database: as a reader, and as what recomputes read models."""
 
     clickhouse: ClickHouse
     store: Store

@@ -1,5 +1,6 @@
 """Does the steps of a request, in whichever process."""
 
+from collections.abc import Mapping
 from functools import cached_property, partial
 from typing import Final
 
@@ -7,8 +8,11 @@ import msgspec
 
 from neural_hive.connectors.kafka_log import QUEUE
 from neural_hive.projections.catalogue import PROJECTIONS
+from neural_hive.projections.comparing import Comparing
+from neural_hive.projections.positions import Position
+from neural_hive.projections.ranges import Place
 from neural_hive.replay.archive import ArchiveSource
-from neural_hive.replay.checks.archive import check_archive, check_projection
+from neural_hive.replay.checks.archive import check_projection, check_topic
 from neural_hive.replay.checks.seal import check_seal
 from neural_hive.replay.reader import KafkaSource, LogSource, NotedSource
 from neural_hive.replay.report import Findings
@@ -47,6 +51,21 @@ class Workshop:
     def _source(self) -> LogSource:
         return self._request.source(self._kafka)
 
+    @cached_property
+    def _archive(self) -> ArchiveSource:
+        assert self._request.tables is not None
+        return ArchiveSource(self._request.tables.clickhouse)
+
+    @cached_property
+    def _archived(self) -> Mapping[Place, Position]:
+        """How far the archive has come when the first topic of it is looked at; the log only grows meanwhile."""
+        return self._archive.positions()
+
+    @cached_property
+    def _comparing(self) -> Comparing:
+        assert self._request.tables is not None
+        return Comparing(self._request.tables.store)
+
     def _look(self, step: Step, needed: list[Done], findings: Findings, noted: NotedSource) -> Found:
         request = self._request
         if step.kind is Kind.DECISIONS:
@@ -56,12 +75,10 @@ class Workshop:
         elif step.kind in WRITERS:
             return look(self._writer(step.of), step, needed, findings, noted)
         elif step.kind is Kind.ARCHIVE:
-            assert request.tables is not None
-            check_archive(self._kafka, ArchiveSource(request.tables.clickhouse), [step.of], findings)
+            check_topic(self._kafka, self._archive, self._archived, step.of, findings)
         elif step.kind is Kind.PROJECTION:
-            assert request.tables is not None
             projection = next(each for each in PROJECTIONS if each.name == step.of)
-            check_projection(request.tables.store, projection, findings)
+            check_projection(self._comparing, projection, findings)
         else:
             self._seal(findings)
         return {}

@@ -1,5 +1,6 @@
 """One writer's log: what it takes to look at it, and the smaller steps over it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -100,7 +101,11 @@ class Writer(msgspec.Struct, frozen=True):
 
     def routed(self) -> set[str]:
         """The inputs that a router reads: their partition count is not the event topics'."""
-        counts = {topic: len(self.source.ranges(topic)) for topic in self.target.input_topics}
+        before = self.scope.before
+        if before is not None:  # it names every partition: the broker need not be asked in each step
+            counts: Mapping[str, int] = Counter(topic for topic, _, _ in before)
+        else:
+            counts = {topic: len(self.source.ranges(topic)) for topic in self.target.input_topics}
         return {topic for topic, count in counts.items() if count != self.scope.partitions}
 
     def note_lost(self, lost: Iterator[Record], findings: Findings) -> None:

@@ -60,7 +60,8 @@ def _source(name: str) -> Path | None:
     return Path(origin) if origin and origin.endswith(".py") else None
 
 
-def _imports(name: str, source: bytes, packages: frozenset[str]) -> set[str]:
+@cache  # systems share most of their modules, and reading one takes milliseconds
+def _imports(name: str, source: bytes, packages: frozenset[str]) -> frozenset[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -69,7 +70,7 @@ def _imports(name: str, source: bytes, packages: frozenset[str]) -> set[str]:
             base = resolve_name("." * node.level + (node.module or ""), name.rpartition(".")[0] or name)
             found.add(base)
             found.update(f"{base}.{alias.name}" for alias in node.names)
-    return {name for name in found if name.split(".")[0] in packages and _is_module(name)}
+    return frozenset(name for name in found if name.split(".")[0] in packages and _is_module(name))
 
 
 def _is_module(name: str) -> bool:

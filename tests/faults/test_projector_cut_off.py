@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from neural_hive.connectors.kafka_log import read_committed
 from neural_hive.projections.catalogue import PROJECTIONS
-from neural_hive.projections.read_models import compare
+from neural_hive.projections.comparing import compare
 from neural_hive.projections.store import StoreUnavailable
 from tests.conftest import wait_known
 from tests.faults.network import Network

@@ -8,10 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 from rocksdict import AccessType, Options, Rdict
-from typer.testing import CliRunner
 
-from neural_hive.cli import build
-from neural_hive.explain import explained
 from neural_hive.replay.reader import KafkaSource
 from neural_hive.schemas.codec import encode_message
 from neural_hive.schemas.envelope import Header
@@ -40,11 +37,10 @@ def hive(tmp_path: Path) -> Iterator[Hive]:
 
 
 def said(hive: Hive, *arguments: str, exit_code: int = 0) -> str:
-    """What a command says. In this process: there are many of them, and each start would take a second."""
-    line = [*arguments, "--data", str(hive.data)]
-    done = CliRunner().invoke(build(line), line, env=hive.environment)
-    told = done.output + (explained(done.exception) or "" if done.exception else "")
-    assert done.exit_code == exit_code, f"{line}: {told} {done.exception!r}"
+    """What a command says."""
+    done = hive.said(*arguments)
+    told = done.stdout + done.stderr
+    assert done.returncode == exit_code, f"{arguments}: {told}"
     return told
 
 

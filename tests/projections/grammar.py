@@ -4,9 +4,10 @@ from typing import Any
 
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.projections.archive import EVENTS, INSERT_SETTINGS, MESSAGES
+from neural_hive.projections.comparing import compared
 from neural_hive.projections.container import wrap
 from neural_hive.projections.projection import Projection
-from neural_hive.projections.read_models import prepare
+from neural_hive.projections.read_models import prepare, rebuild
 from neural_hive.projections.source import looked_at
 from neural_hive.projections.store import Store
 
@@ -36,6 +37,14 @@ class Given:
     def then_nothing(self, projection: Projection) -> None:
         """No row follows."""
         assert self._store.rows(f"SELECT count() FROM ({projection.rows_sql('1')})") == [(0,)]
+
+
+def filled(store: Store, *projections: Projection) -> None:
+    """The tables of read models are made; a verification that makes no table has the same rows before it."""
+    for projection in projections:
+        rebuild(store, projection)
+        found = compared(store, projection, f"({projection.stored_sql('1')})", "1")
+        assert found.equal, found
 
 
 def given(store: Store, *values: bytes) -> Given:

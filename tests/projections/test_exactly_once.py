@@ -13,8 +13,8 @@ import pytest
 
 from neural_hive.connectors.kafka_log import read_committed
 from neural_hive.projections.catalogue import PROJECTIONS
+from neural_hive.projections.comparing import compare
 from neural_hive.projections.positions import Positions, TakenOver, read_standing
-from neural_hive.projections.read_models import compare
 from tests.fixtures_clickhouse import ClickHouseServer
 from tests.projections.support import WAIT_S, Follower, Log, completed, dead_letter, ready, started
 

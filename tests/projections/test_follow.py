@@ -9,8 +9,8 @@ from confluent_kafka.admin import AdminClient
 
 from neural_hive.connectors.kafka_log import read_committed
 from neural_hive.projections.catalogue import PROJECTIONS
+from neural_hive.projections.comparing import compare
 from neural_hive.projections.positions import TakenOver
-from neural_hive.projections.read_models import compare
 from neural_hive.projections.source import LogLost
 from neural_hive.projections.tickets import TICKETS
 from neural_hive.schemas.topics import Kind

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from neural_hive.projections import projector, rebuilds
+from neural_hive.projections.comparing import compare
 from neural_hive.projections.projection import Column
-from neural_hive.projections.read_models import compare
 from neural_hive.projections.rebuilds import Step, begin, fill, hand_over, newest
 from neural_hive.projections.store import Store
 from neural_hive.projections.ticket_history import TICKET_HISTORY

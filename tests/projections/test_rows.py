@@ -15,7 +15,6 @@ from neural_hive.projections.dead_letters import DEAD_LETTERS
 from neural_hive.projections.groups import Raw
 from neural_hive.projections.http_store import HttpStore
 from neural_hive.projections.projection import Projection
-from neural_hive.projections.read_models import rebuild
 from neural_hive.projections.results import RESULTS
 from neural_hive.projections.source import looked_at
 from neural_hive.projections.store import StoreRefused
@@ -24,7 +23,7 @@ from neural_hive.projections.tickets import TICKETS
 from neural_hive.projections.workflows import WORKFLOWS
 from neural_hive.schemas.catalogue import registered, schema_of
 from neural_hive.schemas.codec import encode_event
-from tests.projections.grammar import given, record_at
+from tests.projections.grammar import filled, given, record_at
 from tests.projections.support import AT, completed, dead_letter, envelope, failed, ready, started
 
 
@@ -77,14 +76,14 @@ def test_a_success_takes_back_what_earlier_attempts_left(store: HttpStore) -> No
         envelope("TicketRetryScheduled", "t1", 4), {"ticket_id": "t1", "workflow_id": "w", **again}
     )
     given(store, failed("t1", 3, outputs={"half": "1"}), waiting)
-    rebuild(store, TICKETS)
+    filled(store, TICKETS)
     columns = "status, exit_code, outputs, error, isNull(started_at), isNull(finished_at), isNull(retry_at)"
     [now] = store.rows(f"SELECT {columns} FROM tickets")
     assert now == ("PENDING", 2, {"half": "1"}, "exit code 2", 1, 1, 0)
 
     by_hand = completed("t1", 6, attempt=2, exit_code=None, outputs={}, artifacts=[])
     given(store, ready("t1", 5), by_hand)
-    rebuild(store, TICKETS)
+    filled(store, TICKETS)
     [now] = store.rows(f"SELECT {columns} FROM tickets")
     assert now == ("COMPLETED", None, {}, None, 0, 0, 1)
 
@@ -104,7 +103,7 @@ def test_each_attempt_has_a_result(store: HttpStore) -> None:
         started("t5"),
         ended("TicketCancelled", "t5", 4, reason="stop", cancelled_at=AT, attempt=1, agent_id="agent-1"),
     )
-    rebuild(store, RESULTS)
+    filled(store, RESULTS)
     told = store.rows(
         "SELECT ticket_id, attempt, agent_id, outcome, duration_ms, exit_code, length(artifacts), error "
         "FROM results ORDER BY ticket_id, attempt"
@@ -257,12 +256,12 @@ def test_agent_row_follows_its_health(store: HttpStore) -> None:
         {"agent_id": "a1", "status": None, "agent_type": None, "load": 0.25, "reason": None},
         {"agent_id": "a1", "status": "DEGRADED", "agent_type": None, "load": None, "reason": lost["reason"]},
     )
-    rebuild(store, AGENTS)
+    filled(store, AGENTS)
     [now] = store.rows("SELECT status, load, latency_ms, capacity, capabilities FROM agents")
     assert now == ("DEGRADED", 0.25, 9, 2, ["gpu"])
 
     bare = {"agent_type": "WORKER", "capabilities": [], "task_types": [], "capacity": 2}
     given(store, event("AgentRegistered", 4, registered_at=AT, **bare))
-    rebuild(store, AGENTS)
+    filled(store, AGENTS)
     [now] = store.rows("SELECT status, load, capabilities, task_types, reason FROM agents")
     assert now == ("HEALTHY", 0.25, [], [], None)

@@ -195,6 +195,22 @@ def test_a_changed_read_model_is_named(tables: str, clickhouse: ClickHouseServer
     assert finding.place == "table tickets_versions"
 
 
+def test_a_row_that_stands_where_none_should_is_found(tables: str, clickhouse: ClickHouseServer) -> None:
+    """The archive has no record of any SLO."""
+    findings = Findings()
+    store = HttpStore(clickhouse.host, clickhouse.port, clickhouse.user, clickhouse.password, tables)
+    store.command(
+        "INSERT INTO slos_versions (slo_id, topic, partition, offset) "
+        "SELECT 'forged', topic, partition, offset FROM events ORDER BY offset LIMIT 1"
+    )
+    try:
+        check_projections(store, findings)
+    finally:
+        store.command("TRUNCATE TABLE slos_versions")
+    (finding,) = [found for found in findings.kept if found.place == "table slos_versions"]
+    assert (finding.aggregate, finding.expected[:6], finding.found) == ("forged", "0 rows", "1 rows")
+
+
 @pytest.mark.parametrize("source", ["kafka", "archive"])
 def test_the_history_of_an_aggregate_ends_at_a_time_or_version(archived: Archived, source: str) -> None:
     log, read = archived.log, getattr(archived, source)

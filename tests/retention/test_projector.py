@@ -11,8 +11,8 @@ from confluent_kafka.admin import AdminClient
 
 from neural_hive.connectors.kafka_log import end_offsets
 from neural_hive.projections.catalogue import PROJECTIONS
+from neural_hive.projections.comparing import compare
 from neural_hive.projections.positions import read_standing
-from neural_hive.projections.read_models import compare
 from neural_hive.projections.tickets import TICKETS
 from tests.fixtures_clickhouse import ClickHouseServer
 from tests.projections.conftest import follower, log

@@ -13,7 +13,6 @@ from neural_hive.projections.freeze_exceptions import FREEZE_EXCEPTIONS
 from neural_hive.projections.freeze_policies import FREEZE_POLICIES
 from neural_hive.projections.freezes import FREEZES
 from neural_hive.projections.http_store import HttpStore
-from neural_hive.projections.read_models import rebuild
 from neural_hive.projections.sli_counts import SLI_COUNTS
 from neural_hive.projections.slos import SLOS
 from neural_hive.projections.violations import VIOLATIONS
@@ -30,7 +29,7 @@ from neural_hive.streams.sla_messages import (
     RevokeFreezeException,
 )
 from tests.projections.conftest import database, store
-from tests.projections.grammar import given
+from tests.projections.grammar import filled, given
 from tests.sla.kernel_unit import SlaUnit
 from tests.sla.test_freeze_exception import ANN, BOB
 from tests.sla.test_sla import DEFINITION, POLICY
@@ -62,8 +61,7 @@ def test_what_was_said_is_in_the_tables(store: HttpStore, unit: SlaUnit) -> None
     unit.pass_time(90)
     unit.handle(RemoveSlo("shop", reason="nobody needs it"))
     given(store, *(output.value for output in unit.log))
-    for table in TABLES:
-        rebuild(store, table)
+    filled(store, *TABLES)
     assert store.rows("SELECT status, name, target, good, valid, reason FROM slos") == [
         ("REMOVED", DEFINITION.name, 0.9, "status = 'COMPLETED'", "plan_id = 'shop'", "nobody needs it")
     ]
@@ -99,7 +97,7 @@ def test_what_is_excepted_and_by_whom(store: HttpStore, unit: SlaUnit) -> None:
     approved_at = unit.now
     unit.pass_time(60)
     given(store, *(output.value for output in unit.log))
-    rebuild(store, FREEZE_EXCEPTIONS)
+    filled(store, FREEZE_EXCEPTIONS)
     persons = f"requested_by = '{ANN}', approved_by = '{BOB}'"
     told = (
         f"SELECT exception_id, status, reason, answer, {persons} FROM freeze_exceptions ORDER BY exception_id"
@@ -115,6 +113,6 @@ def test_what_is_excepted_and_by_whom(store: HttpStore, unit: SlaUnit) -> None:
     assert store.rows(ends) == [(approved_at + 600_000_000,)]
     unit.pass_time(86_400)
     given(store, *(output.value for output in unit.log))
-    rebuild(store, FREEZE_EXCEPTIONS)
+    filled(store, FREEZE_EXCEPTIONS)
     statuses = store.rows("SELECT status FROM freeze_exceptions ORDER BY exception_id")
     assert statuses == [("REVOKED",), ("EXPIRED",), ("EXPIRED",), ("REJECTED",)]

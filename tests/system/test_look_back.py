@@ -85,7 +85,7 @@ class Past:
         """What `replay … --json` says; the same from Kafka and from the archive, which says that it was read."""
         found = []
         for source in ("kafka", "archive"):
-            done = self.hive.run("replay", *arguments, "--source", source)
+            done = self.hive.said("replay", *arguments, "--source", source)
             assert done.returncode == 0, done.stdout + done.stderr
             assert ("Read from archive" in " ".join(done.stderr.split())) is (source == "archive"), (
                 done.stderr
@@ -96,7 +96,7 @@ class Past:
 
     def told(self, *arguments: str) -> str:
         """What a command prints, with single blanks."""
-        done = self.hive.run("replay", *arguments)
+        done = self.hive.said("replay", *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return " ".join(done.stdout.split())
 

@@ -50,7 +50,7 @@ def hive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hive]:
 
 def asked(hive: Hive, *arguments: str, code: int = 0) -> Any:
     """What a command says as JSON."""
-    done = hive.run(*arguments, "--json")
+    done = hive.said(*arguments, "--json")
     assert done.returncode == code, done.stdout + done.stderr
     return json.loads(done.stdout)
 
