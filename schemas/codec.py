@@ -24,8 +24,8 @@ from neural_hive.schemas.catalogue import (
 from neural_hive.schemas.envelope import NAMESPACE, Envelope, Header
 from neural_hive.schemas.envelope_reader import EnvelopeReader
 from neural_hive.schemas.int_ranges import int_check
-from neural_hive.schemas.plain_fields import plain_writer
 from neural_hive.schemas.quick import QuickReader, quick_reader, read_to_end
+from neural_hive.schemas.quick_writer import quick_writer
 from neural_hive.schemas.shape import full_name
 from neural_hive.schemas.strict import VALUES_MAX, NotADatum, Program, check, compiled
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, TOPICS
@@ -66,27 +66,26 @@ def avro_string(text: str) -> bytes:
 
 
 class _PayloadWriter:
-    """Writes the payloads of one schema with fastavro, and looks at what that does not: the range of ints, and how
-    many values there are. What is large enough to have too many is looked at byte for byte. Small payloads of plain
-    fields are written by hand: 1 µs instead of 2.
+    """Writes the payloads of one schema. What is as usual is written by a function made for the schema; all else by
+    fastavro, and here what that does not look at: the range of ints, and how many values there are. What is large
+    enough to have too many is looked at byte for byte.
     """
 
-    __slots__ = ("_check_ints", "_parsed", "_plain", "_program")
+    __slots__ = ("_check_ints", "_parsed", "_program", "_quick")
 
     def __init__(self, number: int) -> None:
         payload = schema_of(number)["fields"][1]["type"]
         self._parsed, self._program = parsed_payload(number), compiled(payload)
         self._check_ints = int_check(payload)
-        self._plain = plain_writer(payload)
+        self._quick = quick_writer(payload)
 
     def write(self, payload: dict[str, Any]) -> bytes:
         """One Avro datum. Raises whatever says that the payload does not fit."""
-        if self._plain is not None:
-            try:
-                return self._plain(payload)
-            except Exception:  # whatever it is, the library has the last word
-                return self._by_library(payload)
-        return self._by_library(payload)
+        try:
+            body = self._quick(payload)
+        except Exception:  # whatever it is, the library has the last word
+            return self._by_library(payload)
+        return body if len(body) <= VALUES_MAX else self._by_library(payload)
 
     def _by_library(self, payload: dict[str, Any]) -> bytes:
         out = io.BytesIO()
@@ -235,19 +234,31 @@ def encode_message(header: Header, payload: dict[str, Any]) -> bytes:
 
 def _header(header: Header) -> bytes:
     """As Avro, in the order of its fields."""
-    texts = (
-        header.message_id,
-        header.message_type,
-        header.routing_id,
-        header.correlation_id,
-        header.causation_id,
-        header.trace_id,
-        header.span_id,
-        header.producer,
+    message_id, message_type = header.message_id.encode(), header.message_type.encode()
+    routing_id, correlation_id = header.routing_id.encode(), header.correlation_id.encode()
+    causation_id, trace_id = header.causation_id.encode(), header.trace_id.encode()
+    span_id, producer = header.span_id.encode(), header.producer.encode()
+    return b"".join(
+        (
+            SHORT[n] if (n := len(message_id)) < 64 else avro_long(n),
+            message_id,
+            SHORT[n] if (n := len(message_type)) < 64 else avro_long(n),
+            message_type,
+            _signed_long(header.occurred_at),
+            SHORT[n] if (n := len(routing_id)) < 64 else avro_long(n),
+            routing_id,
+            SHORT[n] if (n := len(correlation_id)) < 64 else avro_long(n),
+            correlation_id,
+            SHORT[n] if (n := len(causation_id)) < 64 else avro_long(n),
+            causation_id,
+            SHORT[n] if (n := len(trace_id)) < 64 else avro_long(n),
+            trace_id,
+            SHORT[n] if (n := len(span_id)) < 64 else avro_long(n),
+            span_id,
+            SHORT[n] if (n := len(producer)) < 64 else avro_long(n),
+            producer,
+        )
     )
-    avro = [avro_bytes(text.encode()) for text in texts]
-    avro.insert(2, _signed_long(header.occurred_at))
-    return b"".join(avro)
 
 
 def _signed_long(n: int) -> bytes:
@@ -311,6 +322,7 @@ class _Reader(msgspec.Struct, frozen=True):
     payload_program: Program
     payload_parsed: Any
     payload_quick: QuickReader
+    quick: QuickReader | None  # of messages, whole
 
 
 @cache
@@ -331,6 +343,7 @@ def _reader(number: int) -> _Reader:
         compiled(payload),
         parsed_payload(number),
         quick_reader(payload),
+        quick_reader(schema) if row.kind == "message" else None,
     )
 
 
@@ -348,7 +361,9 @@ def decode(value: bytes, kind: RecordKind) -> Decoded:
         raise BadRecord(_too_large(row.name, len(value), reader.bytes_max))
     if reader.envelopes is not None and (found := reader.envelopes.read(value)):
         return Decoded(row, found[0], _read_payload(value, found[1], reader))
-    record = _read(value, reader)
+    record = read_to_end(reader.quick, value, FRAME_BYTES) if reader.quick is not None else None
+    if record is None:
+        record = _read(value, reader)
     try:
         head = reader.head_type(**record[reader.head_name])
     except TypeError as error:

@@ -1,10 +1,9 @@
-"""The simple types of Avro, each with how it is written and how it is read, by hand: see `plain_fields` and `quick`.
+"""The simple types of Avro, each with how it is written and how it is read, by hand: see `quick_writer` and `quick`.
 
 Both take what is usual, and leave all else to the libraries, which know all the rules: what one of the two here raises
 is an Unusual, or whatever Python raises of such a value.
 """
 
-from collections.abc import Callable
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
@@ -14,14 +13,12 @@ from neural_hive.schemas.varint import SHORT, avro_long
 _INT_END: Final = 1 << 31
 _LONG_END: Final = 1 << 63
 _INTS: Final = 1 << 32
-_BOOLEANS: Final = {True: b"\1", False: b"\0"}
 _DOUBLE: Final = Struct("<d")
 _DOUBLE_BYTES: Final = 8
 _LONG_OR_ODD: Final = 0x81  # of the first byte of a length: it has more than one, or it is negative
 _EIGHT: Final = 8  # bytes that a time of these days takes, µs
 _LAST_OF_EIGHT: Final = 0x0080_8080_8080_8080
 _MORE: Final = 0x8080_8080_8080_8080
-Write = Callable[[Any], bytes]
 
 
 class Unusual(ValueError):
@@ -31,41 +28,12 @@ class Unusual(ValueError):
 class PlainType(NamedTuple):
     """One of them."""
 
-    write: Write | None
-    """The bytes of a value; None: values of this type are left to the library."""
+    write: tuple[str, ...]
+    """Lines of Python that take a value `{value}` into `{name}`, and raise if it is not as usual."""
+    written: tuple[str, ...]
+    """What gives its bytes then, one after the other."""
     read: tuple[str, ...]
     """Lines of Python that read a value of `data` from `at` on into `{name}`, and move `at` behind it."""
-
-
-def _text(value: Any) -> bytes:
-    if type(value) is not str:
-        raise Unusual
-    return _bytes(value.encode())
-
-
-def _bytes(value: Any) -> bytes:
-    if type(value) is not bytes:
-        raise Unusual
-    length = len(value)
-    return (SHORT[length] if length < len(SHORT) else avro_long(length)) + value
-
-
-def _int(value: Any) -> bytes:
-    if type(value) is not int or not 0 <= value < _INT_END:
-        raise Unusual
-    return avro_long(value)
-
-
-def _long(value: Any) -> bytes:
-    if type(value) is not int or not 0 <= value < _LONG_END:
-        raise Unusual
-    return avro_long(value)
-
-
-def _boolean(value: Any) -> bytes:
-    if type(value) is not bool:
-        raise Unusual
-    return _BOOLEANS[value]
 
 
 def number(data: bytes, at: int) -> tuple[int, int]:
@@ -103,14 +71,55 @@ _LENGTH: Final = (*FIRST, f"if n & {_LONG_OR_ODD}: n, at = length(data, at - 1)"
 _SIGNED: Final = "{name} = n >> 1 ^ -(n & 1)"
 _BYTES: Final = "{name} = data[at : (at := at + (n >> 1))]"
 
+WRITES: Final[dict[str, Any]] = {
+    "Unusual": Unusual,
+    "SHORT": SHORT,
+    "long": avro_long,
+    "double": _DOUBLE.pack,
+    "text": str.encode,  # of a text only: it raises if it is given anything else
+}
+"""What the lines that write call by name."""
+
+COUNT: Final = f"SHORT[{{n}}] if {{n}} < {len(SHORT)} else long({{n}})"
+"""What gives the bytes of a number that is not negative."""
+_TAKEN: Final = "{name} = {value}"
+_NUMBER: Final = COUNT.format(n="{name}")
+_WITH_LENGTH: Final = (COUNT.format(n="{name}_n"), "{name}")
+
+
+def _only(kind: str, more: str = "") -> str:
+    return f"if type({{name}}) is not {kind}{more}: raise Unusual"
+
+
 PLAIN_TYPES: Final[dict[str, PlainType]] = {
-    "string": PlainType(_text, (*_LENGTH, f"{_BYTES}.decode()")),
-    "bytes": PlainType(_bytes, (*_LENGTH, _BYTES)),
-    "int": PlainType(_int, (*NUMBER, f"if n >= {_INTS}: raise Unusual", _SIGNED)),
-    "long": PlainType(_long, (*NUMBER, _SIGNED)),
-    "boolean": PlainType(_boolean, (*FIRST, "if n > 1: raise Unusual", "{name} = n == 1")),
+    "string": PlainType(
+        ("{name} = text({value})", "{name}_n = len({name})"),
+        _WITH_LENGTH,
+        (*_LENGTH, f"{_BYTES}.decode()"),
+    ),
+    "bytes": PlainType(
+        (_TAKEN, _only("bytes"), "{name}_n = len({name})"),
+        _WITH_LENGTH,
+        (*_LENGTH, _BYTES),
+    ),
+    "int": PlainType(
+        (_TAKEN, _only("int", f" or not 0 <= {{name}} < {_INT_END}")),
+        (_NUMBER,),
+        (*NUMBER, f"if n >= {_INTS}: raise Unusual", _SIGNED),
+    ),
+    "long": PlainType(
+        (_TAKEN, _only("int", f" or not 0 <= {{name}} < {_LONG_END}")),
+        (_NUMBER,),
+        (*NUMBER, _SIGNED),
+    ),
+    "boolean": PlainType(
+        (_TAKEN, _only("bool")),
+        ("b'\\1' if {name} else b'\\0'",),
+        (*FIRST, "if n > 1: raise Unusual", "{name} = n == 1"),
+    ),
     "double": PlainType(
-        None,
+        (_TAKEN, _only("float")),
+        ("double({name})",),
         (
             f"if at + {_DOUBLE_BYTES} > len(data): raise Unusual",
             "{name} = double(data, at)[0]",

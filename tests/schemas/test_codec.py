@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.partitioner import murmur2 as aiokafka_murmur2
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from neural_hive.schemas import catalogue, codec, shape
@@ -120,7 +120,11 @@ def test_a_header_that_does_not_fit_is_not_written(wrong: dict[str, Any]) -> Non
         codec.encode_message(msgspec.structs.replace(head, **wrong), payload)
 
 
-@given(COUNT)
+@given(COUNT | st.integers(2**40, 2**58))
+@example(2**48 - 1)
+@example(2**48)
+@example(2**55 - 1)
+@example(2**55)
 def test_a_long_is_zig_zag(number: int) -> None:
     out = io.BytesIO()
     fastavro.schemaless_writer(out, fastavro.parse_schema({"type": "long"}), number)
