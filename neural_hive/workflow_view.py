@@ -28,6 +28,7 @@ STATUS_OF: Final = {
     "TicketCompensated": "COMPENSATED",
     "TicketCompensationFailed": "COMPLETED",
 }
+_HOLDING: Final = ("TicketHeld", "TicketReleased")
 ENDINGS: Final = {
     "WorkflowCompleted": "COMPLETED",
     "WorkflowFailed": "FAILED",
@@ -81,6 +82,7 @@ class TaskView(msgspec.Struct):
     completed_at: int = 0
     error: str = ""
     outputs: dict[str, str] = {}
+    held_by: tuple[str, ...] = ()  # policies whose freezes hold it back now
 
     @property
     def duration_ms(self) -> int:
@@ -117,6 +119,9 @@ class WorkflowView:
         name, payload = record.schema.name, record.payload
         if name in STATUS_OF and payload["ticket_id"] in self._by_ticket:
             _apply_to_task(self._by_ticket[payload["ticket_id"]], name, payload)
+        elif name in _HOLDING and payload["ticket_id"] in self._by_ticket:
+            policies = (freeze["policy_id"] for freeze in payload.get("freezes", ()))
+            self._by_ticket[payload["ticket_id"]].held_by = tuple(dict.fromkeys(policies))
         elif name in _OPEN:
             self.status = _OPEN[name]
         elif name == "DeadLetter" and payload["source_topic"] != "plans.consensus":
@@ -163,7 +168,8 @@ class WorkflowView:
             sign, style = SIGNS[task.status]
             took = f"{task.duration_ms / 1_000:.2f} s" if task.completed_at else ""
             name = Text("  " * min(task.level, 8) + f"{sign} {task.task_id}", style)
-            table.add_row(name, Text(task.status, style), took, Text(", ".join(task.dependencies[:4])))
+            held = f", frozen by {', '.join(task.held_by)}" if task.held_by else ""
+            table.add_row(name, Text(task.status + held, style), took, Text(", ".join(task.dependencies[:4])))
         if len(self.tasks) > ROWS_MAX:
             table.add_row(Text(f"… of {len(self.tasks):,} tasks", "dim"))
         return table
@@ -191,7 +197,7 @@ def _tasks(decision: DecisionConsolidated) -> list[TaskView]:
 
 
 def _apply_to_task(task: TaskView, name: str, payload: dict[str, Any]) -> None:
-    task.status = STATUS_OF[name]
+    task.status, task.held_by = STATUS_OF[name], ()
     task.started_at = payload.get("started_at", task.started_at)
     task.completed_at = payload.get("completed_at", task.completed_at)
     task.error = payload.get("error") or payload.get("reason") or ""

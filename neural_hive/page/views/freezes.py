@@ -7,14 +7,14 @@ from nicegui import ui
 from neural_hive.page.parts import badge_slot, color_of, columns, time_text, took_text
 from neural_hive.slo_views import FreezeInfo, PolicyInfo
 
-_ACTIVE: Final = ("of", "blocks", "tickets_held", "policy", "for_slo", "left", "since", "reason", "by")
-_POLICIES: Final = ("policy", "of", "actions", "freezes_below", "or_level", "until_above", "state", "name")
+_ACTIVE: Final = ("of", "blocks", "tickets_held", "policy", "for_slo", "left", "since")
+_POLICIES: Final = ("policy", "of", "actions", "freezes_below", "or_level", "until_above", "state")
 _REASON_CHARS: Final = 200
 
 
 def frozen_table(*more: str) -> Any:
     """A table of freezes that hold, with further columns; `frozen_row` makes its rows."""
-    names = columns(*_ACTIVE, *more, right=("tickets_held",))
+    names = columns(*_ACTIVE, *more, "reason", "by", right=("tickets_held",))
     table = ui.table(columns=names, rows=[], row_key="key", pagination=20).classes("w-full")
     table.add_slot(
         "body-cell-for_slo",
@@ -42,7 +42,7 @@ def frozen_row(freeze: FreezeInfo, held: dict[str, int]) -> dict[str, Any]:
 
 def policy_table(*more: str) -> Any:
     """A table of policies, with further columns; `policy_row` makes its rows."""
-    names = columns(*_POLICIES, *more)
+    names = columns(*_POLICIES, *more, "name")
     table = ui.table(columns=names, rows=[], row_key="key", pagination=20).classes("w-full")
     badge_slot(table, "state")
     return table
