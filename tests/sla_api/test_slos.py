@@ -242,6 +242,26 @@ def promql(slo_id: str, good: str = "good_total") -> dict[str, Any]:
     return slo(slo_id, indicator={"source": "PROMQL", **queries})
 
 
+def test_a_dry_run_of_metric_windows_and_of_a_composite(sla: Sla) -> None:
+    parts = sla.slo(), sla.slo()
+    for name in parts:
+        sla.count(name, 9, 10)
+    weighted = [{"slo_id": parts[0]}, {"slo_id": parts[1], "weight": 3}]
+    whole = sla.slo(indicator={"source": "COMPOSITE", "parts": weighted})
+    told = sla.post(f"slos/{whole}/test").json()
+    assert (told["good"], told["valid"], told["events"], told["problems"]) == (36, 40, 20, [])
+    assert [(part["slo_id"], part["weight"], part["good"], part["valid"]) for part in told["parts"]] == [
+        (parts[0], 1, 9, 10),
+        (parts[1], 3, 9, 10),
+    ]
+    windows = sla.slo(
+        indicator={"source": "TELEMETRY", "good": "value <= 250", "valid": "service = 'nobody'"}
+    )
+    told = sla.post(f"slos/{windows}/test?over=window").json()
+    assert (told["source"], told["valid"], told["examples"]) == ("TELEMETRY", 0, [])
+    assert told["problems"][0].startswith("none of")
+
+
 @needs_prometheus
 def test_a_dry_run_asks_the_tables_or_prometheus(sla: Sla, hive: Hive, tmp_path: Path) -> None:
     tickets, requests = sla.slo(), f"requests-{uuid.uuid4().hex[:8]}"
