@@ -24,12 +24,17 @@ INDICATOR = Indicator(Source.TELEMETRY, "value <= 250", "service = 'cart' AND va
 class CountingWindows(Counting):
     """The system `sli`, which refuses some of them."""
 
+    def __init__(self) -> None:
+        super().__init__(sli.build())
+        self.refused: list[tuple[int, Rejected]] = []
+
     def take_window(self, offset: int, window: MetricWindow) -> list[CountSli]:
         """The record at its place; what it counts."""
         self._offset, self.next = offset - 1, offset + 1
         try:
             return self.window(window)
-        except Rejected:
+        except Rejected as error:
+            self.refused.append((offset, error))
             return []
 
 
@@ -42,8 +47,8 @@ class WindowWorld(World):
     def __init__(self, indicator: Indicator = INDICATOR) -> None:
         super().__init__(msgspec.structs.replace(DEFINITION, indicator=indicator))
         self.sli.close()
-        self.sli = CountingWindows(sli.build())
-        self.from_the_beginning = CountingWindows(sli.build())
+        self.sli = CountingWindows()
+        self.from_the_beginning = CountingWindows()
         self.from_the_beginning.slos["shop"] = Slo(self.definition, 1, 1, 0)
         self.windows: list[MetricWindow] = []
         self.known: list[tuple[int, CountSli]] = []  # offset, and what counts
