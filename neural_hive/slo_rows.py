@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC
+from math import inf
 from typing import Any, Final
 
 import msgspec
@@ -78,9 +79,9 @@ class Judged(msgspec.Struct, frozen=True):
     def example(self, row: Sequence[Any]) -> Example:
         """A row of `columns`."""
         of, at, place, events, *told = row
-        return Example(
-            of, at.replace(tzinfo=UTC), dict(zip(self.names, told, strict=True)), place, int(events)
-        )
+        values = ["inf" if value == inf else value for value in told]  # JSON has no number for it
+        fields = dict(zip(self.names, values, strict=True))
+        return Example(of, at.replace(tzinfo=UTC), fields, place, int(events))
 
 
 def judged(indicator: Indicator, since: int, until: int) -> Judged:

@@ -17,7 +17,6 @@ from neural_hive.projections.budgets import BUDGETS
 from neural_hive.projections.dead_letters import DEAD_LETTERS
 from neural_hive.projections.http_store import HttpStore
 from neural_hive.projections.metric_windows import METRIC_WINDOWS
-from neural_hive.projections.read_models import rebuild
 from neural_hive.projections.sli_counts import SLI_COUNTS
 from neural_hive.projections.slo_history import SLO_HISTORY_RANGES
 from neural_hive.projections.slos import SLOS
@@ -28,7 +27,7 @@ from neural_hive.streams.sla import build
 from neural_hive.streams.sla_history import CountHistory
 from neural_hive.streams.sla_messages import CountSli, DefineSlo
 from tests.projections.conftest import database, store
-from tests.projections.grammar import given
+from tests.projections.grammar import filled, given
 from tests.projections.support import AT, completed, created, failed
 from tests.sla.kernel_unit import SlaUnit
 from tests.sla.test_sla import DEFINITION
@@ -61,8 +60,7 @@ class Told:
     def explained(self, *events: bytes, slo_id: str = "shop", dimension: str = "") -> Explanation:
         self.unit.pass_time(120)
         given(self._store, *events, *(output.value for output in self.unit.log))
-        for table in TABLES:
-            rebuild(self._store, table)
+        filled(self._store, *TABLES)
         found = explained(self.tables, slo_id, dimension)
         assert found is not None
         return found

@@ -1,5 +1,6 @@
 """A dry run of SLOs: what they would have counted, by the tables of the events, or of what parts have counted."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,6 @@ from neural_hive.projections.budgets import BUDGETS
 from neural_hive.projections.dead_letters import DEAD_LETTERS
 from neural_hive.projections.http_store import HttpStore
 from neural_hive.projections.metric_windows import METRIC_WINDOWS
-from neural_hive.projections.read_models import rebuild
 from neural_hive.projections.sli_counts import SLI_COUNTS
 from neural_hive.projections.slos import SLOS
 from neural_hive.projections.tickets import TICKETS
@@ -32,7 +32,7 @@ from neural_hive.streams.sla import build
 from neural_hive.streams.sla_messages import AdjustBudget, CountSli, DefineSlo, RemoveSlo
 from tests.fixtures_clickhouse import ClickHouseServer
 from tests.projections.conftest import database, store
-from tests.projections.grammar import given
+from tests.projections.grammar import filled, given
 from tests.projections.support import AT, completed, created, failed
 from tests.sla.kernel_unit import SlaUnit
 from tests.sla.test_sla import DEFINITION
@@ -55,8 +55,7 @@ def history(store: HttpStore) -> None:
     tickets = [created(f"t{n}", "ab"[n % 2], plan="shop") for n in range(4)] + [created("t9", plan="till")]
     ends = [completed("t0"), completed("t1"), failed("t2", attempt=2), completed("t9")]
     given(store, *tickets, *ends, failed("t3", completed_at=AT - 2 * HOUR, started_at=AT - 3 * HOUR))
-    rebuild(store, TICKETS)
-    rebuild(store, WORKFLOWS)
+    filled(store, TICKETS, WORKFLOWS)
 
 
 def asked(tables: ClickHouse, good: str, valid: str = "", over: Over = Over.HOUR, **more: Any) -> Tried:
@@ -144,8 +143,7 @@ def windows(store: HttpStore) -> None:
     record = Refused(3, sent(refused))
     letter = dead_letter(record, Rejected("it overlaps another one"), "sli.0", {"dead.letters": 1}, None)
     given(store, *map(sent, came), letter.value)
-    rebuild(store, DEAD_LETTERS)
-    rebuild(store, METRIC_WINDOWS)
+    filled(store, DEAD_LETTERS, METRIC_WINDOWS)
 
 
 def of_windows(tables: ClickHouse, good: str, valid: str = "", over: Over = Over.HOUR, **more: Any) -> Tried:
@@ -165,6 +163,15 @@ def test_events_of_metric_windows_count_as_often_as_there_are(tables: ClickHouse
     assert text[-1].endswith("cart latency_ms  service cart, value 1000  topic:0:1  2 events")
     groups = of_windows(tables, "value <= 250", "service = 'cart'", group_by="region").groups
     assert [(g.dimension, g.good, g.valid) for g in groups] == [("us", 8, 10), ("eu", 8, 8)]
+
+
+def test_what_is_above_all_bounds_is_told_in_json_too(store: HttpStore, tables: ClickHouse) -> None:
+    given(store, sent(window(5, 2, events=11)))
+    filled(store, DEAD_LETTERS, METRIC_WINDOWS)
+    [above, within] = of_windows(tables, "value <= 250").examples
+    assert json.loads(msgspec.json.encode(above))["fields"] == {"value": "inf"}
+    assert (above.events, within.events, within.fields) == (1, 2, {"value": 1000.0})
+    assert "value inf" in above.text()
 
 
 @pytest.mark.usefixtures("windows")
@@ -188,8 +195,7 @@ def test_windows_that_were_refused_are_told_where_none_came(store: HttpStore, ta
         Refused(0, sent(bad)), Rejected("events must be"), "sli.0", {"dead.letters": 1}, None
     )
     given(store, sent(bad), letter.value)
-    rebuild(store, DEAD_LETTERS)
-    rebuild(store, METRIC_WINDOWS)
+    filled(store, DEAD_LETTERS, METRIC_WINDOWS)
     found = of_windows(tables, "value <= 250")
     assert found.problems == (
         "none of the events of metric windows came in this time: try a longer one",
@@ -227,8 +233,7 @@ def parts(store: HttpStore) -> Iterator[SlaUnit]:
     unit.handle(AdjustBudget("b", "x", AdjustmentKind.EXCLUDE, begin, begin + MINUTE, "the network"))
     unit.handle(AdjustBudget("a", "c", AdjustmentKind.CORRECT, at - MINUTE, at, "they were good", good=1))
     given(store, *(output.value for output in unit.log))
-    for table in (SLOS, BUDGETS, SLI_COUNTS, BUDGET_ADJUSTMENTS):
-        rebuild(store, table)
+    filled(store, SLOS, BUDGETS, SLI_COUNTS, BUDGET_ADJUSTMENTS)
     yield unit
     unit.close()
 
@@ -268,7 +273,7 @@ def test_an_slo_is_found_by_its_id(store: HttpStore, tables: ClickHouse) -> None
     try:
         unit.handle(DefineSlo("shop", DEFINITION))
         given(store, *(output.value for output in unit.log))
-        rebuild(store, SLOS)
+        filled(store, SLOS)
     finally:
         unit.close()
     assert definition_of(tables, "shop") == DEFINITION

@@ -9,11 +9,10 @@ from neural_hive.aggregates.sla_window import HOUR, MINUTE
 from neural_hive.projections.dead_letters import DEAD_LETTERS
 from neural_hive.projections.http_store import HttpStore
 from neural_hive.projections.metric_windows import METRIC_WINDOWS
-from neural_hive.projections.read_models import rebuild
 from neural_hive.slo_rows import judged
 from neural_hive.streams.kernel.inbox import dead_letter
 from tests.projections.conftest import database, store
-from tests.projections.grammar import given
+from tests.projections.grammar import filled, given
 from tests.sla.test_telemetry_tables import INDICATORS, Record, windows
 from tests.sla_history.windows_world import CountingWindows, WindowWorld
 
@@ -44,8 +43,7 @@ def test_what_was_counted_from_the_log_and_as_it_came_is_what_sql_counts(store: 
             for at, why in sli.refused
         ]
         given(store, *(record.value or b"" for record in world.records), *letters)
-        for table in (DEAD_LETTERS, METRIC_WINDOWS):
-            rebuild(store, table)
+        filled(store, DEAD_LETTERS, METRIC_WINDOWS)
         of = judged(INDICATORS[name], world.sla.now - 24 * HOUR, world.sla.now)
         sums = f"sumIf({of.events}, {of.is_good}), sumIf({of.events}, {of.is_valid})"
         [(good, valid)] = store.rows(f"SELECT {sums} FROM {of.rows}")
