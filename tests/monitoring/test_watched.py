@@ -66,6 +66,7 @@ def hive(collector: tuple[Collector, str], tmp_path_factory: pytest.TempPathFact
         witness="true",
         systems='["orchestrator", "registry", "operations", "privacy", "sla", "sli"]',
         prometheus_url="http://127.0.0.1:1",  # nobody is there
+        alertmanager_url="http://127.0.0.1:1",
     )
     plan, promise = folder / "plan.yaml", folder / "slo.yaml"
     plan.write_text(PLAN)
