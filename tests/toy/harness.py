@@ -16,7 +16,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from neural_hive.connectors.kafka_log import Record, begin_offsets, read_committed
+from neural_hive.connectors.kafka_log import Offsets, Record, begin_offsets, read_committed
 from neural_hive.schemas.codec import decode, encode_message
 from neural_hive.schemas.envelope import NO_HASH, Envelope, Header
 from neural_hive.streams.kernel.fold import Fold
@@ -61,6 +61,8 @@ class Toy:
         self.environment: dict[str, str] = {}
         self.module = "tests.toy.system"  # what a worker runs
         self.results_partitions = results_partitions or partitions
+        self._asking: dict[str, Consumer] = {}
+        self._offsets = Offsets(self.config, "read_committed")
         self._create_topics(self.results_partitions)
         self.producer = Producer(self.config | {"partitioner": "murmur2_random", "linger.ms": 10})
 
@@ -170,6 +172,8 @@ class Toy:
 
     def stop(self) -> None:
         """Ends all workers in order; those that do not are killed."""
+        while self._asking:
+            self._asking.popitem()[1].close()
         for worker in self.workers:
             if worker.poll() is None:
                 worker.send_signal(signal.SIGCONT)
@@ -257,17 +261,19 @@ class Toy:
         return lag + self._lag(self.system.name, topics)
 
     def _lag(self, group: str, topics: dict[str, int]) -> int:
-        consumer = Consumer(self.config | {"group.id": group})
-        tps = [TopicPartition(topic, p) for topic, count in topics.items() for p in range(count)]
+        kept = self._asking.pop(group, None)  # whoever waits asks often, and a new client takes 20 ms
+        consumer = kept or Consumer(self.config | {"group.id": group})
+        places = [(topic, p) for topic, count in topics.items() for p in range(count)]
         try:
-            committed = consumer.committed(tps, 60)
-            return sum(consumer.get_watermark_offsets(tp, 60)[1] - max(tp.offset, 0) for tp in committed)
+            committed = consumer.committed([TopicPartition(*place) for place in places], 60)
+            ends = self._offsets.ends(places)
         except KafkaException as error:
-            if error.args[0].code() in PASSING:
+            consumer.close()
+            if kept is not None or error.args[0].code() in PASSING:
                 return UNKNOWN_LAG
             raise
-        finally:
-            consumer.close()
+        self._asking[group] = consumer
+        return sum(ends[at.topic, at.partition] - max(at.offset, 0) for at in committed)
 
     def wait_until_done(self, wait_s: float = WAIT_S) -> float:
         """Waits until every input is behind the committed offsets. Returns how long it took, s."""
