@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -54,8 +55,10 @@ class Publisher:
         give_up_ms: int = 0,
         personal: Personal | None = None,
         is_traced: bool = True,
+        linger_ms: int = 2,
     ) -> None:
-        """`is_traced`: whether its messages are spans of a trace, where there is a tracer."""
+        """`is_traced`: whether its messages are spans of a trace, where there is a tracer. `linger_ms`: how long a
+        message waits for others, to be sent with them, unless `flush` is called."""
         self._name, self._personal, self._is_traced = name, personal, is_traced
         self._producer = Producer(
             {
@@ -65,7 +68,7 @@ class Publisher:
                 "acks": "all",
                 "partitioner": "murmur2_random",  # as Java's and aiokafka's: librdkafka's default differs
                 "compression.type": "lz4",
-                "linger.ms": 2,
+                "linger.ms": linger_ms,
                 "message.max.bytes": MESSAGE_BYTES_MAX + _FRAME_ROOM_BYTES,
                 "message.timeout.ms": give_up_ms,
             },
@@ -130,7 +133,7 @@ class Publisher:
                 ("traceparent", f"00-{header.trace_id}-{header.span_id}-01".encode()),
                 ("message_type", header.message_type.encode()),
             ],
-            on_delivery=lambda error, message: _tell(error, message, told, placed),
+            on_delivery=partial(_tell, told, placed),
         )
 
     def partition(self, topic: str, routing_id: str, timeout_s: float) -> int:
@@ -155,10 +158,10 @@ class Publisher:
 
 
 def _tell(
-    error: KafkaError | None,
-    message: Message,
     delivered: Delivered,
     placed: Placed | None,
+    error: KafkaError | None,
+    message: Message,
 ) -> None:
     if placed and not error:
         placed(Place(message.topic(), message.partition(), message.offset(), message.timestamp()[1] * 1_000))

@@ -18,6 +18,7 @@ from neural_hive.streams.telemetry import Buffer, Telemetry
 
 ORCHESTRATOR: Final = "orchestrator"
 PRODUCER: Final = "telemetry"
+LINGER_MS: Final = 100  # the buffer flushes what it has put together, in one request rather than in ten
 
 
 class FlowCSettings(Protocol):
@@ -54,7 +55,7 @@ def followed(systems: Sequence[System], settings: FlowCSettings) -> Iterator[Non
         return
     kafka = settings.kafka_config()
     buffer = Buffer(
-        lambda: Publisher(kafka, PRODUCER, is_traced=False),
+        lambda: Publisher(kafka, PRODUCER, is_traced=False, linger_ms=LINGER_MS),
         settings.telemetry_buffer,
         settings.telemetry_age_s,
     )

@@ -8,9 +8,10 @@ what is too old, or too much, is dropped and counted, the oldest first. What is 
 
 import threading
 import time
+from collections import Counter as Counts
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -62,7 +63,7 @@ class Measurement(msgspec.Struct, frozen=True):
 class Publishes(Protocol):
     """What this needs of a Publisher (see connectors/publisher.py). It must try for ever: its age is ours to limit."""
 
-    def header(self, message_type: str, message_id: str, routing_id: str) -> Header: ...
+    def header(self, message_type: str, message_id: str, routing_id: str, *, trace_id: str) -> Header: ...
     def publish(self, topic: str, header: Header, payload: dict[str, Any], delivered: Delivered) -> None: ...
     def flush(self, timeout_s: float) -> int: ...
     def take_back(self, timeout_s: float) -> None: ...
@@ -91,6 +92,7 @@ class Buffer:
         self._waiting: deque[_Kept] = deque()
         self._in_flight: dict[int, _Kept] = {}  # in order
         self._number = 0
+        self._delivered: Counts[str] = Counts()  # by topic, and not counted yet
         self._told_at = -_TELL_EVERY_S
 
     def __len__(self) -> int:
@@ -109,15 +111,24 @@ class Buffer:
     def step(self, wait_s: float) -> None:
         """Publishes what there is room for, and waits so long for deliveries."""
         self._drop_old()
-        while len(self._in_flight) < min(_IN_FLIGHT_MAX, self.size_max):
-            with self._lock:
-                if not self._waiting:
-                    break
-                self._number += 1
-                number, kept = self._number, self._waiting.popleft()
-                self._in_flight[number] = kept
-            self._publish(number, kept.measurement)
-        self._publisher.flush(wait_s)
+        try:
+            for number, kept in self._taken():
+                self._publish(number, kept.measurement)
+            self._publisher.flush(wait_s)
+        finally:
+            for topic, count in self._delivered.items():
+                _published(topic).inc(count)
+            self._delivered.clear()
+
+    def _taken(self) -> list[tuple[int, _Kept]]:
+        """What waits, as far as there is room for it, is in flight from now on."""
+        with self._lock:
+            room = min(_IN_FLIGHT_MAX, self.size_max) - len(self._in_flight)
+            taken = [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
+            numbered = list(enumerate(taken, self._number + 1))
+            self._number += len(taken)
+            self._in_flight.update(numbered)
+        return numbered
 
     def give_up(self, reason: str) -> None:
         """Drops all that is left."""
@@ -131,8 +142,9 @@ class Buffer:
         publisher = self._publisher
         try:
             message_id, payload = derived_id(*found.seed), msgspec.to_builtins(found.payload)
-            header = publisher.header(found.message_type, message_id, found.routing_id)
-            publisher.publish(found.topic, header, payload, lambda error: self._ended(number, error))
+            trace_id = message_id.replace("-", "")  # its own
+            header = publisher.header(found.message_type, message_id, found.routing_id, trace_id=trace_id)
+            publisher.publish(found.topic, header, payload, partial(self._ended, number))
         except KafkaException:  # this connection will never publish anything again
             self._take_back()
             self._publisher = self._connect()
@@ -147,7 +159,7 @@ class Buffer:
         if error:
             self._drop("refused", 1, error)
         else:
-            _published(kept.measurement.topic).inc()
+            self._delivered[kept.measurement.topic] += 1
 
     def _drop_old(self) -> None:
         oldest_at = self._clock() - self._age_max_s

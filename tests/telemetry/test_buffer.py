@@ -32,8 +32,8 @@ class Broker:
         self.connections += 1
         return self
 
-    def header(self, message_type: str, message_id: str, routing_id: str) -> Header:
-        return Header(message_id, message_type, 0, routing_id, "", "", "", "", "test")
+    def header(self, message_type: str, message_id: str, routing_id: str, *, trace_id: str) -> Header:
+        return Header(message_id, message_type, 0, routing_id, "", "", trace_id, "", "test")
 
     def publish(
         self, topic: str, header: Header, payload: dict[str, Any], delivered: Callable[[str], None]
