@@ -84,6 +84,7 @@ class Publisher:
         correlation_id: str = "",
         causation_id: str = "",
         trace_id: str = "",
+        span_id: str = "",
     ) -> Header:
         """The header of one message. What is left empty follows from the message's id; the trace is that of the request
         that is answered meanwhile, if it has one."""
@@ -96,7 +97,7 @@ class Publisher:
             correlation_id=correlation_id or routing_id,
             causation_id=causation_id,
             trace_id=trace_id,
-            span_id=derived_id(message_id, "span").replace("-", "")[-16:],
+            span_id=span_id or derived_id(message_id, "span").replace("-", "")[-16:],
             producer=self._name,
         )
 

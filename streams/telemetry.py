@@ -26,8 +26,9 @@ from neural_hive.schemas.envelope import Header
 BUFFER_MAX: Final = 10_000
 AGE_MAX_S: Final = 3600.0
 CLOSE_S: Final = 5.0  # what the buffer is given to empty itself at the end
-LINGER_S: Final = 0.2  # what is put in this time is published together
-_IN_FLIGHT_MAX: Final = 1_000
+LINGER_S: Final = 0.5  # what is put in this time is published together
+MANY: Final = 2_000  # so much is published at once
+_IN_FLIGHT_MAX: Final = 5_000
 _PAUSE_S: Final = 0.1
 _TELL_EVERY_S: Final = 60.0
 
@@ -63,7 +64,9 @@ class Measurement(msgspec.Struct, frozen=True):
 class Publishes(Protocol):
     """What this needs of a Publisher (see connectors/publisher.py). It must try for ever: its age is ours to limit."""
 
-    def header(self, message_type: str, message_id: str, routing_id: str, *, trace_id: str) -> Header: ...
+    def header(
+        self, message_type: str, message_id: str, routing_id: str, *, trace_id: str, span_id: str
+    ) -> Header: ...
     def publish(self, topic: str, header: Header, payload: dict[str, Any], delivered: Delivered) -> None: ...
     def flush(self, timeout_s: float) -> int: ...
     def take_back(self, timeout_s: float) -> None: ...
@@ -142,8 +145,9 @@ class Buffer:
         publisher = self._publisher
         try:
             message_id, payload = derived_id(*found.seed), msgspec.to_builtins(found.payload)
-            trace_id = message_id.replace("-", "")  # its own
-            header = publisher.header(found.message_type, message_id, found.routing_id, trace_id=trace_id)
+            trace_id = message_id.replace("-", "")  # its own, with one span
+            about = (found.message_type, message_id, found.routing_id)
+            header = publisher.header(*about, trace_id=trace_id, span_id=trace_id[:16])
             publisher.publish(found.topic, header, payload, partial(self._ended, number))
         except KafkaException:  # this connection will never publish anything again
             self._take_back()
@@ -216,7 +220,10 @@ class Telemetry:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._arrived.wait()
-            self._stopping.wait(LINGER_S)
+            until = time.monotonic() + LINGER_S
+            while len(self._buffer) < MANY and (left_s := until - time.monotonic()) > 0:
+                if self._stopping.wait(min(left_s, _PAUSE_S)):
+                    break
             self._arrived.clear()
             while len(self._buffer) and not self._stopping.is_set():
                 self._step()

@@ -32,8 +32,10 @@ class Broker:
         self.connections += 1
         return self
 
-    def header(self, message_type: str, message_id: str, routing_id: str, *, trace_id: str) -> Header:
-        return Header(message_id, message_type, 0, routing_id, "", "", trace_id, "", "test")
+    def header(
+        self, message_type: str, message_id: str, routing_id: str, *, trace_id: str, span_id: str
+    ) -> Header:
+        return Header(message_id, message_type, 0, routing_id, "", "", trace_id, span_id, "test")
 
     def publish(
         self, topic: str, header: Header, payload: dict[str, Any], delivered: Callable[[str], None]
