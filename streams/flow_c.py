@@ -18,7 +18,7 @@ from neural_hive.streams.telemetry import Buffer, Telemetry
 
 ORCHESTRATOR: Final = "orchestrator"
 PRODUCER: Final = "telemetry"
-LINGER_MS: Final = 100  # the buffer flushes what it has put together, in one request rather than in ten
+LINGER_MS: Final = 100  # longer than it takes to hand over what is flushed together
 
 
 class FlowCSettings(Protocol):

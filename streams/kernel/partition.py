@@ -4,7 +4,7 @@ Open: fence (nobody with our transactional id can commit any more), then read of
 Step: cut what is done already, decide, commit events with input offsets in one transaction, then write the state.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -261,7 +261,7 @@ class Partition:
             self._store = None
 
     def step(self, batches: list[Batch]) -> bool:
-        """Processes batches in turn, then the timers that are due.
+        """Processes batches in turn, in as few transactions as may be, then the timers that are due.
 
         False: it waits for the schema registry, or for the word that an event may be written, having done what it
         could; hand the same over again, later.
@@ -270,8 +270,8 @@ class Partition:
         """
         while True:
             try:
-                for batch in batches:
-                    self._process(batch)
+                if batches:
+                    self._process(batches)
                 self._fire_timers()
                 self._commit_passed()
                 return True
@@ -291,30 +291,38 @@ class Partition:
                 log.error("waiting for the word to write newer events", partition=self.name, why=str(error))
                 return False
 
-    def _process(self, batch: Batch) -> None:
-        if batch.first > self.next[batch.topic]:
-            self._take_expired(batch)
-        at = self.next[batch.topic]
-        work = self._new_work()
-        for record in batch.records:
-            if record.offset < at:
-                continue  # Faust hands over again what it had buffered before a rebalance
-            try:
-                self._handle(work, record)
-            except (RegistryAway, RecordAway, HeldBack):
-                if work.records:
-                    self._commit(work, {batch.topic: record.offset})  # what came before it stands
-                raise
-            work.records += 1
-            if _is_full(work):
-                self._commit(work, {batch.topic: record.offset + 1})
-                work = self._new_work()
-        if batch.next > self.next[batch.topic]:
-            if work.outputs or batch.records:
-                self._commit(work, {batch.topic: batch.next})
-            else:
-                self.next[batch.topic] = batch.next
-                self._passed_at = self._passed_at or self.place.clock.elapsed_s()
+    def _process(self, batches: Iterable[Batch]) -> None:
+        work, reached = self._new_work(), dict[str, int]()
+        for batch in batches:
+            topic = batch.topic
+            if batch.first > reached.get(topic, self.next[topic]):
+                self._finish(work, reached)
+                self._take_expired(batch)
+                work, reached = self._new_work(), {}
+            at = reached.get(topic, self.next[topic])
+            for record in batch.records:
+                if record.offset < at:
+                    continue  # Faust hands over again what it had buffered before a rebalance
+                try:
+                    self._handle(work, record)
+                except (RegistryAway, RecordAway, HeldBack):
+                    if work.records:
+                        self._commit(work, reached | {topic: record.offset})  # what came before it stands
+                    raise
+                work.records += 1
+                if _is_full(work):
+                    self._commit(work, reached | {topic: record.offset + 1})
+                    work, reached = self._new_work(), {}
+            reached[topic] = max(batch.next, at)
+        self._finish(work, reached)
+
+    def _finish(self, work: Work, reached: dict[str, int]) -> None:
+        """Commits what was done of batches, with the offsets behind them."""
+        if work.records:
+            self._commit(work, reached)
+        elif any(offset > self.next[topic] for topic, offset in reached.items()):
+            self.next.update(reached)
+            self._passed_at = self._passed_at or self.place.clock.elapsed_s()
 
     def _take_expired(self, batch: Batch) -> None:
         """Processes from the archive what Kafka deleted while nobody read it: the records before the batch.
@@ -329,7 +337,7 @@ class Partition:
             try:
                 records = whole.read(batch.topic, at, batch.first)
                 for expired in batches_of(records, batch.topic, batch.partition, at, batch.first):
-                    self._process(expired)
+                    self._process([expired])
             except LostLog as error:
                 raise BrokenLog(f"{where}: records expired before they were processed: {error}") from error
 

@@ -53,7 +53,7 @@ def test_every_decision_of_a_world_full_of_faults_gives_the_same_bytes(seed: int
 
 
 def test_an_event_that_was_changed_is_named_with_its_fields() -> None:
-    world = hive(1)
+    world = hive(2)
     recording = recording_of(world)
     place = edited(recording, "TicketAllocated", lambda payload: payload.update(score=0.123))
     found = checked(world, recording).findings

@@ -1,6 +1,6 @@
 """Kernels that are broken on purpose, each in one of the ways that the real one must not be."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -45,11 +45,12 @@ class OffsetsApart(SimulatedLog):
 class NoCut(Partition):
     """Takes every batch as it comes, as if the consumer never repeated or skipped anything."""
 
-    def _process(self, batch: Batch) -> None:
-        work = self._new_work()
-        for record in batch.records:
-            self._handle(work, record)
-        self._commit(work, {batch.topic: batch.next})
+    def _process(self, batches: Iterable[Batch]) -> None:
+        for batch in batches:
+            work = self._new_work()
+            for record in batch.records:
+                self._handle(work, record)
+            self._commit(work, {batch.topic: batch.next})
 
 
 class ShortRecovery(SimulatedLog):
