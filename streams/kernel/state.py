@@ -97,11 +97,14 @@ def _blocks(cache_bytes: int) -> Cache:
     return Cache(cache_bytes)
 
 
-def options(cache_bytes: int = CACHE_BYTES, write_buffer_bytes: int = WRITE_BUFFER_BYTES) -> Options:
-    """RocksDB's for a store: little memory, however many of them a process has. All with one size share a cache."""
+def options(cache_bytes: int = CACHE_BYTES, write_buffer_bytes: int = 0) -> Options:
+    """RocksDB's for a store: little memory, however many of them a process has. All with one size share a cache.
+
+    `write_buffer_bytes` 0: WRITE_BUFFER_BYTES.
+    """
     chosen = Options(raw_mode=True)
     chosen.create_if_missing(True)
-    chosen.set_write_buffer_size(write_buffer_bytes)
+    chosen.set_write_buffer_size(write_buffer_bytes or WRITE_BUFFER_BYTES)
     chosen.set_max_write_buffer_number(2)
     table = BlockBasedOptions()
     table.set_block_cache(_blocks(cache_bytes))

@@ -59,11 +59,7 @@ def test_a_system_is_saved_while_it_works(
     manifest = restore(folder, Target(second, 1, store, {}, tmp_path / "restored"))
     before = verified(toy, other_kafka.bootstrap, None)
     assert before.counts["events"] > 200
-    copy = Toy.__new__(Toy)
-    copy.__dict__.update(toy.__dict__)
-    copy.bootstrap, copy.config, copy.folder = other_kafka.bootstrap, second, tmp_path / "restored"
-    copy.workers = []
-    copy.folder.mkdir(exist_ok=True)
+    copy = toy.elsewhere(second, tmp_path / "restored")
     try:
         copy.start()
         copy.wait_until_done()

@@ -64,10 +64,11 @@ class Written:
 
     def tickets(self, count: int) -> None:
         """Tickets from their beginning to their end; each fifth fails once before, each seventh took too long."""
-        (made,) = tickets_of(decision(task("a", parameters={"service": "cart"})), 1)
-        (other,) = tickets_of(decision(task("a", parameters={"service": "search"})), 1)
-        content = [msgspec.structs.asdict(made), msgspec.structs.asdict(other)]
         now = time.time_ns() // 1_000 - 60_000_000
+        created_at = now - (DAYS + 1) * 86_400_000_000
+        (made,) = tickets_of(decision(task("a", parameters={"service": "cart"})), created_at)
+        (other,) = tickets_of(decision(task("a", parameters={"service": "search"})), created_at)
+        content = [msgspec.structs.asdict(made), msgspec.structs.asdict(other)]
         for number in range(count):
             workflow = f"w{number % 400}"
             ticket_id, is_other = f"t{self._count}-{number}", number % 3 == 0

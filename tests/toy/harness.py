@@ -9,6 +9,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from copy import copy
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -61,8 +62,7 @@ class Toy:
         self.environment: dict[str, str] = {}
         self.module = "tests.toy.system"  # what a worker runs
         self.results_partitions = results_partitions or partitions
-        self._asking: dict[str, Consumer] = {}
-        self._offsets = Offsets(self.config, "read_committed")
+        self._connect()
         self._create_topics(self.results_partitions)
         self.producer = Producer(self.config | {"partitioner": "murmur2_random", "linger.ms": 10})
 
@@ -169,6 +169,19 @@ class Toy:
             log = self._log(index).read_text()[-LOG_TAIL_CHARACTERS:]
             parts.append(f"--- worker {index}, {state}\n{log}")
         return "\n".join(parts)
+
+    def _connect(self) -> None:
+        self._asking: dict[str, Consumer] = {}
+        self._offsets = Offsets(self.config, "read_committed")
+
+    def elsewhere(self, config: dict[str, Any], folder: Path) -> "Toy":
+        """The same system on another cluster that has its topics already, with workers of its own."""
+        other = copy(self)
+        other.bootstrap, other.config, other.folder = config["bootstrap.servers"], config, folder
+        other.workers = []
+        other._connect()
+        folder.mkdir(exist_ok=True)
+        return other
 
     def stop(self) -> None:
         """Ends all workers in order; those that do not are killed."""
