@@ -50,6 +50,8 @@ def prepare(store: Store, projections: Sequence[Projection]) -> None:
     for projection in without_rows:
         _make(store, projection)
     _note(store, without_rows)
+    if without_rows:
+        log.info("read models made", count=len(without_rows))
     for projection in projections:
         is_known = projection.table in present and known.get(projection.name) == definition_of(projection)
         if not is_known and projection not in without_rows:
