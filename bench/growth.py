@@ -24,7 +24,7 @@ from neural_hive.connectors.child import Child, tail
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
 from neural_hive.replay.checks.committed import NotVerified, committed_offsets
 
-EVENTS: Final = 100_000
+EVENTS: Final = 20_000
 KEYS: Final = 500
 TIMES: Final = (1, 10, 100)
 MIDDLE: Final = 10  # so many times the events stand behind the worker while keys grow
