@@ -2,7 +2,7 @@
 
 By default it makes a heap for each of many threads, and keeps what was freed in them. A verification has new threads of
 Kafka's client and of RocksDB with every step, so what each step had freed added up: a process that looked at a
-million events in four partitions rose to 0.8 GB, and to 0.4 GB with one heap that is given back.
+million events in four partitions rose to 0.8 GB, and to half of that with one heap that is given back.
 """
 
 import ctypes
