@@ -31,6 +31,7 @@ from neural_hive.schemas.topics import partition_of
 from tests.aggregates.making import decision, task
 from tests.conftest import note_undelivered
 from tests.system.hive import Hive, eventually
+from tests.system.slo_counts import is_counted
 
 TOPIC, PARTITIONS = "execution.tickets", 4
 TICKETS = 12_000
@@ -124,25 +125,6 @@ def define(hive: Hive, slo_id: str, group_by: str = "") -> None:
     file.write_text(SLO.format(slo_id=slo_id, group_by=group_by))
     done = hive.run("slo", "apply", str(file), "--reason", "test")
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def sums(hive: Hive, slo_id: str) -> tuple[int, int]:
-    """What counts for an SLO in all its minutes."""
-    sql = f"SELECT sum(good) AS good, sum(valid) AS valid FROM sli_minutes WHERE slo_id = '{slo_id}'"
-    [row] = hive.rows(sql) or [{"good": 0, "valid": 0}]
-    return int(row["good"]), int(row["valid"])
-
-
-def is_counted(hive: Hive, slo_id: str, written: Written) -> None:
-    """Waits until all counts, and then a while longer: more would be wrong too."""
-    wanted = written.good, written.valid
-    try:
-        eventually(lambda: sums(hive, slo_id) == wanted, timeout_s=180)
-    except AssertionError:
-        rows = hive.rows(f"SELECT * FROM slo_history WHERE slo_id = '{slo_id}'")
-        raise AssertionError(f"{slo_id}: {sums(hive, slo_id)}, expected {wanted}; {rows}") from None
-    time.sleep(3)
-    assert sums(hive, slo_id) == wanted
 
 
 def history(hive: Hive, slo_id: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from neural_hive.schemas.envelope import Header
 from neural_hive.schemas.topics import partition_of
 from tests.conftest import note_undelivered
 from tests.system.hive import Hive, eventually
+from tests.system.slo_counts import is_counted
 
 PARTITIONS: Final = 4
 SERVICES, WINDOWS, DAYS = 24, 150, 20  # windows of each service, in so many days
@@ -113,24 +114,6 @@ def define(hive: Hive, slo_id: str, group_by: str = "") -> None:
     file.write_text(SLO.format(slo_id=slo_id, group_by=group_by))
     done = hive.run("slo", "apply", str(file), "--reason", "test")
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def sums(hive: Hive, slo_id: str) -> tuple[int, int]:
-    sql = f"SELECT sum(good) AS good, sum(valid) AS valid FROM sli_minutes WHERE slo_id = '{slo_id}'"
-    [row] = hive.rows(sql) or [{"good": 0, "valid": 0}]
-    return int(row["good"]), int(row["valid"])
-
-
-def is_counted(hive: Hive, slo_id: str, sent: Sent) -> None:
-    """Waits until all counts, and then a while longer: more would be wrong too."""
-    wanted = sent.good, sent.valid
-    try:
-        eventually(lambda: sums(hive, slo_id) == wanted, timeout_s=180)
-    except AssertionError:
-        rows = hive.rows(f"SELECT * FROM slo_history WHERE slo_id = '{slo_id}'")
-        raise AssertionError(f"{slo_id}: {sums(hive, slo_id)}, expected {wanted}; {rows}") from None
-    time.sleep(3)
-    assert sums(hive, slo_id) == wanted
 
 
 def in_sql(hive: Hive) -> tuple[int, int]:
