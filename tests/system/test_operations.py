@@ -262,12 +262,17 @@ def test_top_moves_on_a_terminal_and_ends_with_ctrl_c(hive: Hive) -> None:
     line = [sys.executable, "-m", "neural_hive.cli", "top", "--every", "0.5", "--data", str(hive.data)]
     with subprocess.Popen(line, stdin=slave, stdout=slave, stderr=slave, env=hive._environment) as watching:
         os.close(slave)
-        screen = _read(master, b"operations", 120)
-        later = _read(master, b"operations", 120)
-        watching.send_signal(signal.SIGINT)
-        assert b"\x1b[?1049h" in screen and later, "it has the terminal for itself, and shows itself again"
-        rest = _read(master, b"\x1b[?1049l", 60)
-        assert watching.wait(60) == 0
+        try:
+            screen = _read(master, b"operations", 120)
+            later = _read(master, b"operations", 120)
+            watching.send_signal(signal.SIGINT)
+            assert b"\x1b[?1049h" in screen and later, (
+                "it has the terminal for itself, and shows itself again"
+            )
+            rest = _read(master, b"\x1b[?1049l", 60)
+            assert watching.wait(60) == 0
+        finally:
+            watching.kill()
     os.close(master)
     assert b"Traceback" not in screen + later + rest
 
