@@ -85,7 +85,7 @@ def definition_of(projection: Projection) -> str:
 
 def rebuild(store: Store, projection: Projection) -> None:
     """Fills the table anew from the archive, and puts it in the place of the old one."""
-    shadow = _fill_shadow(store, projection, "1")
+    shadow = _fill_shadow(store, projection)
     [(there,)] = store.rows(f"EXISTS TABLE {projection.table}")
     if int(there):
         store.command(f"EXCHANGE TABLES {shadow} AND {projection.table}")
@@ -98,8 +98,8 @@ def rebuild(store: Store, projection: Projection) -> None:
     log.info("read model filled", name=projection.name, rows=int(rows))
 
 
-def _fill_shadow(store: Store, projection: Projection, where: str) -> str:
+def _fill_shadow(store: Store, projection: Projection) -> str:
     shadow = f"{projection.table}__shadow_{uuid.uuid4().hex[:8]}"
     store.command(projection.ddl(shadow))
-    store.command(projection.insert_sql(where, shadow), _MANY_BLOCKS)
+    store.command(projection.insert_sql("1", shadow), _MANY_BLOCKS)
     return shadow

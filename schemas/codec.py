@@ -234,31 +234,19 @@ def encode_message(header: Header, payload: dict[str, Any]) -> bytes:
 
 def _header(header: Header) -> bytes:
     """As Avro, in the order of its fields."""
-    message_id, message_type = header.message_id.encode(), header.message_type.encode()
-    routing_id, correlation_id = header.routing_id.encode(), header.correlation_id.encode()
-    causation_id, trace_id = header.causation_id.encode(), header.trace_id.encode()
-    span_id, producer = header.span_id.encode(), header.producer.encode()
-    return b"".join(
-        (
-            SHORT[n] if (n := len(message_id)) < 64 else avro_long(n),
-            message_id,
-            SHORT[n] if (n := len(message_type)) < 64 else avro_long(n),
-            message_type,
-            _signed_long(header.occurred_at),
-            SHORT[n] if (n := len(routing_id)) < 64 else avro_long(n),
-            routing_id,
-            SHORT[n] if (n := len(correlation_id)) < 64 else avro_long(n),
-            correlation_id,
-            SHORT[n] if (n := len(causation_id)) < 64 else avro_long(n),
-            causation_id,
-            SHORT[n] if (n := len(trace_id)) < 64 else avro_long(n),
-            trace_id,
-            SHORT[n] if (n := len(span_id)) < 64 else avro_long(n),
-            span_id,
-            SHORT[n] if (n := len(producer)) < 64 else avro_long(n),
-            producer,
-        )
+    texts = (
+        header.message_id,
+        header.message_type,
+        header.routing_id,
+        header.correlation_id,
+        header.causation_id,
+        header.trace_id,
+        header.span_id,
+        header.producer,
     )
+    avro = [avro_bytes(text.encode()) for text in texts]
+    avro.insert(2, _signed_long(header.occurred_at))
+    return b"".join(avro)
 
 
 def _signed_long(n: int) -> bytes:

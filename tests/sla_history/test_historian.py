@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from neural_hive.aggregates.burn import Counts
 from neural_hive.aggregates.sli_history import SLI_HISTORY, HistoryLost, Span, history_id_of
-from neural_hive.aggregates.slo import SLO
 from neural_hive.connectors.kafka_log import LostLog
 from neural_hive.schemas.codec import decode
 from neural_hive.streams import sli_history_pass
@@ -203,10 +202,7 @@ def test_whatever_happens_in_whatever_order(seed: int, range_offsets: int) -> No
                 running.remove(ticket_id)
 
     def sli_goes_on() -> None:
-        if chance.random() < 0.3 and world.sla.state(SLO, "shop"):
-            world.seen_by_sli()
-        if chance.random() < 0.6:
-            world.counts_on(chance.randint(1, 4))
+        world.sli_goes_on(chance)
 
     def meanwhile() -> None:
         if chance.random() < 0.3:
@@ -216,14 +212,7 @@ def test_whatever_happens_in_whatever_order(seed: int, range_offsets: int) -> No
     historians = [world.historian(), world.historian()]
 
     def look() -> None:
-        world.meanwhile = meanwhile
-        world.crash_after = chance.choice((None, None, 0, 1, 2))
-        which = chance.randrange(2)
-        try:
-            historians[which].look()
-        except Crash:
-            historians[which] = world.historian()
-        world.meanwhile = lambda: None
+        world.one_looks(historians, chance, meanwhile)
 
     steps = (begins, begins, ends, ends, sli_goes_on, sli_goes_on, look, world.define)
     try:

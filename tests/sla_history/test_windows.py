@@ -14,14 +14,14 @@ from neural_hive.aggregates.burn import Counts
 from neural_hive.aggregates.metric_window import EVENTS_MAX, Bucket, MetricWindow
 from neural_hive.aggregates.sli_history import SLI_HISTORY, Span, history_id_of
 from neural_hive.aggregates.sli_source import Source
-from neural_hive.aggregates.slo import SLO, Indicator
+from neural_hive.aggregates.slo import Indicator
 from neural_hive.connectors.kafka_log import LostLog
 from neural_hive.streams import sli_history_pass, sli_telemetry
 from neural_hive.streams.kernel.reading import MessageReader
 from neural_hive.streams.sli_history_windows import Windows
 from tests.sla.sli_unit import TELEMETRY
 from tests.sla_history.windows_world import WindowWorld
-from tests.sla_history.world import SOURCES, Crash
+from tests.sla_history.world import SOURCES
 
 LENGTH_MAX = 3  # minutes
 
@@ -219,10 +219,7 @@ def test_whatever_comes_in_whatever_order(seed: int, range_offsets: int) -> None
         world.time_passes(chance.randint(1, 6))
 
     def sli_goes_on() -> None:
-        if chance.random() < 0.3 and world.sla.state(SLO, "shop"):
-            world.seen_by_sli()
-        if chance.random() < 0.6:
-            world.counts_on(chance.randint(1, 4))
+        world.sli_goes_on(chance)
 
     def meanwhile() -> None:
         if chance.random() < 0.3:
@@ -232,14 +229,7 @@ def test_whatever_comes_in_whatever_order(seed: int, range_offsets: int) -> None
     historians = [world.historian(), world.historian()]
 
     def look() -> None:
-        world.meanwhile = meanwhile
-        world.crash_after = chance.choice((None, None, 0, 1, 2))
-        which = chance.randrange(2)
-        try:
-            historians[which].look()
-        except Crash:
-            historians[which] = world.historian()
-        world.meanwhile = lambda: None
+        world.one_looks(historians, chance, meanwhile)
 
     steps = (sent, sent, sent, sent_again, sent_again, sli_goes_on, sli_goes_on, look, world.define, silence)
     with pytest.MonkeyPatch.context() as patch:

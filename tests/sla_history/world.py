@@ -5,6 +5,7 @@ Whoever asks the log may find that `sli` has gone on meanwhile: `meanwhile` runs
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from random import Random
 from typing import Any
 
 import msgspec
@@ -127,6 +128,24 @@ class World:
             if self.sli.next < len(self.records):
                 for counted in self.taken_by_sli(self.sli.next):
                     self.sla.handle(counted)
+
+    def sli_goes_on(self, chance: Random) -> None:
+        """By chance `sli` hears of the SLO, and counts some events."""
+        if chance.random() < 0.3 and self.sla.state(SLO, "shop"):
+            self.seen_by_sli()
+        if chance.random() < 0.6:
+            self.counts_on(chance.randint(1, 4))
+
+    def one_looks(self, historians: list[Historian], chance: Random, meanwhile: Callable[[], None]) -> None:
+        """One of two historians, while other things happen; if it dies of it, another one begins."""
+        self.meanwhile = meanwhile
+        self.crash_after = chance.choice((None, None, 0, 1, 2))
+        which = chance.randrange(2)
+        try:
+            historians[which].look()
+        except Crash:
+            historians[which] = self.historian()
+        self.meanwhile = lambda: None
 
     def taken_by_sli(self, offset: int) -> list[CountSli]:
         """It takes the record at its place; what it counts."""

@@ -16,13 +16,14 @@ import psutil
 from typer.testing import CliRunner
 
 from neural_hive.cli import FAILED, build
-from neural_hive.connectors.clickhouse import ClickHouse, ClickHouseError
+from neural_hive.connectors.clickhouse import ClickHouseError
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.connectors.ports import answers, free_ports
 from neural_hive.explain import explained
 from neural_hive.replay.reader import KafkaSource
 from neural_hive.schemas.codec import Decoded, decode
 from neural_hive.schemas.topics import TOPICS, Kind
+from neural_hive.sdk.tables import client_as
 from neural_hive.settings import BadSettings, load_settings
 from neural_hive.state import RUNNING, State, is_running, running_state
 
@@ -131,15 +132,7 @@ class Hive:
         """
         try:
             settings = load_settings(data=self.data)
-            reader = settings.clickhouse_reader
-            with ClickHouse(
-                settings.clickhouse_host,
-                settings.clickhouse_port,
-                user=reader,
-                password=settings.password_of(reader),
-                database=settings.clickhouse_database,
-                retry_s=0,
-            ) as clickhouse:
+            with client_as(settings, settings.clickhouse_reader, retry_s=0) as clickhouse:
                 answer = clickhouse.raw(sql, output_format="JSONEachRow")
         except (ClickHouseError, BadSettings):
             return []
