@@ -40,7 +40,14 @@ class StartFailed(RuntimeError):
 
 
 class PortTaken(StartFailed):
-    """A process found its port in use: somebody took it after it was chosen. With another port it may start."""
+    """A process found its port in use: somebody took it after it was chosen. With another port it may start.
+
+    `ports`: those that the process should have had.
+    """
+
+    def __init__(self, message: str, ports: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.ports = frozenset(ports)
 
 
 class Stopped(Exception):
@@ -50,7 +57,7 @@ class Stopped(Exception):
 class Service(msgspec.Struct, frozen=True):
     """One process to keep running.
 
-    `command` and `is_ready` are asked at every start, the latter with the process's pid.
+    `command` and `is_ready` are asked at every start, the latter with the process's pid. `ports`: what it listens on.
     """
 
     name: str
@@ -61,6 +68,7 @@ class Service(msgspec.Struct, frozen=True):
     stop_timeout_s: float = 20.0
     backoff_max_s: float = BACKOFF_MAX_S
     is_awaited: bool = True  # False: the system runs without it
+    ports: Sequence[int] = ()
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -250,7 +258,7 @@ class Supervisor:
             self._look()
             for kept in waiting:
                 if kept.port_was_taken():
-                    raise PortTaken(_why(kept))
+                    raise PortTaken(_why(kept), kept.service.ports)
                 if kept.restarts >= START_ATTEMPTS or time.monotonic() > began + READY_TIMEOUT_S:
                     raise StartFailed(_why(kept))
                 if kept.status == state.RUNNING:

@@ -58,19 +58,27 @@ def command_line(*arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", "neural_hive.cli", *arguments]
 
 
-def plan_system(settings: Settings, brokers: int = 1) -> Plan:
+def plan_system(settings: Settings, brokers: int = 1, lost: frozenset[int] = frozenset()) -> Plan:
     """Fetches what is missing, chooses ports and lists the processes.
 
-    `settings` must not come from a running system. Raises JarsRefused, KafkaFailed, NoFreePort, NoClickHouse.
+    `settings` must not come from a running system; `lost` are ports that others were faster to take, however free
+    they look now. Raises JarsRefused, KafkaFailed, NoFreePort, NoClickHouse.
     """
     notes: list[str] = []
-    chosen, kafka = _choose(settings, brokers, notes)
+    chosen, kafka = _choose(settings, brokers, notes, lost)
     environment = {**os.environ, **chosen.environment()}
-    metrics = _metrics_ports(chosen, notes)
+    metrics = _metrics_ports(chosen, notes, lost)
+    servers = {
+        "clickhouse": chosen.clickhouse_http_port,
+        "schema-registry": chosen.schema_registry_port,
+        "api": chosen.api_port,
+    }
 
     def ours(name: str, *arguments: str) -> Service:
         port = {} if name not in metrics else {METRICS_PORT: str(metrics[name])}
-        return _ours(chosen, name, arguments or [name], environment | port)
+        service = _ours(chosen, name, arguments or [name], environment | port)
+        ports = [of[name] for of in (servers, metrics) if name in of]
+        return msgspec.structs.replace(service, ports=ports)
 
     base = _brokers(kafka) if kafka else []
     if settings.is_given("clickhouse_host", "clickhouse_port"):
@@ -146,9 +154,11 @@ def prepare_topics(settings: Settings) -> list[str]:
     )
 
 
-def _choose(settings: Settings, brokers: int, notes: list[str]) -> tuple[Settings, EmbeddedKafka | None]:
+def _choose(
+    settings: Settings, brokers: int, notes: list[str], lost: frozenset[int]
+) -> tuple[Settings, EmbeddedKafka | None]:
     """The settings with the addresses of what will be started here."""
-    taken: set[int] = set()
+    taken = set(lost)
     changes: dict[str, Any] = {}
     kafka = None
 
@@ -183,14 +193,14 @@ def process_names(systems: Sequence[str] = ("", "")) -> tuple[str, ...]:
     return (*([processor_name(systems)] if systems else []), *_OTHERS)
 
 
-def _metrics_ports(settings: Settings, notes: list[str]) -> dict[str, int]:
+def _metrics_ports(settings: Settings, notes: list[str], lost: frozenset[int]) -> dict[str, int]:
     """Where each process serves its metrics, if a port is given: that one and the next ones, in this order."""
     if not settings.metrics_port:
         return {}
     names = process_names(settings.systems)
     ports: dict[str, int] = {}
     for wanted, name in enumerate(names, settings.metrics_port):
-        ports[name] = free_port(wanted, frozenset(ports.values()))
+        ports[name] = free_port(wanted, lost.union(ports.values()))
         if ports[name] != wanted:
             notes.append(f"port {wanted} is taken: {name} has its metrics on {ports[name]}")
     return ports
@@ -224,6 +234,7 @@ def _broker(kafka: EmbeddedKafka, number: int) -> Service:
         log=kafka.log(number),
         stop_timeout_s=STOP_TIMEOUT_S,
         backoff_max_s=BROKER_BACKOFF_MAX_S,
+        ports=[kafka.ports[number - 1]],
     )
 
 

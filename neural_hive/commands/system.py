@@ -83,26 +83,30 @@ def run_system(data: Path, config: Path | None, brokers: int, tell: Callable[[st
         tell(f"starting on {data}")
         if not settings.is_given("kafka_bootstrap") and not is_fetched():
             tell("first start: fetching Apache Kafka (about 45 MB)")
+        lost: frozenset[int] = frozenset()
         for left in reversed(range(PORT_ATTEMPTS)):
             try:
-                _run_once(settings, brokers, began, tell)
+                _run_once(settings, brokers, began, tell, lost)
                 break
             except PortTaken as error:
                 if not left:
                     raise
+                lost |= error.ports
                 tell(f"{str(error).partition('.')[0]}: taken by another system meanwhile. Choosing again")
         tell("stopped")
 
 
-def _run_once(settings: Settings, brokers: int, began: float, tell: Callable[[str], None]) -> None:
-    """Chooses ports and runs the system on them. Raises PortTaken: somebody was faster."""
+def _run_once(
+    settings: Settings, brokers: int, began: float, tell: Callable[[str], None], lost: frozenset[int]
+) -> None:
+    """Chooses ports, none of those that were lost, and runs the system on them. Raises PortTaken: somebody was faster."""
     from prometheus_client import REGISTRY
 
     from neural_hive.supervisor import Supervisor
     from neural_hive.supervisor_metrics import SupervisorMetrics
     from neural_hive.system import SUPERVISOR, plan_system
 
-    plan = plan_system(settings, brokers)
+    plan = plan_system(settings, brokers, lost)
     for note in plan.notes:
         tell(note)
     made(run_folder(settings.data))

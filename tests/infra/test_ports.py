@@ -12,7 +12,7 @@ import pytest
 
 from neural_hive import system
 from neural_hive.commands.system import PORT_ATTEMPTS, run_system
-from neural_hive.connectors.ports import HOST, listens
+from neural_hive.connectors.ports import HOST, free_port, free_ports, listens
 from neural_hive.settings import Settings, load_settings
 from neural_hive.supervisor import PortTaken, Service, Stage
 from neural_hive.system import NoClickHouse, Plan, plan_system
@@ -35,6 +35,7 @@ def listener_plan(settings: Settings, port: int) -> Plan:
         lambda pid: listens(pid, port),
         dict(os.environ),
         settings.data / "logs" / "one.log",
+        ports=[port],
     )
     return Plan([Stage([one])], settings, {}, [], None)
 
@@ -61,20 +62,40 @@ def test_a_port_that_another_system_was_faster_to_take_is_chosen_again(
     tmp_path: Path, taken: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = taken.getsockname()[1]
-    asked: list[int] = []
+    lost_before: list[frozenset[int]] = []
 
-    def plan(settings: Settings, brokers: int) -> Plan:
-        asked.append(port)
-        if len(asked) == 2:
-            taken.close()
-        return listener_plan(settings, port)
+    def plan(settings: Settings, brokers: int, lost: frozenset[int]) -> Plan:
+        lost_before.append(lost)
+        return listener_plan(settings, free_port() if port in lost else port)
 
     monkeypatch.setattr(system, "plan_system", plan)
     told: list[str] = []
-    run_system(tmp_path, None, 1, told.append)
-    assert len(asked) == 2
+    with taken:
+        run_system(tmp_path, None, 1, told.append)
+    assert lost_before == [frozenset(), frozenset({port})]
     assert any("one found its port in use" in line for line in told), told
     assert told[-1] == "stopped"
+
+
+def test_a_port_that_was_lost_is_not_chosen_again(tmp_path: Path) -> None:
+    kafka, registry, clickhouse, api, metrics = free_ports(5)
+    wanted = load_settings(
+        data=tmp_path,
+        running=False,
+        kafka_port=kafka,
+        schema_registry_port=registry,
+        clickhouse_http_port=clickhouse,
+        api_port=api,
+        metrics_port=metrics,
+    )
+    lost = frozenset({kafka, api, metrics})
+    plan = plan_system(wanted, lost=lost)
+    chosen = {port for stage in plan.stages for service in stage.services for port in service.ports}
+    assert {registry, clickhouse} <= chosen
+    assert not lost & chosen
+    assert len(chosen) > 8  # four servers, and the metrics of each process
+    for port in lost - {metrics}:
+        assert any(f"port {port} is taken" in note for note in plan.notes), plan.notes
 
 
 def test_a_port_that_is_always_taken_ends_the_start(
@@ -82,7 +103,7 @@ def test_a_port_that_is_always_taken_ends_the_start(
 ) -> None:
     asked: list[int] = []
 
-    def plan(settings: Settings, brokers: int) -> Plan:
+    def plan(settings: Settings, brokers: int, lost: frozenset[int]) -> Plan:
         asked.append(1)
         return listener_plan(settings, taken.getsockname()[1])
 
