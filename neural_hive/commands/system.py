@@ -99,7 +99,7 @@ def run_system(data: Path, config: Path | None, brokers: int, tell: Callable[[st
 def _run_once(
     settings: Settings, brokers: int, began: float, tell: Callable[[str], None], lost: frozenset[int]
 ) -> None:
-    """Chooses ports, none of those that were lost, and runs the system on them. Raises PortTaken: somebody was faster."""
+    """Runs the system on ports that it chooses, none of `lost`. Raises PortTaken: somebody was faster."""
     from prometheus_client import REGISTRY
 
     from neural_hive.supervisor import Supervisor
