@@ -3,6 +3,7 @@
 import statistics
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import cycle, islice
 from typing import Any, Final
@@ -17,11 +18,10 @@ from neural_hive.connectors.kafka_log import Record
 from neural_hive.projections.archive import EVENTS
 from neural_hive.projections.tickets import TICKETS
 
-STEADY: Final = 20_000  # events/s
+STEADY: Final = (10_000, 20_000)  # events/s
 STEADY_S: Final = 20.0
 BURST_S: Final = 0.05  # a transaction each, as processors write them
-BURST: Final = int(STEADY * BURST_S)
-_LOOK_EVERY_S: Final = 0.05  # more often, and who looks takes what who writes would need
+_LOOK_EVERY_S: Final = 0.15  # more often, and who looks takes what who writes would need
 
 
 class Delay(msgspec.Struct, frozen=True):
@@ -37,12 +37,12 @@ class Delay(msgspec.Struct, frozen=True):
 class Outcome(msgspec.Struct, frozen=True):
     """Of one stream."""
 
-    archive: Delay
+    events: Delay
     tickets: Delay
     rate: float  # events/s that were published
 
     def __str__(self) -> str:
-        return f"{self.rate:,.0f} events/s, seen in events: {self.archive}; in tickets: {self.tickets}"
+        return f"{self.rate:,.0f} events/s, seen in events: {self.events}; in tickets: {self.tickets}"
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -56,8 +56,9 @@ class Sample(msgspec.Struct, frozen=True):
 class Stream:
     """The events of a log's tape, again and again. The last event of a ticket in each burst is a sample."""
 
-    def __init__(self, kafka: dict[str, Any], topic: str, tape: Sequence[Record]) -> None:
+    def __init__(self, kafka: dict[str, Any], topic: str, tape: Sequence[Record], rate: int) -> None:
         self.topic = topic
+        self.burst_events = int(rate * BURST_S)
         self.samples: list[Sample] = []
         self._tape = cycle(tape)
         config = {"transactional.id": topic, "compression.type": "lz4", "linger.ms": 5}
@@ -66,8 +67,8 @@ class Stream:
         self._producer.init_transactions(30)
 
     def burst(self) -> None:
-        """Publishes BURST events in one transaction."""
-        chosen = list(islice(self._tape, BURST))
+        """Publishes the events of BURST_S in one transaction."""
+        chosen = list(islice(self._tape, self.burst_events))
         last = max(n for n, record in enumerate(chosen) if event_type(record) in TICKETS.types)
         self._producer.begin_transaction()
         for number, record in enumerate(chosen):
@@ -91,37 +92,37 @@ class Stream:
         for number in range(bursts):
             time.sleep(max(began + number * BURST_S - time.monotonic(), 0))
             self.burst()
-        return bursts * BURST / max(time.monotonic() - began, seconds)
+        return bursts * self.burst_events / max(time.monotonic() - began, seconds)
 
 
 class Watch:
-    """Asks one table again and again which samples it has, and notes how long each took."""
+    """Notes of the samples of one table how long each took to be seen."""
 
-    def __init__(self, server: Server, table: str, samples: list[Sample]) -> None:
-        self._store, self._samples = server.store, samples
-        self._table = table
+    def __init__(self, table: str, samples: list[Sample]) -> None:
+        self._table, self._samples = table, samples
         self._seen: set[Sample] = set()
         self.after_s: list[float] = []
 
-    def look(self) -> int:
-        """Asks once; how many of the samples so far have not been seen."""
-        unseen = [one for one in self._samples if one not in self._seen]
-        if not unseen:
-            return 0
-        held = self._held(min(one.offset for one in unseen))
-        now = time.monotonic()
-        for sample in unseen:
+    @property
+    def unseen(self) -> list[Sample]:
+        """The samples so far that were not seen yet."""
+        return [one for one in self._samples if one not in self._seen]
+
+    @property
+    def sql(self) -> str:
+        """Asks for the newest offset of each partition, behind what is known: that is not read again."""
+        first = min((one.offset for one in self.unseen), default=1 << 62)
+        return (
+            f"SELECT '{self._table}', partition, max(offset) FROM {self._table} "
+            f"WHERE offset >= {first} GROUP BY partition"
+        )
+
+    def note(self, held: dict[int, int], now: float) -> None:
+        """What the table holds as of now."""
+        for sample in self.unseen:
             if held.get(sample.partition, -1) >= sample.offset:
                 self._seen.add(sample)
                 self.after_s.append(now - sample.published_at)
-        return len(self._samples) - len(self._seen)
-
-    def _held(self, first: int) -> dict[int, int]:
-        """The newest offset of each partition that has one from `first` on; the rest is known, and not read again."""
-        newest = (
-            f"SELECT partition, max(offset) FROM {self._table} WHERE offset >= {first} GROUP BY partition"
-        )
-        return dict(self._store.rows(newest))
 
     @property
     def delay(self) -> Delay:
@@ -129,26 +130,37 @@ class Watch:
         return Delay(statistics.median(self.after_s), statistics.quantiles(self.after_s, n=20)[-1])
 
 
-def seen(server: Server, log: Log, seconds: float) -> Outcome:
-    """Of one stream, into all tables of a new database. Raises Stopped."""
+def look(server: Server, watches: dict[str, Watch]) -> int:
+    """Asks for all tables at once; how many samples are unseen in any."""
+    found: dict[str, dict[int, int]] = defaultdict(dict)
+    for table, partition, offset in server.store.rows(
+        " UNION ALL ".join(one.sql for one in watches.values())
+    ):
+        found[table][partition] = offset
+    now = time.monotonic()
+    for table, watch in watches.items():
+        watch.note(found[table], now)
+    return sum(len(watch.unseen) for watch in watches.values())
+
+
+def seen(server: Server, log: Log, rate: int, seconds: float) -> Outcome:
+    """Of one stream of so many events/s, into all tables of a new database. Raises Stopped."""
     topic = new_topics(server.settings.kafka_bootstrap).events
-    stream = Stream(server.settings.kafka_config(), topic, log.tape)
+    stream = Stream(server.settings.kafka_config(), topic, log.tape, rate)
     rates: list[float] = []
     with server.follower(HIVE, [topic]) as (database, child):
         stream.burst()
-        server.until_there(child, database, {EVENTS.table: BURST})
+        server.until_there(child, database, {EVENTS.table: stream.burst_events})
         stream.samples.clear()  # the projector's start is another matter
-        watches = [
-            Watch(server, f"{database}.{name}", stream.samples) for name in (EVENTS.table, TICKETS.table)
-        ]
+        names = [f"{database}.{name}" for name in (EVENTS.table, TICKETS.table)]
+        watches = {name: Watch(name, stream.samples) for name in names}
         thread = threading.Thread(target=lambda: rates.append(stream.run(seconds)))
         thread.start()
         while thread.is_alive():
-            for watch in watches:
-                watch.look()
+            look(server, watches)
             time.sleep(_LOOK_EVERY_S)
-        for watch in watches:
-            server.until(child, watch.look, lambda left: left == 0)
+        server.until(child, lambda: look(server, watches), lambda left: left == 0)
     if not rates:
         raise Stopped("the stream has ended early")
-    return Outcome(watches[0].delay, watches[1].delay, rates[0])
+    events, tickets = (watches[name].delay for name in names)
+    return Outcome(events, tickets, rates[0])

@@ -118,7 +118,7 @@ class Projection(msgspec.Struct, frozen=True, dict=True):
         types = ", ".join(map(quoted, self.types))
         return (
             f"SELECT {', '.join((*keys, *place, *rest))} FROM ("
-            f"SELECT *, JSONExtract(payload, {quoted(self._payload_type)}) AS p FROM {self.source.table} "
+            f"SELECT *, untuple(JSONExtract(payload, {quoted(self._payload_type)})) AS p FROM {self.source.table} "
             f"WHERE decode_error = '' AND {self.source.type_column} IN ({types}) AND ({where}))"
         )
 

@@ -33,6 +33,7 @@ def prepare(store: Store, projections: Sequence[Projection]) -> None:
     """Brings the tables and views to what this build declares."""
     for archive in ARCHIVES:
         store.command(archive.ddl)
+    _settle(store)
     store.command(_DEFINITIONS_DDL)
     known = {
         str(name): str(definition)
@@ -57,6 +58,16 @@ def prepare(store: Store, projections: Sequence[Projection]) -> None:
         if not is_known and projection not in without_rows:
             rebuild(store, projection)
             _note(store, [projection])
+
+
+def _settle(store: Store) -> None:
+    """Gives archive tables that another build made the settings of this one; what they hold stays as it is."""
+    names = ", ".join(quoted(archive.table) for archive in ARCHIVES)
+    for name, engine in store.rows(
+        f"SELECT name, engine_full FROM system.tables WHERE database = currentDatabase() AND name IN ({names})"
+    ):
+        if not all(setting in engine for setting in TABLE_SETTINGS.split(", ")):
+            store.command(f"ALTER TABLE {name} MODIFY SETTING {TABLE_SETTINGS}")
 
 
 def _is_empty(store: Store) -> bool:

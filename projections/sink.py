@@ -88,9 +88,8 @@ class Sink:
                 self._reached(archive.table)
         found = [(one, parts) for one in self._projections if (parts := batch.of(one.source))]
         due = [one.table for one, parts in found if again or _concerns(one, parts)]
-        last_third = due[len(due) * 2 // 3 :]  # takes about as long as to wrap the next batch
         for projection, parts in found:
-            if projection.table in last_third[:1]:
+            if projection.table in due[-1:]:  # takes about as long as to wrap the next batch
                 self._nearly_done()
             if projection.table in due:
                 self._project(projection, [part.range for part in parts], again)

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from neural_hive.projections import source
-from neural_hive.projections.archive import EVENTS
+from neural_hive.projections.archive import EVENTS, TABLE_SETTINGS
 from neural_hive.projections.http_store import HttpStore
 from neural_hive.projections.projection import Column, Projection
 from neural_hive.projections.read_models import prepare
@@ -120,3 +120,23 @@ def test_versions_of_a_schema_stand_side_by_side_in_one_range(
         {"version": 1, "place": "dock", "weight_g": None, "seals": []},
     )
     assert store.rows("SELECT place, weight_g, version FROM crates") == [("dock", 80, 3)]
+
+
+def test_an_archive_that_another_build_made_gets_the_settings_of_this_one(
+    clickhouse: ClickHouseServer, database: str
+) -> None:
+    store = HttpStore(clickhouse.host, clickhouse.port, clickhouse.user, clickhouse.password, database)
+    store.command(EVENTS.ddl.replace(TABLE_SETTINGS, "fsync_after_insert = 1"))
+
+    prepare(store, ())
+    settings = _settings(store)
+    assert all(wanted in settings for wanted in TABLE_SETTINGS.split(", ")), settings
+    prepare(store, ())
+    assert _settings(store) == settings
+
+
+def _settings(store: HttpStore) -> list[str]:
+    [(engine,)] = store.rows(
+        "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'events'"
+    )
+    return str(engine).partition("SETTINGS ")[2].split(", ")
