@@ -14,11 +14,11 @@ from typing import Final
 
 import msgspec
 
+from neural_hive.connectors.heaps import limit_heaps
 from neural_hive.replay.fingerprints import KEY_BYTES
 from neural_hive.replay.reader import KafkaSource
 from neural_hive.replay.report import Check, Findings, LookedAt, Part, Report
 from neural_hive.replay.steps.journal import Journal
-from neural_hive.replay.steps.memory import use_one_heap
 from neural_hive.replay.steps.plan import WRITERS, Plan, Planned, can_be_done, steps
 from neural_hive.replay.steps.request import Decide, Request, Tables
 from neural_hive.replay.steps.results import Results
@@ -53,7 +53,7 @@ def verify_everything(request: Request, how: How | None = None) -> Report:
 
     Raises JournalRefused: the journal is of another log, of other code, or damaged.
     """
-    use_one_heap()
+    limit_heaps(1)
     started_at, how = time.monotonic(), how or How()
     if how.journal is None:
         with TemporaryDirectory(prefix="neural-hive-verify-") as name:

@@ -16,6 +16,7 @@ import structlog
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
+from neural_hive.connectors.heaps import limit_heaps
 from neural_hive.connectors.kafka_admin import unreachable
 from neural_hive.projections.whole_log import OpenArchive
 from neural_hive.streams.kernel.broadcast import Broadcast
@@ -35,6 +36,7 @@ SLOTS_MAX = 256
 # Records, rows and events are many and without cycles: with Python's own thresholds a third of the time goes into
 # looking for cycles among them.
 GC_THRESHOLDS = (100_000, 50, 100)
+HEAPS_MAX = 2  # of glibc's: see connectors/heaps.py
 SWITCH_INTERVAL_S = 0.02  # threads hand over at transactions; more often costs more than it gains
 log = structlog.get_logger()
 
@@ -250,6 +252,7 @@ class Runner:
         )
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
+        limit_heaps(HEAPS_MAX)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         worker.execute_from_commandline()
 

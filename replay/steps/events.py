@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
 
+from neural_hive.connectors.heaps import give_back
 from neural_hive.connectors.kafka_log import Record
 from neural_hive.replay.checks.answers import Answers, Marks
 from neural_hive.replay.checks.chain import PartitionCheck, locate_repeated
@@ -15,7 +16,6 @@ from neural_hive.replay.checks.state import Folding, kept_states
 from neural_hive.replay.fingerprints import keyed
 from neural_hive.replay.reader import NotedSource, Range
 from neural_hive.replay.report import Findings
-from neural_hive.replay.steps.memory import give_back
 from neural_hive.replay.steps.step import scratch
 from neural_hive.replay.steps.writer import Found, Writer, records
 

@@ -21,8 +21,8 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from neural_hive.connectors.heaps import limit_heaps
 from neural_hive.replay.reader import Told
-from neural_hive.replay.steps.memory import use_one_heap
 from neural_hive.replay.steps.plan import Plan, Planned, can_be_done
 from neural_hive.replay.steps.request import Request
 from neural_hive.replay.steps.results import Results
@@ -181,7 +181,7 @@ class _Teller:
 def _serve(connection: Connection, opening: Opening, plan: Plan, results: Results, parent: int) -> None:
     """What a worker does."""
     _end_with(parent)
-    use_one_heap()
+    limit_heaps(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who has started it ends it
     signal.signal(signal.SIGTERM, _end)
     tell = _Teller(connection)

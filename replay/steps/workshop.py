@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from neural_hive.connectors.heaps import give_back
 from neural_hive.connectors.kafka_log import QUEUE
 from neural_hive.projections.catalogue import PROJECTIONS
 from neural_hive.projections.comparing import Comparing
@@ -16,7 +17,6 @@ from neural_hive.replay.checks.archive import check_projection, check_topic
 from neural_hive.replay.checks.seal import check_seal
 from neural_hive.replay.reader import KafkaSource, LogSource, NotedSource
 from neural_hive.replay.report import Findings
-from neural_hive.replay.steps.memory import give_back
 from neural_hive.replay.steps.plan import WRITERS, Needs, Plan
 from neural_hive.replay.steps.request import Request
 from neural_hive.replay.steps.results import Results

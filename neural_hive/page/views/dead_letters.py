@@ -12,8 +12,8 @@ from neural_hive.api.auth import Identity
 from neural_hive.dead_letters import Redrive, redrives_of
 from neural_hive.page.frame import lets_in, may
 from neural_hive.page.parts import Trouble, asked, columns, heading, live, time_text
+from neural_hive.page.reason import ReasonDialog, told
 from neural_hive.page.site import Site
-from neural_hive.page.views.signals import told
 from neural_hive.sdk.tables import Reader
 from neural_hive.streams.operations_messages import RedriveDeadLetter
 
@@ -96,31 +96,21 @@ def letter(reader: Reader, place: str) -> Letter | None:
 
 
 def _redrive(site: Site, identity: Identity, table: Any) -> None:
-    with ui.dialog() as dialog, ui.card().classes("w-96"):
-        ui.label("Write the chosen letters again: why?").classes("text-lg")
-        reason = ui.input("Reason").classes("w-full").props("autofocus")
+    async def send(why: str) -> None:
+        for row in list(table.selected):
+            wanted = RedriveDeadLetter(row["key"], why, identity.name, bool(again.value))
+            await told(site, partial(site.services.sender.redrive, wanted), f"{row['key']}: ")
+        table.selected.clear()
+
+    dialog = ReasonDialog("Write again", send)
+    with dialog.above:
         again = ui.checkbox("Also those that were written again before")
-        with ui.row():
-            ui.button("Back", on_click=dialog.close).props("flat")
-            ui.button("Write again", on_click=lambda: send())
 
     def ask() -> None:
         if not table.selected:
             ui.notify("Choose letters first", type="warning")
             return
-        dialog.open()
-
-    async def send() -> None:
-        why = (reason.value or "").strip()
-        if not why:
-            ui.notify("It needs a reason", type="warning")
-            return
-        dialog.close()
-        for row in list(table.selected):
-            wanted = RedriveDeadLetter(row["key"], why, identity.name, bool(again.value))
-            said, kind = await told(site, partial(site.services.sender.redrive, wanted))
-            ui.notify(f"{row['key']}: {said}", type=kind, multi_line=True)
-        table.selected.clear()
+        dialog.ask("Write the chosen letters again")
 
     ui.button("Write again", icon="replay", on_click=ask).props("outline")
 

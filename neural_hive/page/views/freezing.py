@@ -4,13 +4,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from neural_hive.api.auth import Identity
 from neural_hive.page.frame import may
+from neural_hive.page.reason import ReasonDialog, told
 from neural_hive.page.site import Site
-from neural_hive.page.views.signals import told
 from neural_hive.sdk.sender import Token
 from neural_hive.slo_adjusting import resolving
 from neural_hive.streams.sla_messages import COMMANDS, FreezeByHand
@@ -54,26 +53,15 @@ def offer_ending(site: Site, identity: Identity, freezes: Any) -> None:
 def _offer(site: Site, table: Any, verb: str, publish: Publish) -> None:
     """`verb`: what the buttons say, before what the row is of."""
     chosen: dict[str, str] = {}
-    with ui.dialog() as dialog, ui.card().classes("w-96"):
-        title = ui.label().classes("text-lg")
-        reason = ui.input("Reason").classes("w-full").props("autofocus")
-        with ui.row():
-            ui.button("Back", on_click=dialog.close).props("flat")
-            ui.button(verb.split()[0], on_click=lambda: send())
+
+    async def send(why: str) -> None:
+        await told(site, partial(publish, chosen["key"], why))
+
+    dialog = ReasonDialog(verb.split()[0], send)
 
     def ask(event: GenericEventArguments) -> None:
         chosen.update(key=str(event.args[0]))
-        title.text, reason.value = f"{verb} {event.args[1]}: why?", ""
-        dialog.open()
-
-    async def send() -> None:
-        why = (reason.value or "").strip()
-        if not why:
-            ui.notify("It needs a reason", type="warning")
-            return
-        dialog.close()
-        said, kind = await told(site, partial(publish, chosen["key"], why))
-        ui.notify(said, type=kind, multi_line=True)
+        dialog.ask(f"{verb} {event.args[1]}")
 
     table.add_slot(
         f"body-cell-{ACTION}",
