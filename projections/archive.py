@@ -14,13 +14,12 @@ from neural_hive.schemas.catalogue import RecordKind, schema_of
 from neural_hive.schemas.envelope import ENVELOPE_SCHEMA, HEADER_SCHEMA
 
 WIDE_PART_BYTES: Final = 128 << 20
-PARTS_MERGED_LEAST: Final = 10
 TABLE_SETTINGS: Final = (
     "non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1, "
-    f"min_bytes_for_wide_part = {WIDE_PART_BYTES}, min_parts_to_merge_at_once = {PARTS_MERGED_LEAST}"
+    f"min_bytes_for_wide_part = {WIDE_PART_BYTES}"
 )
 """Up to a size a part is one file with all columns: each file is synced by itself, and an insert of 70,000 events was
-127 of them. Fewer and wider merges write a row less often."""
+127 of them."""
 INSERT_SETTINGS: Final[dict[str, Any]] = {
     "async_insert": 0,
     "max_insert_threads": 1,
