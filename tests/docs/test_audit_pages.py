@@ -6,7 +6,7 @@ import pytest
 
 from tests.docs.pages import ROOT, Reader
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a page is many commands
 DOCS = ROOT / "docs"
 SETTINGS: Final = {"NEURAL_HIVE_SEAL_EVERY_S": "1"}  # what is asked for is sealed soon
 

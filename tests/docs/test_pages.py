@@ -11,7 +11,7 @@ from neural_hive.settings import load_settings
 from tests.docs.conftest import TOUR_END
 from tests.docs.pages import ROOT, Reader, blocks
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a page is many commands
 DOCS = ROOT / "docs"
 
 
