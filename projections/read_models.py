@@ -33,7 +33,6 @@ def prepare(store: Store, projections: Sequence[Projection]) -> None:
     """Brings the tables and views to what this build declares."""
     for archive in ARCHIVES:
         store.command(archive.ddl)
-    _settle(store)
     store.command(_DEFINITIONS_DDL)
     known = {
         str(name): str(definition)
@@ -42,9 +41,13 @@ def prepare(store: Store, projections: Sequence[Projection]) -> None:
         )
     }
     present = {
-        str(name)
-        for (name,) in store.rows("SELECT name FROM system.tables WHERE database = currentDatabase()")
+        str(name): str(engine)
+        for name, engine in store.rows(
+            "SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()"
+        )
     }
+    for archive in ARCHIVES:
+        _settle(store, archive.table, present[archive.table])
     for leftover in sorted(name for name in present if "__shadow_" in name):
         store.command(f"DROP TABLE {leftover}")
     without_rows = [p for p in projections if p.table not in present] if _is_empty(store) else []
@@ -60,14 +63,10 @@ def prepare(store: Store, projections: Sequence[Projection]) -> None:
             _note(store, [projection])
 
 
-def _settle(store: Store) -> None:
-    """Gives archive tables that another build made the settings of this one; what they hold stays as it is."""
-    names = ", ".join(quoted(archive.table) for archive in ARCHIVES)
-    for name, engine in store.rows(
-        f"SELECT name, engine_full FROM system.tables WHERE database = currentDatabase() AND name IN ({names})"
-    ):
-        if not all(setting in engine for setting in TABLE_SETTINGS.split(", ")):
-            store.command(f"ALTER TABLE {name} MODIFY SETTING {TABLE_SETTINGS}")
+def _settle(store: Store, table: str, engine: str) -> None:
+    """Gives a table that another build made the settings of this one; what it holds stays as it is."""
+    if not all(setting in engine for setting in TABLE_SETTINGS.split(", ")):
+        store.command(f"ALTER TABLE {table} MODIFY SETTING {TABLE_SETTINGS}")
 
 
 def _is_empty(store: Store) -> bool:

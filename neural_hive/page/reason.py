@@ -16,7 +16,7 @@ WAIT_S: Final = 10.0
 class ReasonDialog:
     """A dialog that asks for a reason, and calls `then` with it when its button `verb` is pressed.
 
-    What it asks for beside that may be put above the reason, and a line that says what of that lacks is `lacks`.
+    Other fields may be put into `above`, above the reason; `lacks` says what is missing in them, or nothing.
     """
 
     def __init__(

@@ -35,10 +35,8 @@ def buttons(site: Site, identity: Identity, workflow_id: str) -> None:
 
 
 def _button(site: Site, name: str, icon: str, make: Make, further: str = "") -> None:
-    more: list[Any] = []
-
     def typed() -> str:
-        return (more[0].value or "").strip() if more else ""
+        return (field.value or "").strip() if field else ""
 
     async def send(reason: str) -> None:
         command = make(reason, typed())
@@ -48,7 +46,6 @@ def _button(site: Site, name: str, icon: str, make: Make, further: str = "") -> 
         return f"It needs a {further.lower()}" if further and not typed() else ""
 
     dialog = ReasonDialog(name, send, lacks)
-    if further:
-        with dialog.above:
-            more.append(ui.input(further).classes("w-full"))
+    with dialog.above:
+        field = ui.input(further).classes("w-full") if further else None
     ui.button(name, icon=icon, on_click=lambda: dialog.ask(name)).props("outline")
