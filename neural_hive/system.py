@@ -11,7 +11,7 @@ import msgspec
 from neural_hive.connectors.kafka_admin import check_brokers, ensure_topics
 from neural_hive.connectors.kafka_embedded import STOP_TIMEOUT_S, EmbeddedKafka
 from neural_hive.connectors.ports import HOST, answers_ok, free_port, listens
-from neural_hive.process import processor_name, ready_file
+from neural_hive.process import processor_name, processors_of, ready_file
 from neural_hive.schemas.extensions import all_topics
 from neural_hive.settings import PREFIX, Settings
 from neural_hive.supervisor import Service, Stage
@@ -88,8 +88,8 @@ def plan_system(settings: Settings, brokers: int = 1, lost: frozenset[int] = fro
     given = settings.is_given("schema_registry_url")
     registry = [] if given else [_registry(chosen, ours("schema-registry"))]
     last = [ours("projector"), ours("worker")]
-    if names := chosen.systems:  # in one process: each further one would cost 100 MB
-        last.insert(0, ours(processor_name(names), "processor", *names))
+    names = chosen.systems
+    last[:0] = [ours(processor_name(some), "processor", *some) for some in processors_of(chosen)]
     if chosen.api:
         last.append(ours("api"))
     if WEBHOOKS in names:
@@ -188,16 +188,16 @@ def _choose(
     return settings.model_copy(update=changes), kafka
 
 
-def process_names(systems: Sequence[str] = ("", "")) -> tuple[str, ...]:
-    """The names of our processes in the order of their metrics' ports; by default with several systems in one."""
-    return (*([processor_name(systems)] if systems else []), *_OTHERS)
+def process_names(settings: Settings) -> tuple[str, ...]:
+    """The names of our processes in the order of their metrics' ports."""
+    return (*(processor_name(names) for names in processors_of(settings)), *_OTHERS)
 
 
 def _metrics_ports(settings: Settings, notes: list[str], lost: frozenset[int]) -> dict[str, int]:
     """Where each process serves its metrics, if a port is given: that one and the next ones, in this order."""
     if not settings.metrics_port:
         return {}
-    names = process_names(settings.systems)
+    names = process_names(settings)
     ports: dict[str, int] = {}
     for wanted, name in enumerate(names, settings.metrics_port):
         ports[name] = free_port(wanted, lost.union(ports.values()))

@@ -24,6 +24,7 @@ from neural_hive.monitoring.sla_alerts import (
     SLA_SYSTEM_ALERTS,
 )
 from neural_hive.monitoring.storage_alerts import STORAGE_ALERTS
+from neural_hive.settings import Settings
 from neural_hive.system import process_names
 
 DASHBOARDS: Final[tuple[Dashboard, ...]] = (FLOW_C, ORCHESTRATOR, KERNEL, REGISTRY, TICKETS, PROJECTOR, SLA)
@@ -91,7 +92,7 @@ def rules(group: AlertGroup) -> dict[str, Any]:
 def _prometheus() -> dict[str, Any]:
     targets = [
         {"targets": [f"{HOST}:{port}"], "labels": {"process": name}}
-        for port, name in enumerate(process_names(), METRICS_PORT)
+        for port, name in enumerate(process_names(Settings.model_construct()), METRICS_PORT)
     ]
     return {
         "global": {"scrape_interval": "15s", "evaluation_interval": "15s"},

@@ -25,7 +25,7 @@ LARGEST_TASKS = 8
 STOPPED_S = 25.0  # longer than any session
 PLANS = 4
 BOMB_RECORDS, BOMB_RECORD_BYTES = 75, 4 << 20  # more than ClickHouse takes in one insert
-BOMB_MB_MAX = {"processor": 400, "projector": 1_500, "clickhouse": 2_000}
+BOMB_MB_MAX = {"processor": 400, "processor-orchestrator": 400, "projector": 1_500, "clickhouse": 2_000}
 
 
 @pytest.fixture(scope="module")

@@ -95,7 +95,10 @@ def test_a_given_port_is_the_first_of_those_of_a_system(tmp_path: Path) -> None:
     )
     plan = plan_system(given)
     found = {s.name: s.environment.get(METRICS_PORT) for stage in plan.stages for s in stage.services}
-    names = ("processor", "projector", "worker", "clickhouse", "schema-registry", "sealer", "witness", "api")
+    names = (
+        *("processor-orchestrator", "processor", "projector", "worker", "clickhouse", "schema-registry"),
+        *("sealer", "witness", "api"),
+    )
     expected = {name: str(given.metrics_port + n) for n, name in enumerate(names)}
     expected.pop("witness")  # not one of them, unless it is wanted
     assert found == expected

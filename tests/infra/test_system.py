@@ -17,7 +17,10 @@ import pytest
 from neural_hive.connectors.ports import HOST, answers
 from neural_hive.settings import load_settings
 
-PROCESSES = {"kafka-1", "clickhouse", "schema-registry", "processor", "projector", "worker", "api", "sealer"}
+PROCESSORS = {"processor-orchestrator", "processor"}
+PROCESSES = PROCESSORS | {
+    *("kafka-1", "clickhouse", "schema-registry", "projector", "worker", "api", "sealer"),
+}
 
 
 def command(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -56,7 +59,7 @@ def assert_serves(name: str, metrics_url: str) -> None:
     metrics = read(metrics_url)
     assert "process_resident_memory_bytes" in metrics
     # Every process has what it counts from its first moment on, and none what others count.
-    assert ("neural_hive_recovery_seconds{" in metrics) == (name == "processor")
+    assert ("neural_hive_recovery_seconds{" in metrics) == (name in PROCESSORS)
     assert ("neural_hive_projector_stopped_partitions 0.0" in metrics) == (name == "projector")
     health = json.loads(read(metrics_url.replace("/metrics", "/health")))
     assert (health["status"], health["process"]) == ("alive", name)

@@ -138,7 +138,7 @@ def test_servers_and_files_fit_together() -> None:
     scraped = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yaml").read_text())
     targets = scraped["scrape_configs"][0]["static_configs"]
     ports = {target["labels"]["process"]: target["targets"] for target in targets}
-    assert ports["processor"] == [f"127.0.0.1:{METRICS_PORT}"]
+    assert ports["processor-orchestrator"] == [f"127.0.0.1:{METRICS_PORT}"]
     assert len(ports) == len({str(found) for found in ports.values()}) >= 8
 
 

@@ -131,7 +131,13 @@ def test_one_trace_from_the_plan_to_the_last_event(hive: Hive, collector: tuple[
 @pytest.mark.slow
 def test_logs_are_json_and_hold_no_secret_and_no_payload(hive: Hive) -> None:
     logs = [file for file in (hive.data / "logs").glob("*.log") if not file.name.startswith("kafka")]
-    assert {file.stem for file in logs} >= {"supervisor", "processor", "projector", "worker"}
+    assert {file.stem for file in logs} >= {
+        "supervisor",
+        "processor-orchestrator",
+        "processor",
+        "projector",
+        "worker",
+    }
     lines = []
     for file in logs:
         text = file.read_text()

@@ -19,6 +19,7 @@ tasks:
   - {task_id: build, command: ["true"]}
   - {task_id: check, dependencies: [build], command: ["true"]}
 """
+PROCESSOR = "processor-orchestrator"
 LONG = """
 deadline_ms: 3600000
 tasks:
@@ -36,10 +37,10 @@ def hive(tmp_path: Path) -> Iterator[Hive]:
 
 
 def scraped(hive: Hive) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """Every sample of the processor that runs now; {} if none is ready."""
+    """Every sample of the orchestrator's processor that runs now; {} if none is ready."""
     state = running_state(hive.data)
     assert state is not None
-    [processor] = [found for found in state.processes if found.name == "processor"]
+    [processor] = [found for found in state.processes if found.name == PROCESSOR]
     url = metrics_url(hive.data, processor.name, processor.pid)
     if processor.status != RUNNING or not url:
         return {}
@@ -119,7 +120,7 @@ def test_what_an_operator_sees(hive: Hive, tmp_path: Path) -> None:
     assert "not met" not in shown
 
     # The gauges of a processor that begins anew are those of the state, not of its own short life.
-    hive.wait_replaced("processor", hive.signal("processor"))
+    hive.wait_replaced(PROCESSOR, hive.signal(PROCESSOR))
     eventually(lambda: figure(hive, "workflows_active", status="RUNNING") == 1)
     assert figure(hive, "workflows_started_total") == 0
     assert 3_000 < (figure(hive, "deadline_remaining_seconds") or 0) <= 3_600

@@ -18,7 +18,10 @@ from tests.system.hive import Hive, eventually
 ROOT = Path(__file__).parents[2]
 RECORDINGS = Path(os.environ.get("NEURAL_HIVE_TEST_DATA") or ROOT.parent / "shared" / "data") / "wfinstances"
 TIME_SCALE = 0.008  # the longest chain of tasks takes half a minute, all tasks one after the other two
-VICTIMS = ("worker", "processor", "clickhouse", "kafka-1", "projector", "schema-registry", "sealer")
+VICTIMS = (
+    *("worker", "processor-orchestrator", "processor", "clickhouse", "kafka-1", "projector"),
+    *("schema-registry", "sealer"),
+)
 PAUSE_S = 1.0  # between one killed process' return and the next kill
 
 

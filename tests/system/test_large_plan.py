@@ -95,7 +95,7 @@ def test_thousands_of_tasks_in_one_plan(hive: Hive, agent: None, tmp_path: Path)
     assert hive.log("dead.letters") == []
     report = hive.verify()
     assert report["exit_code"] == 0, report
-    assert bytes_of["processor"] < PROCESSOR_BYTES_MAX, bytes_of
+    assert bytes_of["processor-orchestrator"] < PROCESSOR_BYTES_MAX, bytes_of
     assert bytes_of["projector"] < PROJECTOR_BYTES_MAX, bytes_of
 
 
