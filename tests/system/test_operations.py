@@ -110,9 +110,8 @@ def test_a_plan_that_nobody_could_read_becomes_a_workflow(hive: Hive, tmp_path: 
     assert (shown["content"]["payload"], shown["source_topic"]) == ({}, "plans.consensus")
     register_schema(hive)
     assert asked(hive, "dead-letters", "show", place)["content"]["payload"]["plan_id"] == "stranger"
-    pid = hive.signal(
-        "processor-orchestrator"
-    )  # it may not ask for a schema again that it was just told not to be there
+    # It may not ask for a schema again that it was just told not to be there.
+    pid = hive.signal("processor-orchestrator")
     options = ("--reason", "the schema is registered", "--by", "ann", "--timeout", "200")
     (told,) = asked(hive, "dead-letters", "redrive", place, *options)
     assert told == {"dead_letter": place, "verdict": "ACCEPTED", "reason": ""}
