@@ -59,7 +59,7 @@ def processor_name(systems: Sequence[str]) -> str:
 
 def processors_of(settings: Settings) -> list[tuple[str, ...]]:
     """The systems of each processor that `up` starts: who does most of the work has a core of its own."""
-    own = [(name,) for name in settings.systems if name in settings.own_processes]
+    own: list[tuple[str, ...]] = [(name,) for name in settings.systems if name in settings.own_processes]
     rest = tuple(name for name in settings.systems if name not in settings.own_processes)
     return [*own, rest] if rest else own
 
