@@ -4,7 +4,8 @@
     <data>/definitions/…                                           the copies, each behind its SHA-256
 
 With one such file cut the engine does not start; with one that is gone it forgets a table. No checksum of the engine's
-covers them. While a statement changes definitions a mark says so: after a kill in the midst the engine's files count.
+covers them. From a statement that changes definitions until they are copied a mark says so: after a kill in the midst
+the engine's files count. Statements that follow each other at once, as those of a first start do, are copied once.
 """
 
 import hashlib
@@ -22,6 +23,8 @@ CHANGING: Final = frozenset(
 )
 """What a statement begins with that may change definitions."""
 
+SETTLE_S: Final = 0.3  # after a statement, if no other one follows, what it has left is copied
+
 _PATTERNS: Final = ("metadata/*.sql", "store/*/*/*.sql")
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -30,11 +33,13 @@ log = structlog.get_logger(__name__)
 class Definitions:
     """The definitions of one engine's folder. Safe to use from several threads."""
 
-    def __init__(self, engine: Path, copies: Path) -> None:
-        self._engine, self._copies = engine, copies
+    def __init__(self, engine: Path, copies: Path, settle_s: float = SETTLE_S) -> None:
+        """`settle_s`: see SETTLE_S; 0: each statement's are copied before it returns."""
+        self._engine, self._copies, self._settle_s = engine, copies, settle_s
         self._mark = copies / "changing"
         self._lock = threading.Lock()
         self._running = 0
+        self._later: threading.Timer | None = None  # it copies what the last statements have left
         self._kept: dict[Path, tuple[int, int]] = {}  # size and time of each file when it was copied
 
     def mend(self) -> None:
@@ -66,7 +71,7 @@ class Definitions:
     def during(self, statement: Callable[[], T]) -> T:
         """Runs a statement that may change definitions, and keeps what it leaves. Raises OSError: it was not run."""
         with self._lock:
-            if not self._running:
+            if not self._running and not self._put_off():
                 _write(self._mark, b"")
             self._running += 1
         try:
@@ -75,7 +80,34 @@ class Definitions:
             with self._lock:
                 self._running -= 1
                 if not self._running:
-                    self._try_keep()
+                    self._keep_soon()
+
+    def close(self) -> None:
+        """Keeps what is not kept yet."""
+        with self._lock:
+            if self._put_off():
+                self._try_keep()
+
+    def _put_off(self) -> bool:
+        """Whether something was to be kept later, which is not done now."""
+        later, self._later = self._later, None
+        if later is not None:
+            later.cancel()
+        return later is not None
+
+    def _keep_soon(self) -> None:
+        if not self._settle_s:
+            self._try_keep()
+            return
+        self._later = threading.Timer(self._settle_s, self._keep_if_due)
+        self._later.daemon = True
+        self._later.start()
+
+    def _keep_if_due(self) -> None:
+        with self._lock:
+            if self._later is threading.current_thread():  # else another statement has begun since
+                self._later = None
+                self._try_keep()
 
     def _try_keep(self) -> None:
         try:

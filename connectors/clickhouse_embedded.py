@@ -113,6 +113,7 @@ def run(
                 runner.run(_serve(engine, definitions, data, password, listener, ready, users))
         finally:
             engine.close()
+            definitions.close()
     log.info("clickhouse stopped", data=str(data))
 
 

@@ -10,7 +10,7 @@ from neural_hive.aggregates.sla_window import MINUTE
 from neural_hive.connectors.json_api import ApiRefused, JsonApi, Login
 from neural_hive.connectors.prometheus import Prometheus
 from neural_hive.settings import PREFIX, BadSettings, Settings
-from neural_hive.streams.promql_counts import NoCount, Queries, counted
+from neural_hive.streams.sli_prometheus.promql_counts import NoCount, Queries, counted
 
 MINUTES: Final = 60  # that a test looks at
 _SHOWN_MAX: Final = 5

@@ -13,7 +13,7 @@ from neural_hive.schemas.codec import BadRecord
 from neural_hive.sdk.tables import Reader
 from neural_hive.streams.kernel.inbox import DEAD_LETTERS
 from neural_hive.streams.kernel.reading import MessageReader, RegistryAway
-from neural_hive.streams.operations_letters import Found, place_of, read_letter
+from neural_hive.streams.operations.letters import Found, place_of, read_letter
 
 REDRIVES_MAX: Final = 1_000  # of one letter
 _ROW_BYTES: Final = 16

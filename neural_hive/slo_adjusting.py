@@ -4,7 +4,7 @@ from neural_hive.aggregates.budget import AdjustmentKind
 from neural_hive.aggregates.identity import derived_id
 from neural_hive.aggregates.sla_window import MINUTE
 from neural_hive.sdk.tables import Reader
-from neural_hive.streams.sla_messages import AdjustBudget, ResolveFreeze
+from neural_hive.streams.sla.messages import AdjustBudget, ResolveFreeze
 
 _ID_CHARS = 8
 _ROUTE = "SELECT slo_id, policy_id FROM freezes WHERE freeze_id = {freeze:String}"

@@ -10,7 +10,7 @@ from neural_hive.sdk.asking import CannotDo, ask
 from neural_hive.sdk.tables import Reader, Tables
 from neural_hive.settings import Settings
 from neural_hive.slo_files import Report, read
-from neural_hive.streams.sla_messages import COMMANDS, DefineFreezePolicy, DefineSlo
+from neural_hive.streams.sla.messages import COMMANDS, DefineFreezePolicy, DefineSlo
 
 BYTES_MAX: Final = 4 * 1024 * 1024
 _SLOS: Final = "SELECT slo_id, revision FROM slos"

@@ -23,8 +23,8 @@ from neural_hive.sdk.tables import Reader
 from neural_hive.slo_rows import LIMITS, judged
 from neural_hive.slo_times import literal
 from neural_hive.slo_tried import Example
-from neural_hive.streams.sla_history import SOURCE as HISTORY
-from neural_hive.streams.sli_index import DIMENSION_CHARS_MAX
+from neural_hive.streams.sla.history import SOURCE as HISTORY
+from neural_hive.streams.sli.index import DIMENSION_CHARS_MAX
 
 EVENTS_MAX: Final = 5  # of one sum
 _RANGE: Final = re.compile(r"(?P<topic>[a-z.-]+):(?P<partition>\d+):(?P<first>\d+)(-(?P<last>\d+))?")

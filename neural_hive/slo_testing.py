@@ -10,7 +10,7 @@ from neural_hive.slo_times import Over
 from neural_hive.slo_tried import Tried
 from neural_hive.slo_trying import definition_of, tried
 from neural_hive.slo_views import SloInfo
-from neural_hive.streams.promql_counts import Queries
+from neural_hive.streams.sli_prometheus.promql_counts import Queries
 
 
 class CannotTest(Exception):

@@ -10,7 +10,7 @@ import msgspec
 
 from neural_hive.sdk.tables import Reader
 from neural_hive.sdk.views import rows_as, select
-from neural_hive.streams.flow_c_active import ACTIVE, APPROACHING
+from neural_hive.streams.flow_c.active import ACTIVE, APPROACHING
 
 AT_RISK_MAX: Final = 10
 _ACTIVE: Final = ", ".join(f"'{status}'" for status in ACTIVE)

@@ -3,7 +3,7 @@
     SELECT count() FROM sli_tickets(since = '2026-05-04', until = '2026-05-05') WHERE task_type = 'DEPLOY'
 
 A row of `sli_tickets` is an attempt at a ticket that has ended, a row of `sli_workflows` a workflow that has ended or a
-plan that was refused. `streams/sli_facts.py` says the same of each event as it comes, and the tests compare the two.
+plan that was refused. `streams/sli/facts.py` says the same of each event as it comes, and the tests compare the two.
 """
 
 from collections.abc import Mapping

@@ -6,19 +6,17 @@ from typing import Final, Protocol
 from neural_hive.aggregates.agent import Silence
 from neural_hive.aggregates.matching import Weights
 from neural_hive.schemas.extensions import SYSTEMS_GROUP, declared
-from neural_hive.streams import (
-    operations,
-    orchestrator,
-    privacy,
-    registry,
-    registry_metrics,
-    sla,
-    sli,
-    webhooks,
-    webhooks_metrics,
-)
+from neural_hive.streams import privacy
 from neural_hive.streams.kernel.system import System
-from neural_hive.streams.orchestrator_flow import Limits
+from neural_hive.streams.operations import system as operations
+from neural_hive.streams.orchestrator import system as orchestrator
+from neural_hive.streams.orchestrator.flow import Limits
+from neural_hive.streams.registry import metrics as registry_metrics
+from neural_hive.streams.registry import system as registry
+from neural_hive.streams.sla import system as sla
+from neural_hive.streams.sli import system as sli
+from neural_hive.streams.webhooks import metrics as webhooks_metrics
+from neural_hive.streams.webhooks import system as webhooks
 
 
 class SystemSettings(Protocol):

@@ -14,7 +14,7 @@ from neural_hive.connectors.subject_keys import SubjectKeysUnusable
 from neural_hive.following import Unreachable
 from neural_hive.schemas.codec import BadRecord
 from neural_hive.sdk.breaker import CircuitOpen
-from neural_hive.streams.operations_messages import NoteRefusedCall
+from neural_hive.streams.operations.messages import NoteRefusedCall
 
 NAME: Final = "api"  # what the API is called in the log
 EVERY_S: Final = 1.0

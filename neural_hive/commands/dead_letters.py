@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from neural_hive.sdk.client import HiveClient
     from neural_hive.sdk.outcome import Outcome
     from neural_hive.sdk.tables import Tables
-    from neural_hive.streams.operations_letters import Found
+    from neural_hive.streams.operations.letters import Found
 
 DUMP_BYTES: Final = 512
 REDRIVE_MAX: Final = 1_000

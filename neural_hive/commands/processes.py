@@ -56,9 +56,9 @@ def processor(
 def run_processor(settings: Settings, names: Sequence[str], ready: Readiness) -> None:
     """Runs systems by their names until the process is told to stop."""
     from neural_hive.connectors.foreign_schemas import ForeignSchemas
-    from neural_hive.streams.flow_c import followed
+    from neural_hive.streams.flow_c.follow import followed
     from neural_hive.streams.runner import run_systems
-    from neural_hive.streams.sla_metrics import follow_sla
+    from neural_hive.streams.sla.metrics import follow_sla
     from neural_hive.streams.systems import SYSTEMS
 
     systems = [SYSTEMS[name](settings) for name in names]
@@ -105,7 +105,7 @@ def worker(data: Data = None, config: Config = None) -> None:
     """Execute the tickets of this machine's agent."""
     settings = load_settings(config, data=data)
     with process(settings, "worker") as ready:
-        from neural_hive.streams.worker import run
+        from neural_hive.streams.worker.worker import run
 
         stopping = stop_event()
         with _told_to_registry(settings):
@@ -119,7 +119,7 @@ def _told_to_registry(settings: Settings) -> Iterator[None]:
         yield
         return
     from neural_hive.sdk.agent import AgentClient, AgentConfig, AgentTelemetry
-    from neural_hive.streams.worker_metrics import standing
+    from neural_hive.streams.worker.metrics import standing
 
     config = AgentConfig(
         settings.agent_id,

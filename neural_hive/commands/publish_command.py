@@ -12,7 +12,7 @@ import typer
 from neural_hive.aggregates.vocabulary import Priority
 from neural_hive.commands.publish import Config, Data, Json, reachable, refuse
 from neural_hive.quiet import logs_to_stderr
-from neural_hive.streams import orchestrator_messages as messages
+from neural_hive.streams.orchestrator import messages
 
 if TYPE_CHECKING:
     from neural_hive.sdk.outcome import Outcome

@@ -77,6 +77,6 @@ def list_(common: Common, service: Service = "") -> None:
 
 def remove(asking: Asking, slo: SloId, reason: Reason) -> None:
     """Measure an SLO no longer. What was counted stays."""
-    from neural_hive.streams.sla_messages import RemoveSlo
+    from neural_hive.streams.sla.messages import RemoveSlo
 
     ask_sla(asking, slo, RemoveSlo(slo, asking.by, reason), f"{slo} is measured no longer")

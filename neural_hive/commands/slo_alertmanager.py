@@ -17,7 +17,7 @@ def alertmanager_sender(data: Data = None, config: Config = None) -> None:
     settings = load_settings(config, data=data)
     with process(settings, "alertmanager-sender") as ready:
         from neural_hive.sdk.tables import client_as
-        from neural_hive.streams.alertmanager_sender import run
+        from neural_hive.streams.alertmanager.sender import run
         from neural_hive.told_alertmanager import alertmanager_of
 
         stopping, server = stop_event(), alertmanager_of(settings)

@@ -62,7 +62,7 @@ def violations(common: Common, every: Every = False) -> None:
 
 def recalculate(asking: Asking, slo: SloId, dimension: Dimension = "") -> None:
     """Look at an SLO's budget now."""
-    from neural_hive.streams.sla_messages import RecalculateBudget
+    from neural_hive.streams.sla.messages import RecalculateBudget
 
     ask_sla(asking, slo, RecalculateBudget(slo, dimension, asking.by), f"{slo} was looked at")
 

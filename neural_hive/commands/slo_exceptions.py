@@ -77,7 +77,7 @@ def except_(
 ) -> None:
     """Ask whether something may be deployed although it is frozen; another person must approve it."""
     from neural_hive.aggregates.freeze_exception import Scope
-    from neural_hive.streams.sla_messages import RequestFreezeException
+    from neural_hive.streams.sla.messages import RequestFreezeException
 
     wanted = {
         Scope.TICKET: ticket,
@@ -102,7 +102,7 @@ def except_(
 
 def approve(asking: Asking, exception: ExceptionId, reason: Reason) -> None:
     """Allow an exception that another person has asked for."""
-    from neural_hive.streams.sla_messages import ApproveFreezeException
+    from neural_hive.streams.sla.messages import ApproveFreezeException
 
     message = ApproveFreezeException(exception, reason, asking.by)
     _ask(asking, exception, message, f"{exception} is approved")
@@ -110,7 +110,7 @@ def approve(asking: Asking, exception: ExceptionId, reason: Reason) -> None:
 
 def reject(asking: Asking, exception: ExceptionId, reason: Reason) -> None:
     """Do not allow an exception that another person has asked for."""
-    from neural_hive.streams.sla_messages import RejectFreezeException
+    from neural_hive.streams.sla.messages import RejectFreezeException
 
     message = RejectFreezeException(exception, reason, asking.by)
     _ask(asking, exception, message, f"{exception} is rejected")
@@ -118,7 +118,7 @@ def reject(asking: Asking, exception: ExceptionId, reason: Reason) -> None:
 
 def revoke(asking: Asking, exception: ExceptionId, reason: Reason) -> None:
     """Take an exception back, approved or not: what is frozen is held again."""
-    from neural_hive.streams.sla_messages import RevokeFreezeException
+    from neural_hive.streams.sla.messages import RevokeFreezeException
 
     message = RevokeFreezeException(exception, reason, asking.by)
     _ask(asking, exception, message, f"{exception} holds no longer")

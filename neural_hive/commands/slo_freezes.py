@@ -50,7 +50,7 @@ def freezes(common: Common, every: Every = False) -> None:
 
 def remove_policy(asking: Asking, policy: PolicyId, reason: Reason) -> None:
     """Freeze nothing by a policy any more."""
-    from neural_hive.streams.sla_messages import RemoveFreezePolicy
+    from neural_hive.streams.sla.messages import RemoveFreezePolicy
 
     message = RemoveFreezePolicy(policy, asking.by, reason)
     ask_sla(asking, policy, message, f"{policy} freezes nothing any more")
@@ -58,7 +58,7 @@ def remove_policy(asking: Asking, policy: PolicyId, reason: Reason) -> None:
 
 def freeze(asking: Asking, policy: PolicyId, reason: Reason) -> None:
     """Freeze by hand what a policy concerns."""
-    from neural_hive.streams.sla_messages import FreezeByHand
+    from neural_hive.streams.sla.messages import FreezeByHand
 
     ask_sla(asking, policy, FreezeByHand(policy, reason, asking.by), f"{policy} is frozen")
 

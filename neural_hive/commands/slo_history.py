@@ -21,7 +21,7 @@ def sli_history(data: Data = None, config: Config = None) -> None:
     with process(settings, "sli-history") as ready:
         from neural_hive.projections.archive_reader import ArchiveReader
         from neural_hive.streams.kernel.reading import MessageReader
-        from neural_hive.streams.sli_history import run
+        from neural_hive.streams.sli_history.historian import run
 
         read = MessageReader(schemas_of_others(settings))
         run(settings, partial(ArchiveReader.of, settings), read, stop_event(), ready)

@@ -18,7 +18,7 @@ def sli_prometheus(data: Data = None, config: Config = None) -> None:
     with process(settings, "sli-prometheus") as ready:
         from neural_hive.asked_prometheus import prometheus_of
         from neural_hive.sdk.tables import client_as
-        from neural_hive.streams.sli_prometheus import run
+        from neural_hive.streams.sli_prometheus.minute_counter import run
 
         stopping, prometheus = stop_event(), prometheus_of(settings)
         try:

@@ -25,7 +25,7 @@ Time = Annotated[
 
 def ask_sla(asking: Asking, routing_id: str, message: msgspec.Struct, told: str) -> None:
     """Asks the SLA calculator for something, and tells what became of it. Raises CannotDo."""
-    from neural_hive.streams.sla_messages import COMMANDS
+    from neural_hive.streams.sla.messages import COMMANDS
 
     outcome = ask(asking.settings(), PROGRAM, COMMANDS, routing_id, message)
     say({"id": routing_id, "verdict": outcome.verdict.value}, asking.as_json, told)

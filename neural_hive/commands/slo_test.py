@@ -87,7 +87,7 @@ def _of_prometheus(common: Common, definitions: "Sequence[Definition]") -> list[
     if not definitions:
         return []
     from neural_hive.asked_prometheus import dry_run, prometheus_of
-    from neural_hive.streams.promql_counts import Queries
+    from neural_hive.streams.sli_prometheus.promql_counts import Queries
 
     prometheus = prometheus_of(load_settings(common.config, running=False, data=common.data))
     try:

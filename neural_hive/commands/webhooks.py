@@ -73,7 +73,7 @@ def subscribe(
 ) -> None:
     """Tell somebody of events from now on. Without a secret one is made, and its file named."""
     from neural_hive.aggregates.vocabulary import TaskType
-    from neural_hive.streams.webhooks_messages import Subscribe
+    from neural_hive.streams.webhooks.messages import Subscribe
 
     if bool(url) == agents:
         raise typer.BadParameter("give a URL, or --agents", param_hint="URL")
@@ -97,21 +97,21 @@ def subscribe(
 
 def unsubscribe(asking: Asking, subscription: Subscription, reason: Reason = "") -> None:
     """Tell somebody of events no more. What waits for it is dropped."""
-    from neural_hive.streams.webhooks_messages import Unsubscribe
+    from neural_hive.streams.webhooks.messages import Unsubscribe
 
     _change(asking, Unsubscribe(subscription, reason, asking.by))
 
 
 def pause(asking: Asking, subscription: Subscription, reason: Reason = "") -> None:
     """Post nothing for a subscription for now; what happens meanwhile waits."""
-    from neural_hive.streams.webhooks_messages import PauseSubscription
+    from neural_hive.streams.webhooks.messages import PauseSubscription
 
     _change(asking, PauseSubscription(subscription, reason, asking.by))
 
 
 def resume(asking: Asking, subscription: Subscription, reason: Reason = "") -> None:
     """Let a subscription work again that was paused, or whose receiver had said that it is gone."""
-    from neural_hive.streams.webhooks_messages import ResumeSubscription
+    from neural_hive.streams.webhooks.messages import ResumeSubscription
 
     _change(asking, ResumeSubscription(subscription, reason, asking.by))
 
@@ -170,7 +170,7 @@ def redeliver(
     reason: Reason = "",
 ) -> None:
     """Try a delivery again, at once: a dead one, one that waits, or one that was taken already."""
-    from neural_hive.streams.webhooks_messages import Redeliver
+    from neural_hive.streams.webhooks.messages import Redeliver
 
     sql = "SELECT workflow_id FROM webhook_deliveries WHERE delivery_id = {delivery:String}"
     with tables_of(*asking.place) as (tables, _):
@@ -188,7 +188,7 @@ def webhook_sender(data: Data = None, config: Config = None) -> None:
     """Post the webhooks that are due. Start more of them to share the work."""
     settings = load_settings(config, data=data)
     with process(settings, "webhook-sender") as ready:
-        from neural_hive.streams.webhook_sender import run
+        from neural_hive.streams.webhooks.sender import run
 
         run(settings, stop_event(), ready)
 
@@ -242,7 +242,7 @@ def _change(asking: Asking, command: Any) -> None:
 
 
 def _publish(settings: Settings, routing_id: str, message: msgspec.Struct) -> str:
-    from neural_hive.streams.webhooks_messages import COMMANDS
+    from neural_hive.streams.webhooks.messages import COMMANDS
 
     return ask(settings, "neural-hive webhooks", COMMANDS, routing_id, message).verdict.value
 

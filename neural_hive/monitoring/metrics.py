@@ -96,8 +96,8 @@ def _metric(module: ModuleType, family: Any, labels: tuple[str, ...]) -> Metric:
 
 def _of_flow_c() -> list[Metric]:
     """Made for one registry each time: there may be several orchestrators in a test."""
-    from neural_hive.streams import flow_c_metrics
-    from neural_hive.streams.flow_c_active import Active
+    from neural_hive.streams.flow_c import metrics as flow_c_metrics
+    from neural_hive.streams.flow_c.active import Active
 
     registry = CollectorRegistry()
     flow_c_metrics.FlowCMetrics(Active(), registry)
@@ -106,8 +106,9 @@ def _of_flow_c() -> list[Metric]:
 
 
 def _of_sla() -> list[Metric]:
-    from neural_hive.streams import sla, sla_metrics
-    from neural_hive.streams.sla_figures import Figures
+    from neural_hive.streams.sla import metrics as sla_metrics
+    from neural_hive.streams.sla import system as sla
+    from neural_hive.streams.sla.figures import Figures
 
     registry = CollectorRegistry()
     sla_metrics.SlaMetrics(sla.build(), registry)

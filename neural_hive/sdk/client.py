@@ -42,8 +42,8 @@ from neural_hive.sdk.views import (
 )
 from neural_hive.sdk.windows import checked
 from neural_hive.settings import Settings, load_settings
-from neural_hive.streams.operations_messages import RedriveDeadLetter
-from neural_hive.streams.orchestrator_messages import (
+from neural_hive.streams.operations.messages import RedriveDeadLetter
+from neural_hive.streams.orchestrator.messages import (
     AdjustQos,
     CancelWorkflow,
     CompleteTicket,

@@ -19,8 +19,8 @@ from neural_hive.connectors.publisher import Place, Publisher
 from neural_hive.following import Unreachable, unreachable
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX
 from neural_hive.sdk.breaker import Breaker
-from neural_hive.streams import operations_messages as operations
-from neural_hive.streams.orchestrator_messages import (
+from neural_hive.streams.operations import messages as operations
+from neural_hive.streams.orchestrator.messages import (
     AdjustQos,
     CancelWorkflow,
     CompleteTicket,

@@ -26,8 +26,8 @@ from neural_hive.connectors.artifacts import ArtifactStore
 from neural_hive.sdk.agent import AgentClient, AgentConfig, BadAgent
 from neural_hive.sdk.functions import Function, FunctionExecutor, Functions
 from neural_hive.settings import Settings, load_settings
-from neural_hive.streams.worker import Options, Worker, held
-from neural_hive.streams.worker_begun import Begun
+from neural_hive.streams.worker.begun import Begun
+from neural_hive.streams.worker.worker import Options, Worker, held
 
 SLOTS_MAX: Final = 256  # each may take a thread
 TASK_TYPES: Final = tuple(kind.value for kind in TaskType if kind is not TaskType.UNKNOWN)

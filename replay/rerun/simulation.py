@@ -23,7 +23,7 @@ from neural_hive.schemas.envelope import Header
 from neural_hive.schemas.topics import partition_of
 from neural_hive.streams.kernel.state import row_key
 from neural_hive.streams.kernel.system import System
-from neural_hive.streams.registry_messages import COMMANDS
+from neural_hive.streams.registry.messages import COMMANDS
 
 WORKFLOWS: Final = "orchestration.workflows"
 LONGER_MS: Final = (

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.slo import Definition
 from neural_hive.replay.slos.counting import COUNTED
-from neural_hive.streams.sla_composites import parts_of, unfit
+from neural_hive.streams.sla.composites import parts_of, unfit
 
 Definitions = Mapping[str, Definition]
 

@@ -12,14 +12,14 @@ from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.slo import Slo
 from neural_hive.connectors.record import Record
 from neural_hive.schemas.envelope import Envelope
-from neural_hive.streams import sli
 from neural_hive.streams.kernel.broadcast import Snapshot
 from neural_hive.streams.kernel.sums import Sum
 from neural_hive.streams.kernel.system import Happened
-from neural_hive.streams.sla_messages import MEASUREMENTS
-from neural_hive.streams.sli_facts import TICKET_ENDS, WORKFLOW_ENDS
-from neural_hive.streams.sli_index import Indexes
-from neural_hive.streams.sli_telemetry import count_window
+from neural_hive.streams.sla.messages import MEASUREMENTS
+from neural_hive.streams.sli import system as sli
+from neural_hive.streams.sli.facts import TICKET_ENDS, WORKFLOW_ENDS
+from neural_hive.streams.sli.index import Indexes
+from neural_hive.streams.sli.telemetry import count_window
 
 TYPES: Final = frozenset({"TicketCreated", "WorkflowStarted", *TICKET_ENDS, *WORKFLOW_ENDS})
 TOGETHER_US: Final = 10_000_000  # a look falls on a multiple of it: what comes between two can be said in one

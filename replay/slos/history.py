@@ -35,8 +35,8 @@ from neural_hive.replay.slos.run import Word
 from neural_hive.schemas.codec import BadRecord, decode
 from neural_hive.schemas.envelope import Envelope
 from neural_hive.streams.kernel.reading import MessageReader
-from neural_hive.streams.sla_messages import AdjustBudget, FreezeByHand, ResolveFreeze
-from neural_hive.streams.sli_history_windows import Windows
+from neural_hive.streams.sla.messages import AdjustBudget, FreezeByHand, ResolveFreeze
+from neural_hive.streams.sli_history.windows import Windows
 
 _SLA_TOPICS: Final = (SLO.topic, BUDGET_AGGREGATE.topic, FREEZE.topic, VIOLATION.topic)
 _TICKETS: Final = "execution.tickets"

@@ -17,10 +17,10 @@ from neural_hive.replay.slos.counting import Said
 from neural_hive.replay.slos.outcome import TOPICS, Collector, Outcome
 from neural_hive.schemas.codec import decode, encode_message
 from neural_hive.schemas.envelope import Envelope, Header
-from neural_hive.streams import sla
 from neural_hive.streams.kernel.inbox import DEAD_LETTERS
 from neural_hive.streams.kernel.reading import MessageReader
-from neural_hive.streams.sla_messages import COMMANDS, MEASUREMENTS, CountSli, DefineFreezePolicy, DefineSlo
+from neural_hive.streams.sla import system as sla
+from neural_hive.streams.sla.messages import COMMANDS, MEASUREMENTS, CountSli, DefineFreezePolicy, DefineSlo
 
 PRODUCER: Final = "what-if"
 _LOOKS: Final = (b"BudgetEvaluated",)

@@ -306,7 +306,7 @@ def test_looking_back(caller: TestClient) -> None:
 
 
 def test_dead_letters_say_what_they_held(api: Api, caller: TestClient) -> None:
-    from neural_hive.streams.orchestrator_messages import CancelWorkflow
+    from neural_hive.streams.orchestrator.messages import CancelWorkflow
 
     token = api.services.sender.command(CancelWorkflow("nobody-is-called-so", "x"))
     found = caller.get(
@@ -323,7 +323,7 @@ def test_dead_letters_say_what_they_held(api: Api, caller: TestClient) -> None:
 
 
 def test_dead_letters_are_written_again(api: Api, caller: TestClient) -> None:
-    from neural_hive.streams.orchestrator_messages import CancelWorkflow
+    from neural_hive.streams.orchestrator.messages import CancelWorkflow
 
     tokens = [api.services.sender.command(CancelWorkflow(f"still-nobody-{n}", "x")) for n in range(3)]
     path = "/api/v1/dead-letters?source_topic=orchestration.commands"

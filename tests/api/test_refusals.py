@@ -10,7 +10,7 @@ from neural_hive.api.refusals import PublishedRefusals
 from neural_hive.api.refused import RefusedCall
 from neural_hive.following import Unreachable
 from neural_hive.schemas.codec import BadRecord
-from neural_hive.streams.operations_messages import NoteRefusedCall
+from neural_hive.streams.operations.messages import NoteRefusedCall
 
 AT = datetime(2026, 5, 4, tzinfo=UTC)
 

@@ -18,7 +18,7 @@ from neural_hive.sdk.breaker import CircuitOpen
 from neural_hive.sdk.sender import Sender
 from neural_hive.streams.freezes_view import FREEZES
 from neural_hive.streams.kernel.broadcast import Broadcast
-from neural_hive.streams.sla_messages import (
+from neural_hive.streams.sla.messages import (
     COMMANDS,
     DefineFreezePolicy,
     DefineSlo,
@@ -26,7 +26,7 @@ from neural_hive.streams.sla_messages import (
     RemoveFreezePolicy,
     ResolveFreeze,
 )
-from neural_hive.streams.sla_view import POLICIES, SLOS
+from neural_hive.streams.sla.view import POLICIES, SLOS
 from tests.chaos.load import SERVICES
 
 ALL: Final = "all-tickets"  # the SLO of which every attempt counts, by its kind

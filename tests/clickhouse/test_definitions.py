@@ -1,10 +1,12 @@
 """What defines the tables is kept beside the engine, and put back when it is damaged; never when it is only newer."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from neural_hive.connectors.clickhouse_definitions import Definitions
+from tests.system.hive import eventually
 
 TABLE = "store/abc/abc-def/events.sql"
 
@@ -35,7 +37,7 @@ def test_what_was_cut_or_lost_or_changed_is_put_back(engine: Path, copies: Path)
 
 
 def test_what_a_statement_changes_is_kept(engine: Path, copies: Path) -> None:
-    definitions = Definitions(engine, copies)
+    definitions = Definitions(engine, copies, settle_s=0)
     definitions.keep()
     assert definitions.during(lambda: (engine / TABLE).write_text("ATTACH another")) > 0
     definitions.during((engine / "metadata/hive.sql").unlink)
@@ -44,11 +46,33 @@ def test_what_a_statement_changes_is_kept(engine: Path, copies: Path) -> None:
     assert not (engine / "metadata/hive.sql").exists()
 
 
+def test_statements_that_follow_each_other_are_kept_once(
+    engine: Path, copies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    definitions, kept = Definitions(engine, copies, settle_s=2), list[None]()
+    definitions.keep()
+    keep = definitions.keep
+    monkeypatch.setattr(definitions, "keep", lambda: (kept.append(None), keep()))
+    for number in range(20):
+        definitions.during(partial((engine / TABLE).write_text, f"ATTACH {number}"))
+    assert not kept
+    assert (copies / "changing").exists(), "who is killed now finds the engine's own files"
+    eventually(lambda: kept)
+    definitions.during(partial((engine / TABLE).write_text, "ATTACH the last"))
+    definitions.close()
+    definitions.close()
+    assert len(kept) == 2
+    assert not (copies / "changing").exists()
+    (engine / TABLE).unlink()
+    Definitions(engine, copies).mend()
+    assert (engine / TABLE).read_text() == "ATTACH the last"
+
+
 def test_after_a_kill_in_the_midst_of_a_change_the_engines_own_count(engine: Path, copies: Path) -> None:
     class Killed(BaseException):
         pass
 
-    definitions = Definitions(engine, copies)
+    definitions = Definitions(engine, copies, settle_s=0)
     definitions.keep()
 
     def change() -> None:

@@ -9,8 +9,9 @@ from neural_hive.schemas import catalogue
 from neural_hive.schemas.codec import decode
 from neural_hive.schemas.envelope import Header
 from neural_hive.schemas.topics import partition_of
-from neural_hive.streams import orchestrator, registry
 from neural_hive.streams.kernel.state import ROW
+from neural_hive.streams.orchestrator import system as orchestrator
+from neural_hive.streams.registry import system as registry
 from tests.hostile.inputs import mutated, twisted, value_of, written
 from tests.hostile.memory_kernel import MemoryKernel, Outcome
 from tests.schemas import samples

@@ -7,9 +7,9 @@ import pytest
 from neural_hive.schemas.codec import encode_message
 from neural_hive.schemas.envelope import Header
 from neural_hive.schemas.topics import MESSAGE_BYTES_MAX, partition_of
-from neural_hive.streams import orchestrator
 from neural_hive.streams.kernel.router import router_of
 from neural_hive.streams.kernel.system import System
+from neural_hive.streams.orchestrator import system as orchestrator
 from tests.hostile.hive import WORKFLOWS
 from tests.hostile.inputs import NOW
 from tests.hostile.memory_kernel import MemoryKernel

@@ -21,7 +21,8 @@ from neural_hive.connectors.schema_registry import RegistryUnusable, register_al
 from neural_hive.explain import explained
 from neural_hive.schemas import catalogue
 from neural_hive.schemas.catalogue import BadSchemas
-from neural_hive.streams import orchestrator, runner
+from neural_hive.streams import runner
+from neural_hive.streams.orchestrator import system as orchestrator
 from neural_hive.streams.runner import cluster_of
 
 NOBODY = "127.0.0.1:1"

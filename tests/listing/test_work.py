@@ -10,7 +10,7 @@ from neural_hive.projections.http_store import HttpStore
 from neural_hive.projections.read_models import prepare
 from neural_hive.sdk.tables import Tables
 from neural_hive.settings import Settings
-from neural_hive.streams.flow_c_active import APPROACHING
+from neural_hive.streams.flow_c.active import APPROACHING
 from neural_hive.work import Work, work
 from tests.fixtures_clickhouse import ClickHouseServer
 

@@ -13,8 +13,8 @@ from neural_hive.schemas.topics import MESSAGE_BYTES_MAX
 from neural_hive.streams.kernel.inbox import DEAD_LETTERS, dead_letter
 from neural_hive.streams.kernel.transport import Fetched
 from neural_hive.streams.kernel.unit import Output
-from neural_hive.streams.operations import build
-from neural_hive.streams.operations_messages import COMMANDS, NoteRefusedCall, RedriveDeadLetter
+from neural_hive.streams.operations.messages import COMMANDS, NoteRefusedCall, RedriveDeadLetter
+from neural_hive.streams.operations.system import build
 from tests.hostile.memory_kernel import MemoryKernel, Outcome
 from tests.privacy.memory_keys import hidden
 

@@ -5,8 +5,8 @@ from typing import Any
 from neural_hive.aggregates.decision import DecisionConsolidated
 from neural_hive.aggregates.ticket import TicketDispatched
 from neural_hive.aggregates.vocabulary import Outcome
-from neural_hive.streams.orchestrator_flow import USUAL_LIMITS, Limits
-from neural_hive.streams.orchestrator_messages import ReportResult, ReportStart
+from neural_hive.streams.orchestrator.flow import USUAL_LIMITS, Limits
+from neural_hive.streams.orchestrator.messages import ReportResult, ReportStart
 from tests.aggregates.making import decision, task
 from tests.orchestrator.memory_unit import MemoryUnit
 from tests.orchestrator.pair import Pair

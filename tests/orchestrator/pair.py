@@ -6,12 +6,12 @@ from typing import Any
 from neural_hive.aggregates.agent import AgentType, Presence
 from neural_hive.aggregates.slot import held_key
 from neural_hive.aggregates.vocabulary import TaskType
-from neural_hive.streams import registry
 from neural_hive.streams.exceptions_view import Exceptions, Frozen
 from neural_hive.streams.freezes_view import Freezes
-from neural_hive.streams.orchestrator import build
-from neural_hive.streams.orchestrator_flow import USUAL_LIMITS, Limits
-from neural_hive.streams.registry_messages import COMMANDS, DeregisterAgent, RegisterAgent
+from neural_hive.streams.orchestrator.flow import USUAL_LIMITS, Limits
+from neural_hive.streams.orchestrator.system import build
+from neural_hive.streams.registry import system as registry
+from neural_hive.streams.registry.messages import COMMANDS, DeregisterAgent, RegisterAgent
 from tests.orchestrator.memory_unit import MemoryUnit, Sent
 
 

@@ -6,7 +6,7 @@ from neural_hive.aggregates.decision import DecisionConsolidated
 from neural_hive.aggregates.ticket import RETRY_TIMER, Status, Ticket, TicketDispatched
 from neural_hive.aggregates.vocabulary import Outcome
 from neural_hive.aggregates.workflow import WAIT_TIMER, Workflow, ticket_id_of
-from neural_hive.streams.orchestrator_messages import CancelWorkflow, ReportResult, ReportStart
+from neural_hive.streams.orchestrator.messages import CancelWorkflow, ReportResult, ReportStart
 from tests.aggregates.making import AGENT
 from tests.orchestrator.memory_unit import MemoryUnit, Timer
 from tests.orchestrator.pair import Pair

@@ -27,8 +27,8 @@ from neural_hive.aggregates.workflow import (
     WorkflowWaiting,
 )
 from neural_hive.aggregates.workflow import Status as WorkflowStatus
-from neural_hive.streams.orchestrator_flow import Limits
-from neural_hive.streams.orchestrator_messages import (
+from neural_hive.streams.orchestrator.flow import Limits
+from neural_hive.streams.orchestrator.messages import (
     AdjustQos,
     CancelWorkflow,
     CompleteTicket,
@@ -36,8 +36,8 @@ from neural_hive.streams.orchestrator_messages import (
     ResumeWorkflow,
     RetryTicket,
 )
-from neural_hive.streams.registry_messages import COMMANDS as REGISTRY
-from neural_hive.streams.registry_messages import DeregisterAgent
+from neural_hive.streams.registry.messages import COMMANDS as REGISTRY
+from neural_hive.streams.registry.messages import DeregisterAgent
 from tests.aggregates.making import AGENT, decision, task
 from tests.orchestrator.crowd import Crowd, events_of, plan
 from tests.orchestrator.pair import Pair

@@ -21,7 +21,7 @@ from neural_hive.aggregates.ticket import (
     TicketUnallocated,
 )
 from neural_hive.aggregates.vocabulary import Outcome
-from neural_hive.streams.orchestrator_market import ALLOCATED_MAX
+from neural_hive.streams.orchestrator.market import ALLOCATED_MAX
 from tests.aggregates.making import AGENT, decision, task
 from tests.orchestrator.chill import deploy, freeze, frozen
 from tests.orchestrator.running import PLANS, Run

@@ -24,10 +24,10 @@ from neural_hive.aggregates.ticket import (
 from neural_hive.aggregates.vocabulary import Outcome, TaskType
 from neural_hive.aggregates.workflow import Status as WorkflowStatus
 from neural_hive.aggregates.workflow import WorkflowWaiting
-from neural_hive.streams.orchestrator_freezes import FREEZES_TOLD_MAX
-from neural_hive.streams.orchestrator_market import ALLOCATED_MAX
-from neural_hive.streams.orchestrator_messages import PauseWorkflow, ResumeWorkflow
-from neural_hive.streams.orchestrator_waiting import BUSY
+from neural_hive.streams.orchestrator.freezes import FREEZES_TOLD_MAX
+from neural_hive.streams.orchestrator.market import ALLOCATED_MAX
+from neural_hive.streams.orchestrator.messages import PauseWorkflow, ResumeWorkflow
+from neural_hive.streams.orchestrator.waiting import BUSY
 from tests.aggregates.making import AGENT, decision, task
 from tests.orchestrator.chill import deploy, freeze, frozen
 from tests.orchestrator.running import PLANS, Run

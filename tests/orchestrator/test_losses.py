@@ -7,7 +7,7 @@ import pytest
 from neural_hive.aggregates.incident import INCIDENT, Incident, IncidentOpened, Kind, incident_id_of
 from neural_hive.aggregates.ticket import GRACE_MS, START_WITHIN_MS, TIMEOUT_TIMER, Status
 from neural_hive.aggregates.vocabulary import Outcome
-from neural_hive.streams.registry_messages import ANSWERS, COMMANDS, AttemptsLost, Heartbeat, SlotRef
+from neural_hive.streams.registry.messages import ANSWERS, COMMANDS, AttemptsLost, Heartbeat, SlotRef
 from tests.aggregates.making import AGENT, decision, task
 from tests.orchestrator.pair import Pair
 from tests.orchestrator.running import Run

@@ -49,12 +49,12 @@ from neural_hive.schemas.topics import TOPICS
 from neural_hive.schemas.topics import Kind as TopicKind
 from neural_hive.schemas.varint import avro_long
 from neural_hive.settings import Settings
-from neural_hive.streams import orchestrator_course, orchestrator_dispatch
-from neural_hive.streams.orchestrator import build
-from neural_hive.streams.orchestrator_course import _plan as plan_compensations
-from neural_hive.streams.orchestrator_dispatch import DISPATCH_BYTES_MAX
-from neural_hive.streams.orchestrator_flow import Limits
-from neural_hive.streams.orchestrator_messages import (
+from neural_hive.streams.orchestrator import course as orchestrator_course
+from neural_hive.streams.orchestrator import dispatch as orchestrator_dispatch
+from neural_hive.streams.orchestrator.course import _plan as plan_compensations
+from neural_hive.streams.orchestrator.dispatch import DISPATCH_BYTES_MAX
+from neural_hive.streams.orchestrator.flow import Limits
+from neural_hive.streams.orchestrator.messages import (
     AdjustQos,
     CancelWorkflow,
     CompleteTicket,
@@ -64,7 +64,8 @@ from neural_hive.streams.orchestrator_messages import (
     ResumeWorkflow,
     RetryTicket,
 )
-from neural_hive.streams.registry_messages import (
+from neural_hive.streams.orchestrator.system import build
+from neural_hive.streams.registry.messages import (
     AttemptsLost,
     AttemptsSettled,
     SlotRef,

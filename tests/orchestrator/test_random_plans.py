@@ -26,7 +26,7 @@ from neural_hive.aggregates.workflow import (
     ticket_id_of,
 )
 from neural_hive.aggregates.workflow import Status as WorkflowStatus
-from neural_hive.streams.orchestrator_messages import (
+from neural_hive.streams.orchestrator.messages import (
     AdjustQos,
     CancelWorkflow,
     CompleteTicket,

@@ -17,14 +17,14 @@ from neural_hive.aggregates.workflow import (
     WorkflowQueued,
     WorkflowStarted,
 )
-from neural_hive.streams.orchestrator import build
-from neural_hive.streams.orchestrator_flow import Limits
-from neural_hive.streams.orchestrator_messages import (
+from neural_hive.streams.orchestrator.flow import Limits
+from neural_hive.streams.orchestrator.messages import (
     AdjustQos,
     CancelWorkflow,
     PauseWorkflow,
     ResumeWorkflow,
 )
+from neural_hive.streams.orchestrator.system import build
 from tests.aggregates.making import AGENT, decision, task
 from tests.orchestrator.crowd import Crowd, events_of, plan
 from tests.orchestrator.running import COMMANDS

@@ -7,8 +7,8 @@ from neural_hive.aggregates.agent import AgentType
 from neural_hive.aggregates.ticket import TicketDispatched
 from neural_hive.aggregates.vocabulary import TaskType
 from neural_hive.sdk.agent import AgentConfig, BadAgent
-from neural_hive.streams.registry_messages import COMMANDS as REGISTRY
-from neural_hive.streams.registry_messages import RegisterAgent
+from neural_hive.streams.registry.messages import COMMANDS as REGISTRY
+from neural_hive.streams.registry.messages import RegisterAgent
 from tests.aggregates.making import AGENT, decision, task
 from tests.orchestrator.pair import Pair
 from tests.orchestrator.running import Run

@@ -11,14 +11,14 @@ from neural_hive.aggregates.freeze_policy import Action, Policy, Scope
 from neural_hive.aggregates.sla_window import HOUR, MINUTE
 from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.slo import Definition, Indicator, SloType
-from neural_hive.streams.sla import build
-from neural_hive.streams.sla_messages import (
+from neural_hive.streams.sla.messages import (
     AdjustBudget,
     CountSli,
     DefineFreezePolicy,
     DefineSlo,
     FreezeByHand,
 )
+from neural_hive.streams.sla.system import build
 from tests.sla.kernel_unit import SlaUnit
 
 SLOS: Final = 100

@@ -16,8 +16,7 @@ from neural_hive.projections.catalogue import PROJECTIONS
 from neural_hive.projections.http_store import HttpStore
 from neural_hive.projections.read_models import rebuild
 from neural_hive.slo_views import BudgetSummary
-from neural_hive.streams.sla import build
-from neural_hive.streams.sla_messages import (
+from neural_hive.streams.sla.messages import (
     AdjustBudget,
     CountSli,
     DefineFreezePolicy,
@@ -27,6 +26,7 @@ from neural_hive.streams.sla_messages import (
     RemoveSlo,
     ResolveFreeze,
 )
+from neural_hive.streams.sla.system import build
 from tests.projections.conftest import database, store
 from tests.projections.grammar import given
 from tests.sla.kernel_unit import SlaUnit

@@ -7,9 +7,10 @@ from neural_hive.aggregates.subject import SUBJECT, Erase
 from neural_hive.schemas.codec import decode, encode_message
 from neural_hive.schemas.envelope import Header
 from neural_hive.schemas.topics import partition_of
-from neural_hive.streams import orchestrator, privacy
+from neural_hive.streams import privacy
 from neural_hive.streams.kernel.router import router_of
 from neural_hive.streams.kernel.system import System, Unit
+from neural_hive.streams.orchestrator import system as orchestrator
 from neural_hive.streams.privacy import COMMANDS, EraseSubject
 from tests.hostile.inputs import NOW
 from tests.hostile.memory_kernel import MemoryKernel

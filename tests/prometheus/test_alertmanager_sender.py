@@ -15,9 +15,9 @@ from neural_hive.connectors.clickhouse import ClickHouseError
 from neural_hive.connectors.json_api import ApiAway, JsonApi
 from neural_hive.connectors.ports import free_port
 from neural_hive.settings import Settings
-from neural_hive.streams import alertmanager_sender
-from neural_hive.streams.alertmanager_sender import AGAIN_S, HOLDS_S, Sender
-from neural_hive.streams.alertmanager_silences import us_of
+from neural_hive.streams.alertmanager import sender as alertmanager_sender
+from neural_hive.streams.alertmanager.sender import AGAIN_S, HOLDS_S, Sender
+from neural_hive.streams.alertmanager.silences import us_of
 from neural_hive.system import plan_system
 from neural_hive.told_alertmanager import NoAlertmanager, alertmanager_of
 from tests.prometheus.servers import alertmanager, needs_alertmanager

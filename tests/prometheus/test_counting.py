@@ -21,12 +21,12 @@ from neural_hive.connectors.json_api import ApiAway, ApiRefused
 from neural_hive.connectors.prometheus import Sample
 from neural_hive.schemas.codec import decode, encode_message
 from neural_hive.schemas.envelope import Header
-from neural_hive.streams import sli_prometheus
-from neural_hive.streams.promql_counts import Queries
-from neural_hive.streams.sla import build
-from neural_hive.streams.sla_messages import CountSli, DefineSlo
-from neural_hive.streams.sli_asked import Asked, folded
-from neural_hive.streams.sli_prometheus import CountingStopped, MinuteCounter, Pace, Told
+from neural_hive.streams.sla.messages import CountSli, DefineSlo
+from neural_hive.streams.sla.system import build
+from neural_hive.streams.sli_prometheus import minute_counter as sli_prometheus
+from neural_hive.streams.sli_prometheus.asked import Asked, folded
+from neural_hive.streams.sli_prometheus.minute_counter import CountingStopped, MinuteCounter, Pace, Told
+from neural_hive.streams.sli_prometheus.promql_counts import Queries
 from tests.sla.kernel_unit import SlaUnit
 from tests.sla.test_sla import DEFINITION
 

@@ -13,8 +13,8 @@ from neural_hive.aggregates.sla_window import MINUTE
 from neural_hive.asked_prometheus import MINUTES, dry_run
 from neural_hive.connectors.json_api import ApiAway, ApiRefused, JsonApi, Login
 from neural_hive.connectors.prometheus import Prometheus, Sample
-from neural_hive.streams.promql_counts import NoCount, Queries, counted
-from neural_hive.streams.sli_prometheus import MinuteCounter
+from neural_hive.streams.sli_prometheus.minute_counter import MinuteCounter
+from neural_hive.streams.sli_prometheus.promql_counts import NoCount, Queries, counted
 from tests.prometheus.servers import Point, Target, needs_prometheus, prometheus
 from tests.prometheus.test_counting import LAG, Settings, Tables
 

@@ -13,7 +13,7 @@ from neural_hive.streams.kernel.fold import Fold, Route
 from neural_hive.streams.kernel.state import Position, Store, row_key
 from neural_hive.streams.kernel.system import Committed, System
 from neural_hive.streams.kernel.unit import Cause, Output, Work, cause_digest
-from neural_hive.streams.registry_messages import ANSWERS, COMMANDS
+from neural_hive.streams.registry.messages import ANSWERS, COMMANDS
 
 SECOND = 1_000_000
 

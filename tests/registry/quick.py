@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Final
 
 from neural_hive.aggregates.agent import Silence
-from neural_hive.streams import registry_metrics
-from neural_hive.streams.registry import build
+from neural_hive.streams.registry import metrics as registry_metrics
+from neural_hive.streams.registry.system import build
 from neural_hive.streams.runner import run_system
 
 QUICK: Final = Silence(600, 8_000, 12_000, 16_000)

@@ -25,8 +25,7 @@ from neural_hive.projections.pheromones import PHEROMONES
 from neural_hive.projections.read_models import rebuild
 from neural_hive.projections.slots import SLOTS
 from neural_hive.streams.agents_view import AGENTS, TRAILS, candidates
-from neural_hive.streams.registry import build
-from neural_hive.streams.registry_messages import (
+from neural_hive.streams.registry.messages import (
     DeregisterAgent,
     Heartbeat,
     RegisterAgent,
@@ -35,6 +34,7 @@ from neural_hive.streams.registry_messages import (
     SlotRelease,
     SlotRequest,
 )
+from neural_hive.streams.registry.system import build
 from tests.fixtures_clickhouse import ClickHouseServer
 from tests.privacy.memory_keys import hidden
 from tests.projections.grammar import given

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from neural_hive.aggregates.slot import held_key
-from neural_hive.streams.registry import build
-from neural_hive.streams.registry_losses import HEARD_AGAIN, NONE_LEFT
-from neural_hive.streams.registry_messages import DeregisterAgent, Heartbeat, ReleaseSlots
+from neural_hive.streams.registry.losses import HEARD_AGAIN, NONE_LEFT
+from neural_hive.streams.registry.messages import DeregisterAgent, Heartbeat, ReleaseSlots
+from neural_hive.streams.registry.system import build
 from tests.privacy.memory_keys import hidden
 from tests.registry.kernel_unit import KernelUnit
 from tests.registry.test_slots import SILENCE, agent, asked, given_back, reserve

@@ -19,8 +19,8 @@ from neural_hive.schemas.codec import decode
 from neural_hive.schemas.envelope import Envelope
 from neural_hive.schemas.topics import TOPICS
 from neural_hive.sdk.agent import AgentClient, AgentConfig
-from neural_hive.streams.registry import build
-from neural_hive.streams.registry_messages import ANSWERS, COMMANDS
+from neural_hive.streams.registry.messages import ANSWERS, COMMANDS
+from neural_hive.streams.registry.system import build
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 2

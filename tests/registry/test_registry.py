@@ -9,13 +9,13 @@ from neural_hive.aggregates.agent import AgentRegistered, AgentSeen, AgentType, 
 from neural_hive.aggregates.aggregate import Rejected
 from neural_hive.aggregates.pheromone import TRAIL, TrailReinforced
 from neural_hive.streams.kernel.system import Committed, Measured
-from neural_hive.streams.registry import HEALTH_CHECK, HEARTBEAT, build
-from neural_hive.streams.registry_messages import (
+from neural_hive.streams.registry.messages import (
     DeregisterAgent,
     Heartbeat,
     RegisterAgent,
     ReinforceTrail,
 )
+from neural_hive.streams.registry.system import HEALTH_CHECK, HEARTBEAT, build
 from tests.privacy.memory_keys import hidden
 from tests.registry.kernel_unit import SECOND, KernelUnit
 

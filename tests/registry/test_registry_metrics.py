@@ -6,16 +6,16 @@ import pytest
 from prometheus_client import REGISTRY
 
 from neural_hive.aggregates.agent import AgentType, Silence
-from neural_hive.streams import registry_metrics
 from neural_hive.streams.kernel.standing import StateView
-from neural_hive.streams.registry import build
-from neural_hive.streams.registry_messages import (
+from neural_hive.streams.registry import metrics as registry_metrics
+from neural_hive.streams.registry.messages import (
     DeregisterAgent,
     Heartbeat,
     RegisterAgent,
     ReserveSlots,
     SlotRequest,
 )
+from neural_hive.streams.registry.system import build
 from tests.privacy.memory_keys import hidden
 from tests.registry.kernel_unit import SECOND, KernelUnit
 

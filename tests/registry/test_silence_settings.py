@@ -14,7 +14,7 @@ from neural_hive.aggregates.agent import (
 )
 from neural_hive.aggregates.aggregate import event_of
 from neural_hive.settings import BadSettings, load_settings
-from neural_hive.streams.registry_messages import RegisterAgent
+from neural_hive.streams.registry.messages import RegisterAgent
 from neural_hive.streams.systems import SYSTEMS
 from tests.grammar import given
 from tests.registry.kernel_unit import KernelUnit

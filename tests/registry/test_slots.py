@@ -28,8 +28,7 @@ from neural_hive.aggregates.slot import (
     waiting_key,
 )
 from neural_hive.streams.kernel.state import counter_key
-from neural_hive.streams.registry import build
-from neural_hive.streams.registry_messages import (
+from neural_hive.streams.registry.messages import (
     DeregisterAgent,
     Heartbeat,
     RegisterAgent,
@@ -38,7 +37,8 @@ from neural_hive.streams.registry_messages import (
     SlotRelease,
     SlotRequest,
 )
-from neural_hive.streams.registry_slots import SLOTS_MAX
+from neural_hive.streams.registry.slots import SLOTS_MAX
+from neural_hive.streams.registry.system import build
 from tests.privacy.memory_keys import hidden
 from tests.registry.kernel_unit import SECOND, KernelUnit
 

@@ -5,8 +5,8 @@ import sys
 
 STORY = """
 from neural_hive.connectors.process_executor import Report
-from neural_hive.streams import worker_metrics
-from neural_hive.streams.worker_metrics import Standing, ended, running, standing
+from neural_hive.streams.worker import metrics as worker_metrics
+from neural_hive.streams.worker.metrics import Standing, ended, running, standing
 
 assert standing() == Standing(1.0, 0, 0)
 ended("BUILD", worker_metrics.REFUSED, Report("FAILED", 0, 0, error="nobody can run it"))

@@ -23,7 +23,7 @@ from neural_hive.schemas.envelope import Header
 from neural_hive.schemas.topics import partition_of
 from neural_hive.streams.kernel.reading import MessageReader, RegistryAway
 from neural_hive.streams.kernel.router import router_name
-from neural_hive.streams.registry import build as build_registry
+from neural_hive.streams.registry.system import build as build_registry
 from tests.kernel.conftest import ToyFactory, make_toy, toy_schemas
 from tests.replay.conftest import LogFactory, verified
 from tests.replay.written_log import Log

@@ -12,9 +12,10 @@ from neural_hive.replay.rerun.recording import Recording, Stretch
 from neural_hive.replay.rerun.virtual_hive import VirtualHive
 from neural_hive.schemas.codec import encode_event, encode_message
 from neural_hive.schemas.envelope import NO_HASH, Envelope, Header
-from neural_hive.streams import sla, sli
 from neural_hive.streams.kernel.reading import MessageReader
-from neural_hive.streams.sla_messages import COMMANDS
+from neural_hive.streams.sla import system as sla
+from neural_hive.streams.sla.messages import COMMANDS
+from neural_hive.streams.sli import system as sli
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND

@@ -12,8 +12,8 @@ from neural_hive.replay.report import Check, Findings, Report
 from neural_hive.replay.rerun.decisions import check_decisions
 from neural_hive.replay.rerun.recording import Recording
 from neural_hive.schemas.codec import decode, encode_event
-from neural_hive.streams import orchestrator_flow
 from neural_hive.streams.kernel.reading import MessageReader
+from neural_hive.streams.orchestrator import flow as orchestrator_flow
 from tests.rerun.worlds import LOGIC, hive_world, recording_of
 from tests.simulation.world import World
 

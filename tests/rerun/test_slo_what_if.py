@@ -18,7 +18,7 @@ from neural_hive.replay.slos.outcome import union
 from neural_hive.replay.slos.tables import duration, render, thinned, told
 from neural_hive.replay.slos.what_if import NothingToTry, SloWhatIf, Wanted, what_if
 from neural_hive.streams.kernel.reading import MessageReader
-from neural_hive.streams.sla_messages import (
+from neural_hive.streams.sla.messages import (
     AdjustBudget,
     DefineFreezePolicy,
     DefineSlo,

@@ -10,7 +10,7 @@ from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.slo import Definition, Indicator, Part, SloType
 from neural_hive.replay.slos.what_if import NothingToTry, SloWhatIf, Wanted, what_if
 from neural_hive.streams.kernel.reading import MessageReader
-from neural_hive.streams.sla_messages import AdjustBudget, DefineSlo
+from neural_hive.streams.sla.messages import AdjustBudget, DefineSlo
 from tests.rerun.slo_past import BEGIN, MINUTE, SECOND, SloPast
 
 MINUTES, BAD_FROM, BAD_TO = 120, 30, 45

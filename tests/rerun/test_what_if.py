@@ -19,11 +19,12 @@ from neural_hive.replay.rerun.recording import Recording
 from neural_hive.replay.rerun.simulation import Simulation
 from neural_hive.replay.rerun.tables import render
 from neural_hive.replay.rerun.what_if import WhatIf, chosen_outside, lag_ms, partitions_of, run, what_if
-from neural_hive.streams import orchestrator, registry
 from neural_hive.streams.kernel import partition_log
 from neural_hive.streams.kernel.reading import MessageReader
 from neural_hive.streams.kernel.system import System
-from neural_hive.streams.orchestrator_flow import Limits
+from neural_hive.streams.orchestrator import system as orchestrator
+from neural_hive.streams.orchestrator.flow import Limits
+from neural_hive.streams.registry import system as registry
 from tests.rerun.worlds import hive_world, recording_of, recording_of_run
 
 SIMULATED = "0" * 16  # the logic version of a run

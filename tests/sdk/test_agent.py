@@ -11,7 +11,7 @@ import pytest
 from neural_hive.sdk.client import HiveClient
 from neural_hive.sdk.ticket import Ticket
 from neural_hive.sdk.worker import Agent
-from neural_hive.streams.worker import WorkerStopped
+from neural_hive.streams.worker.worker import WorkerStopped
 from tests.sdk.conftest import Hive
 
 pytestmark = pytest.mark.slow

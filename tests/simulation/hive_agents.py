@@ -11,8 +11,8 @@ from neural_hive.aggregates.vocabulary import Outcome, TaskType
 from neural_hive.schemas.codec import decode
 from neural_hive.schemas.envelope import Envelope
 from neural_hive.schemas.topics import partition_of
-from neural_hive.streams.orchestrator_messages import ReportResult, ReportStart
-from neural_hive.streams.registry_messages import COMMANDS, DeregisterAgent, Heartbeat, RegisterAgent
+from neural_hive.streams.orchestrator.messages import ReportResult, ReportStart
+from neural_hive.streams.registry.messages import COMMANDS, DeregisterAgent, Heartbeat, RegisterAgent
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

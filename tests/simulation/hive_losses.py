@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from neural_hive.aggregates.slot import SLOT
-from neural_hive.streams.registry_messages import ANSWERS
+from neural_hive.streams.registry.messages import ANSWERS
 from tests.simulation.history import History, Written
 
 Loss = tuple[str, str, frozenset[tuple[str, int, int]]]  # agent, workflow, its attempts there

@@ -11,16 +11,14 @@ from neural_hive.aggregates.freeze_exception import FreezeException, Standing
 from neural_hive.aggregates.slot import SlotGranted, SlotOutcome
 from neural_hive.aggregates.ticket import Status, reports, state
 from neural_hive.aggregates.vocabulary import DeliveryMode
-from neural_hive.streams import (
-    orchestrator_allocation,
-    orchestrator_freezes,
-    orchestrator_market,
-    registry,
-    registry_slots,
-)
-from neural_hive.streams.orchestrator_flow import Flow
-from neural_hive.streams.orchestrator_freezes import Holding
-from neural_hive.streams.registry_slots import Answers
+from neural_hive.streams.orchestrator import allocation as orchestrator_allocation
+from neural_hive.streams.orchestrator import freezes as orchestrator_freezes
+from neural_hive.streams.orchestrator import market as orchestrator_market
+from neural_hive.streams.orchestrator.flow import Flow
+from neural_hive.streams.orchestrator.freezes import Holding
+from neural_hive.streams.registry import slots as registry_slots
+from neural_hive.streams.registry import system as registry
+from neural_hive.streams.registry.slots import Answers
 
 Broken = tuple[Any, str, Callable[..., Any]]  # whose, which, and what instead
 

@@ -17,7 +17,7 @@ from neural_hive.aggregates.workflow import OPEN, WORKFLOW, Status, Workflow
 from neural_hive.schemas.topics import partition_of
 from neural_hive.streams.kernel.fold import Fold
 from neural_hive.streams.kernel.state import counter_key, row_key
-from neural_hive.streams.registry_messages import ANSWERS, COMMANDS
+from neural_hive.streams.registry.messages import ANSWERS, COMMANDS
 from tests.simulation.history import History, Written
 
 if TYPE_CHECKING:

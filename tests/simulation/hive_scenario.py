@@ -15,10 +15,10 @@ from neural_hive.aggregates.freeze_exception import FREEZE_EXCEPTION
 from neural_hive.aggregates.vocabulary import Priority
 from neural_hive.aggregates.workflow import ticket_id_of
 from neural_hive.schemas.topics import partition_of
-from neural_hive.streams import orchestrator, registry
 from neural_hive.streams.kernel.fold import NEVER
-from neural_hive.streams.orchestrator_flow import Limits
-from neural_hive.streams.orchestrator_messages import (
+from neural_hive.streams.orchestrator import system as orchestrator
+from neural_hive.streams.orchestrator.flow import Limits
+from neural_hive.streams.orchestrator.messages import (
     AdjustQos,
     CancelWorkflow,
     CompleteTicket,
@@ -26,6 +26,7 @@ from neural_hive.streams.orchestrator_messages import (
     ResumeWorkflow,
     RetryTicket,
 )
+from neural_hive.streams.registry import system as registry
 from tests.privacy.memory_keys import hidden
 from tests.simulation import hive_freezes, hive_losses, hive_oracle, hive_repeats
 from tests.simulation.history import History

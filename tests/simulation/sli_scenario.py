@@ -17,8 +17,8 @@ from neural_hive.aggregates.ticketing import tickets_of
 from neural_hive.schemas.codec import decode, encode_event
 from neural_hive.schemas.envelope import NO_HASH, Envelope
 from neural_hive.schemas.topics import partition_of
-from neural_hive.streams.sla_messages import MEASUREMENTS
-from neural_hive.streams.sli import build
+from neural_hive.streams.sla.messages import MEASUREMENTS
+from neural_hive.streams.sli.system import build
 from tests.aggregates.making import decision, task
 from tests.simulation.history import History
 from tests.simulation.scenario import Act, Scenario

@@ -10,15 +10,15 @@ from neural_hive.streams.kernel.broadcast import Snapshot
 from neural_hive.streams.kernel.fold import Route
 from neural_hive.streams.kernel.system import Committed, System
 from neural_hive.streams.kernel.unit import Cause, Work, cause_digest
-from neural_hive.streams.sla_history import CountHistory
-from neural_hive.streams.sla_messages import (
+from neural_hive.streams.sla.history import CountHistory
+from neural_hive.streams.sla.messages import (
     COMMANDS,
     MEASUREMENTS,
     CountSli,
     JoinComposite,
     LeaveComposite,
 )
-from neural_hive.streams.sla_view import POLICIES, SLOS
+from neural_hive.streams.sla.view import POLICIES, SLOS
 from tests.registry.kernel_unit import KernelUnit, Viewed
 
 _MESSAGES = {kind.__name__: kind for kind in (CountSli, CountHistory, JoinComposite, LeaveComposite)}

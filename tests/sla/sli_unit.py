@@ -16,7 +16,7 @@ from neural_hive.streams.kernel.broadcast import Snapshot
 from neural_hive.streams.kernel.fold import Route
 from neural_hive.streams.kernel.system import Happened, System
 from neural_hive.streams.kernel.unit import Cause, Work, cause_digest
-from neural_hive.streams.sla_messages import MEASUREMENTS, CountSli
+from neural_hive.streams.sla.messages import MEASUREMENTS, CountSli
 from tests.registry.kernel_unit import KernelUnit
 
 TICKETS, WORKFLOWS = "execution.tickets", "orchestration.workflows"

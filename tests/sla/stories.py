@@ -19,7 +19,7 @@ from neural_hive.schemas.codec import encode_event, encode_message
 from neural_hive.schemas.envelope import NO_HASH, Envelope, Header
 from neural_hive.schemas.topics import partition_of
 from neural_hive.sdk.sender import Sender
-from neural_hive.streams.sla_messages import COMMANDS, AdjustBudget, DefineSlo, RecalculateBudget
+from neural_hive.streams.sla.messages import COMMANDS, AdjustBudget, DefineSlo, RecalculateBudget
 from tests.conftest import note_undelivered
 
 PARTITIONS: Final = 4

@@ -25,9 +25,9 @@ from neural_hive.projections.sli_counts import SLI_COUNTS
 from neural_hive.projections.slos import SLOS
 from neural_hive.projections.violations import VIOLATIONS
 from neural_hive.settings import Settings
-from neural_hive.streams.alertmanager_wanted import Wanted, wanted
-from neural_hive.streams.sla import build
-from neural_hive.streams.sla_messages import AdjustBudget, CountSli, DefineSlo, RemoveSlo
+from neural_hive.streams.alertmanager.wanted import Wanted, wanted
+from neural_hive.streams.sla.messages import AdjustBudget, CountSli, DefineSlo, RemoveSlo
+from neural_hive.streams.sla.system import build
 from tests.fixtures_clickhouse import ClickHouseServer
 from tests.projections.conftest import database, store
 from tests.projections.grammar import given

@@ -28,8 +28,8 @@ from neural_hive.aggregates.sla_window import MINUTE
 from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.slo import Definition, Indicator, SloType
 from neural_hive.aggregates.violation import ViolationOpened
-from neural_hive.streams.sla import build
-from neural_hive.streams.sla_messages import CountSli, DefineFreezePolicy, DefineSlo, NoteAlert, RemoveSlo
+from neural_hive.streams.sla.messages import CountSli, DefineFreezePolicy, DefineSlo, NoteAlert, RemoveSlo
+from neural_hive.streams.sla.system import build
 from tests.sla.kernel_unit import SlaUnit
 
 INDICATOR = Indicator(Source.TICKETS, "status = 'COMPLETED'")

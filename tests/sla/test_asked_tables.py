@@ -14,11 +14,11 @@ from neural_hive.projections.http_store import HttpStore
 from neural_hive.projections.read_models import rebuild
 from neural_hive.projections.sli_counts import SLI_COUNTS
 from neural_hive.projections.slos import SLOS
-from neural_hive.streams.promql_counts import Queries
-from neural_hive.streams.sla import build
-from neural_hive.streams.sla_messages import CountSli, DefineSlo, RemoveSlo
-from neural_hive.streams.sli_asked import Asked, asked_for, last_minutes
-from neural_hive.streams.sli_prometheus import message_of
+from neural_hive.streams.sla.messages import CountSli, DefineSlo, RemoveSlo
+from neural_hive.streams.sla.system import build
+from neural_hive.streams.sli_prometheus.asked import Asked, asked_for, last_minutes
+from neural_hive.streams.sli_prometheus.minute_counter import message_of
+from neural_hive.streams.sli_prometheus.promql_counts import Queries
 from tests.fixtures_clickhouse import ClickHouseServer
 from tests.projections.conftest import database, store
 from tests.projections.grammar import given

@@ -23,9 +23,9 @@ from neural_hive.projections.slos import SLOS
 from neural_hive.projections.tickets import TICKETS
 from neural_hive.slo_bad_events import Sum, bad_events
 from neural_hive.slo_explaining import Explanation, explained
-from neural_hive.streams.sla import build
-from neural_hive.streams.sla_history import CountHistory
-from neural_hive.streams.sla_messages import CountSli, DefineSlo
+from neural_hive.streams.sla.history import CountHistory
+from neural_hive.streams.sla.messages import CountSli, DefineSlo
+from neural_hive.streams.sla.system import build
 from tests.projections.conftest import database, store
 from tests.projections.grammar import filled, given
 from tests.projections.support import AT, completed, created, failed

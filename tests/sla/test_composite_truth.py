@@ -20,13 +20,13 @@ from neural_hive.aggregates.burn import Counts
 from neural_hive.aggregates.sla_window import BURN_US, HOUR, MINUTE, budget_start
 from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.slo import SLO, Definition, Indicator, Part, SloType
-from neural_hive.streams.sla import build
-from neural_hive.streams.sla_messages import (
+from neural_hive.streams.sla.messages import (
     AdjustBudget,
     CountSli,
     DefineSlo,
     RecalculateBudget,
 )
+from neural_hive.streams.sla.system import build
 from tests.sla.kernel_unit import SlaUnit
 
 PARTS = ("cart", "pay")

@@ -22,8 +22,7 @@ from neural_hive.aggregates.sla_window import DAY, HOUR, MINUTE
 from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.slo import Definition, Indicator, Part, SloType
 from neural_hive.aggregates.slo_part import COMPOSITES_MAX, SLO_PART, Join
-from neural_hive.streams.sla import build
-from neural_hive.streams.sla_messages import (
+from neural_hive.streams.sla.messages import (
     AdjustBudget,
     CountSli,
     DefineSlo,
@@ -31,6 +30,7 @@ from neural_hive.streams.sla_messages import (
     RecalculateBudget,
     RemoveSlo,
 )
+from neural_hive.streams.sla.system import build
 from tests.sla.kernel_unit import SlaUnit
 
 TICKETS = Indicator(Source.TICKETS, "status = 'COMPLETED'")

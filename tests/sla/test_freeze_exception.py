@@ -27,13 +27,13 @@ from neural_hive.aggregates.freeze_exception import (
     Standing,
 )
 from neural_hive.streams.exceptions_view import FROZEN, Frozen
-from neural_hive.streams.sla import build
-from neural_hive.streams.sla_messages import (
+from neural_hive.streams.sla.messages import (
     ApproveFreezeException,
     RejectFreezeException,
     RequestFreezeException,
     RevokeFreezeException,
 )
+from neural_hive.streams.sla.system import build
 from tests.grammar import given
 from tests.privacy.memory_keys import MemoryKeys, Personal, hidden
 from tests.sla.kernel_unit import SlaUnit

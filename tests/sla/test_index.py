@@ -12,9 +12,9 @@ from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.slo import Definition, Indicator, Slo, SloType
 from neural_hive.connectors.record import Record
 from neural_hive.streams.kernel.sums import Sum, Sums
-from neural_hive.streams.sli import build
-from neural_hive.streams.sli_cursors import open_cursors
-from neural_hive.streams.sli_index import Index, Indexes, Meter
+from neural_hive.streams.sli.cursors import open_cursors
+from neural_hive.streams.sli.index import Index, Indexes, Meter
+from neural_hive.streams.sli.system import build
 from tests.sla.sli_unit import TICKETS
 from tests.sla.test_expression import FIELD_TYPES, expressions, facts
 

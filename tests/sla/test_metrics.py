@@ -13,9 +13,8 @@ from neural_hive.aggregates.freeze import BY_HAND, freeze_id_of
 from neural_hive.aggregates.freeze_policy import Action, Policy, Scope
 from neural_hive.aggregates.slo import Definition
 from neural_hive.streams.kernel.standing import StateView
-from neural_hive.streams.sla import build
-from neural_hive.streams.sla_figures import Figures
-from neural_hive.streams.sla_messages import (
+from neural_hive.streams.sla.figures import Figures
+from neural_hive.streams.sla.messages import (
     CountSli,
     DefineFreezePolicy,
     DefineSlo,
@@ -24,7 +23,8 @@ from neural_hive.streams.sla_messages import (
     RemoveSlo,
     ResolveFreeze,
 )
-from neural_hive.streams.sla_metrics import SlaGauges, follow_sla
+from neural_hive.streams.sla.metrics import SlaGauges, follow_sla
+from neural_hive.streams.sla.system import build
 from tests.sla.kernel_unit import SlaUnit
 from tests.sla.test_sla import DEFINITION, FREEZE_ID, POLICY
 

@@ -35,10 +35,9 @@ from neural_hive.aggregates.sla_window import DAY, HOUR, MINUTE
 from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.slo import SLO, Definition, Indicator, SloDefined, SloRemoved, SloType
 from neural_hive.aggregates.violation import Kind, ViolationClosed, ViolationOpened
-from neural_hive.streams import sla_counting
 from neural_hive.streams.kernel.state import counter_key
-from neural_hive.streams.sla import build
-from neural_hive.streams.sla_messages import (
+from neural_hive.streams.sla import counting as sla_counting
+from neural_hive.streams.sla.messages import (
     AdjustBudget,
     CountSli,
     DefineFreezePolicy,
@@ -49,6 +48,7 @@ from neural_hive.streams.sla_messages import (
     RemoveSlo,
     ResolveFreeze,
 )
+from neural_hive.streams.sla.system import build
 from tests.sla.kernel_unit import SlaUnit
 
 DEFINITION = Definition(

@@ -14,7 +14,7 @@ from neural_hive.aggregates.ticket import TicketCompleted, TicketCreated, Ticket
 from neural_hive.aggregates.ticketing import tickets_of
 from neural_hive.aggregates.vocabulary import TaskType
 from neural_hive.aggregates.workflow import PlanRejected, WorkflowCompleted
-from neural_hive.streams.sli import build
+from neural_hive.streams.sli.system import build
 from tests.aggregates.making import decision, task
 from tests.sla.sli_unit import TICKETS, WORKFLOW, WORKFLOWS, SliUnit
 

@@ -35,8 +35,8 @@ from neural_hive.schemas.envelope import Envelope
 from neural_hive.streams.kernel.bulk_fold import BulkFold
 from neural_hive.streams.kernel.fold import Fold
 from neural_hive.streams.kernel.state import ROW, TIMER, Store
-from neural_hive.streams.sla_messages import CountSli
-from neural_hive.streams.sli import build
+from neural_hive.streams.sla.messages import CountSli
+from neural_hive.streams.sli.system import build
 from tests.aggregates.making import decision, task
 from tests.sla.sli_unit import TICKETS, WORKFLOW, WORKFLOWS, SliUnit
 

@@ -16,8 +16,7 @@ from neural_hive.projections.http_store import HttpStore
 from neural_hive.projections.sli_counts import SLI_COUNTS
 from neural_hive.projections.slos import SLOS
 from neural_hive.projections.violations import VIOLATIONS
-from neural_hive.streams.sla import build
-from neural_hive.streams.sla_messages import (
+from neural_hive.streams.sla.messages import (
     AdjustBudget,
     ApproveFreezeException,
     CountSli,
@@ -28,6 +27,7 @@ from neural_hive.streams.sla_messages import (
     RequestFreezeException,
     RevokeFreezeException,
 )
+from neural_hive.streams.sla.system import build
 from tests.projections.conftest import database, store
 from tests.projections.grammar import filled, given
 from tests.sla.kernel_unit import SlaUnit

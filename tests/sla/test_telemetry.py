@@ -25,10 +25,10 @@ from neural_hive.aggregates.sli_cursor import SLI_CURSOR, cursor_id_of
 from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.slo import Definition, Indicator, Slo, SloType
 from neural_hive.schemas.codec import decode
-from neural_hive.streams import sli_telemetry
-from neural_hive.streams.sli import build
-from neural_hive.streams.sli_index import Indexes
-from neural_hive.streams.sli_telemetry import tallied, weighed
+from neural_hive.streams.sli import telemetry as sli_telemetry
+from neural_hive.streams.sli.index import Indexes
+from neural_hive.streams.sli.system import build
+from neural_hive.streams.sli.telemetry import tallied, weighed
 from tests.sla.sli_unit import TELEMETRY, SliUnit
 
 NOON = 20_000 * DAY + 12 * HOUR

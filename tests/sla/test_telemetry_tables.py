@@ -21,9 +21,10 @@ from neural_hive.projections.metric_windows import METRIC_WINDOWS
 from neural_hive.projections.read_models import rebuild
 from neural_hive.schemas.codec import encode_message
 from neural_hive.schemas.envelope import Header
-from neural_hive.streams import sla, sli
 from neural_hive.streams.kernel.inbox import dead_letter
-from neural_hive.streams.sla_messages import DefineSlo, RecalculateBudget
+from neural_hive.streams.sla import system as sla
+from neural_hive.streams.sla.messages import DefineSlo, RecalculateBudget
+from neural_hive.streams.sli import system as sli
 from tests.projections.conftest import database, store
 from tests.projections.grammar import given
 from tests.sla.kernel_unit import SlaUnit

@@ -35,8 +35,8 @@ from neural_hive.slo_files import Form, write
 from neural_hive.slo_rows import judged
 from neural_hive.slo_then import BudgetThen, budgets_then
 from neural_hive.slo_times import literal
-from neural_hive.streams import sla
 from neural_hive.streams.kernel.state import COUNTER, ROW, Row
+from neural_hive.streams.sla import system as sla
 from neural_hive.system import processor_name
 from tests.sla.stories import PARTITIONS, REACH_DAYS, Story
 from tests.system.hive import Hive, eventually

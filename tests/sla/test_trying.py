@@ -28,8 +28,8 @@ from neural_hive.slo_times import Over, since_of
 from neural_hive.slo_tried import Tried
 from neural_hive.slo_trying import CannotTry, definition_of, tried
 from neural_hive.streams.kernel.inbox import dead_letter
-from neural_hive.streams.sla import build
-from neural_hive.streams.sla_messages import AdjustBudget, CountSli, DefineSlo, RemoveSlo
+from neural_hive.streams.sla.messages import AdjustBudget, CountSli, DefineSlo, RemoveSlo
+from neural_hive.streams.sla.system import build
 from tests.fixtures_clickhouse import ClickHouseServer
 from tests.projections.conftest import database, store
 from tests.projections.grammar import filled, given

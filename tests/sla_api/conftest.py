@@ -12,7 +12,7 @@ from neural_hive.aggregates.budget import Counted, minute_of
 from neural_hive.aggregates.sla_window import MINUTE
 from neural_hive.connectors.kafka_embedded import EmbeddedKafka
 from neural_hive.settings import Settings
-from neural_hive.streams.sla_messages import MEASUREMENTS, CountSli
+from neural_hive.streams.sla.messages import MEASUREMENTS, CountSli
 from neural_hive.system import prepare_topics
 from tests.api.conftest import lonely
 from tests.api.making import PLENTY, Api

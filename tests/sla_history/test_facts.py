@@ -19,12 +19,12 @@ from neural_hive.schemas.codec import decode
 from neural_hive.schemas.envelope import Envelope
 from neural_hive.streams.kernel.reading import MessageReader
 from neural_hive.streams.kernel.system import Happened
-from neural_hive.streams.sla_history import CountHistory
-from neural_hive.streams.sli import TOPICS
-from neural_hive.streams.sli_facts import Sample
-from neural_hive.streams.sli_history_facts import SOURCES
-from neural_hive.streams.sli_history_pass import Job, new_fold, read_over
-from neural_hive.streams.sli_history_subjects import Subjects
+from neural_hive.streams.sla.history import CountHistory
+from neural_hive.streams.sli.facts import Sample
+from neural_hive.streams.sli.system import TOPICS
+from neural_hive.streams.sli_history.facts import SOURCES
+from neural_hive.streams.sli_history.one_pass import Job, new_fold, read_over
+from neural_hive.streams.sli_history.subjects import Subjects
 from tests.sla.sli_unit import WORKFLOW
 from tests.sla_history.world import World
 

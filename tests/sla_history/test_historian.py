@@ -11,8 +11,8 @@ from neural_hive.aggregates.burn import Counts
 from neural_hive.aggregates.sli_history import SLI_HISTORY, HistoryLost, Span, history_id_of
 from neural_hive.connectors.kafka_log import LostLog
 from neural_hive.schemas.codec import decode
-from neural_hive.streams import sli_history_pass
-from neural_hive.streams.sli_history_reach import Reach
+from neural_hive.streams.sli_history import one_pass as sli_history_pass
+from neural_hive.streams.sli_history.reach import Reach
 from tests.sla.sli_unit import TICKETS
 from tests.sla_history.world import Crash, World
 

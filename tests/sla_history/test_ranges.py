@@ -36,9 +36,9 @@ from neural_hive.aggregates.sli_history import (
     history_id_of,
 )
 from neural_hive.aggregates.violation import ViolationOpened
-from neural_hive.streams.sla import build
-from neural_hive.streams.sla_history import CountHistory
-from neural_hive.streams.sla_messages import CountSli, DefineFreezePolicy, DefineSlo, RemoveSlo
+from neural_hive.streams.sla.history import CountHistory
+from neural_hive.streams.sla.messages import CountSli, DefineFreezePolicy, DefineSlo, RemoveSlo
+from neural_hive.streams.sla.system import build
 from tests.sla.kernel_unit import SlaUnit
 from tests.sla.test_sla import BUDGET_ID, DEFINITION, POLICY, of_type
 

@@ -13,8 +13,8 @@ from neural_hive.projections.read_models import rebuild
 from neural_hive.projections.sli_counts import SLI_COUNTS
 from neural_hive.projections.slo_history import SLO_HISTORY_RANGES
 from neural_hive.projections.slos import SLOS
-from neural_hive.streams.sla import build
-from neural_hive.streams.sla_messages import DefineSlo
+from neural_hive.streams.sla.messages import DefineSlo
+from neural_hive.streams.sla.system import build
 from tests.projections.conftest import database, store
 from tests.projections.grammar import given
 from tests.sla.kernel_unit import SlaUnit

@@ -16,9 +16,10 @@ from neural_hive.aggregates.sli_history import SLI_HISTORY, Span, history_id_of
 from neural_hive.aggregates.sli_source import Source
 from neural_hive.aggregates.slo import Indicator
 from neural_hive.connectors.kafka_log import LostLog
-from neural_hive.streams import sli_history_pass, sli_telemetry
 from neural_hive.streams.kernel.reading import MessageReader
-from neural_hive.streams.sli_history_windows import Windows
+from neural_hive.streams.sli import telemetry as sli_telemetry
+from neural_hive.streams.sli_history import one_pass as sli_history_pass
+from neural_hive.streams.sli_history.windows import Windows
 from tests.sla.sli_unit import TELEMETRY
 from tests.sla_history.windows_world import WindowWorld
 from tests.sla_history.world import SOURCES

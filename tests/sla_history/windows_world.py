@@ -13,8 +13,8 @@ from neural_hive.aggregates.slo import Indicator, Slo
 from neural_hive.connectors.record import Record
 from neural_hive.schemas.codec import encode_message
 from neural_hive.schemas.envelope import Header
-from neural_hive.streams import sli
-from neural_hive.streams.sla_messages import CountSli
+from neural_hive.streams.sla.messages import CountSli
+from neural_hive.streams.sli import system as sli
 from tests.sla.sli_unit import TELEMETRY
 from tests.sla_history.world import DEFINITION, Counting, World
 

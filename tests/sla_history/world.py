@@ -22,13 +22,14 @@ from neural_hive.aggregates.ticketing import tickets_of
 from neural_hive.connectors.record import Record
 from neural_hive.schemas.codec import encode_event
 from neural_hive.schemas.envelope import Envelope
-from neural_hive.streams import sla, sli
 from neural_hive.streams.kernel.reading import MessageReader
-from neural_hive.streams.sla_history import CountHistory
-from neural_hive.streams.sla_messages import CountSli, DefineSlo
-from neural_hive.streams.sli_history import Historian
-from neural_hive.streams.sli_history_reach import Place
-from neural_hive.streams.sli_history_view import HISTORIES, Histories
+from neural_hive.streams.sla import system as sla
+from neural_hive.streams.sla.history import CountHistory
+from neural_hive.streams.sla.messages import CountSli, DefineSlo
+from neural_hive.streams.sli import system as sli
+from neural_hive.streams.sli_history.historian import Historian
+from neural_hive.streams.sli_history.reach import Place
+from neural_hive.streams.sli_history.view import HISTORIES, Histories
 from tests.aggregates.making import decision, task
 from tests.registry.kernel_unit import Viewed
 from tests.sla.kernel_unit import SlaUnit

@@ -23,7 +23,7 @@ from neural_hive.schemas.catalogue import current, schema_of
 from neural_hive.schemas.codec import encode_message
 from neural_hive.sdk.client import HiveClient
 from neural_hive.settings import load_settings
-from neural_hive.streams.operations_messages import NoteRefusedCall
+from neural_hive.streams.operations.messages import NoteRefusedCall
 from tests.system.hive import Hive, eventually
 
 FOREIGN_ID = 900_001

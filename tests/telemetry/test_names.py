@@ -3,8 +3,8 @@
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 
 import neural_hive.discovery
-import neural_hive.streams.registry_metrics  # noqa: F401
-from neural_hive.streams.flow_c import follow
+import neural_hive.streams.registry.metrics  # noqa: F401
+from neural_hive.streams.flow_c.follow import follow
 from neural_hive.streams.kernel.system import System
 
 REGISTRY_NAMES = {

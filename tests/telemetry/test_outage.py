@@ -13,7 +13,7 @@ from neural_hive.connectors.kafka_log import end_offsets, read_committed
 from neural_hive.connectors.publisher import Publisher
 from neural_hive.schemas.codec import decode
 from neural_hive.schemas.topics import TOPICS
-from neural_hive.streams.flow_c_steps import STEPS_TOPIC, Step, messages
+from neural_hive.streams.flow_c.steps import STEPS_TOPIC, Step, messages
 from neural_hive.streams.telemetry import Buffer, Telemetry
 
 WAIT_S = 120

@@ -7,7 +7,7 @@ import pytest
 
 from neural_hive.schemas.codec import encode_message
 from neural_hive.schemas.envelope import Header
-from neural_hive.streams.flow_c_steps import (
+from neural_hive.streams.flow_c.steps import (
     ATTEMPTS_TOPIC,
     STEPS_TOPIC,
     Attempt,

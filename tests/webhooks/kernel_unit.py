@@ -15,8 +15,8 @@ from neural_hive.streams.kernel.fold import Route
 from neural_hive.streams.kernel.inbox import DEAD_LETTERS
 from neural_hive.streams.kernel.system import Committed, Happened, System
 from neural_hive.streams.kernel.unit import Cause, Output, Work, cause_digest
-from neural_hive.streams.webhooks_messages import COMMANDS, RESULTS, ReportDelivery
-from neural_hive.streams.webhooks_view import SUBSCRIPTIONS
+from neural_hive.streams.webhooks.messages import COMMANDS, RESULTS, ReportDelivery
+from neural_hive.streams.webhooks.view import SUBSCRIPTIONS
 from tests.registry.kernel_unit import KernelUnit, Viewed
 
 WORKFLOW = "w-1"

@@ -18,9 +18,9 @@ from neural_hive.connectors.webhook_post import Poster
 from neural_hive.connectors.webhook_signing import new_secret
 from neural_hive.schemas.codec import encode_event
 from neural_hive.sdk.webhooks import Verifier
-from neural_hive.streams.webhook_attempt import Attempts
-from neural_hive.streams.webhook_orders import Newer, Order, Over, order_of
-from neural_hive.streams.webhooks_messages import ReportDelivery
+from neural_hive.streams.webhooks.attempt import Attempts
+from neural_hive.streams.webhooks.messages import ReportDelivery
+from neural_hive.streams.webhooks.orders import Newer, Order, Over, order_of
 from tests.webhooks.receiver import Receiver, receiving, says
 from tests.webhooks.test_body import HEAD
 

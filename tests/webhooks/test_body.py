@@ -7,7 +7,7 @@ from neural_hive.aggregates.ticket import TicketCancelled
 from neural_hive.connectors.record import Record
 from neural_hive.schemas.codec import encode_event
 from neural_hive.schemas.envelope import NO_HASH, Envelope
-from neural_hive.streams.webhook_body import NoEvent, told
+from neural_hive.streams.webhooks.body import NoEvent, told
 
 HEAD = Envelope(
     *("TicketCancelled", "ticket", 1, "logic", "orchestrator", "e-1", "t-1", 7, 1_700_000_000_123_456),

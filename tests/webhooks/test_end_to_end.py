@@ -37,8 +37,8 @@ from neural_hive.streams.kernel.reading import MessageReader
 from neural_hive.streams.kernel.system import System
 from neural_hive.streams.kernel.versions import logic_version
 from neural_hive.streams.systems import SYSTEMS
-from neural_hive.streams.webhooks import SOURCES
-from neural_hive.streams.webhooks_messages import COMMANDS, Redeliver, Subscribe
+from neural_hive.streams.webhooks.messages import COMMANDS, Redeliver, Subscribe
+from neural_hive.streams.webhooks.system import SOURCES
 from tests.privacy.memory_keys import hidden
 from tests.webhooks import receiver as receivers
 from tests.webhooks.events import TicketLog, dispatched

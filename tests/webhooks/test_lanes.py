@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from neural_hive.connectors.webhook_address import Endpoint
-from neural_hive.streams.webhook_lanes import (
+from neural_hive.streams.webhooks.lanes import (
     BUSY,
     DOWN,
     FAILURES_MAX,

@@ -31,11 +31,10 @@ from neural_hive.aggregates.workflow import WorkflowCompleted
 from neural_hive.replay.checks.refold import Mailed
 from neural_hive.schemas.codec import BadRecord, encode_message
 from neural_hive.schemas.envelope import Header
-from neural_hive.streams import webhooks_metrics
 from neural_hive.streams.kernel.inbox import open_mail
 from neural_hive.streams.kernel.reading import MessageReader
-from neural_hive.streams.webhooks import SUBSCRIPTIONS_MAX, Tries, build
-from neural_hive.streams.webhooks_messages import (
+from neural_hive.streams.webhooks import metrics as webhooks_metrics
+from neural_hive.streams.webhooks.messages import (
     DisableSubscription,
     PauseSubscription,
     Redeliver,
@@ -44,6 +43,7 @@ from neural_hive.streams.webhooks_messages import (
     Subscribe,
     Unsubscribe,
 )
+from neural_hive.streams.webhooks.system import SUBSCRIPTIONS_MAX, Tries, build
 from tests.aggregates.making import decision, task
 from tests.privacy.memory_keys import hidden
 from tests.webhooks.events import dispatched

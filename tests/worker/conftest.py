@@ -17,8 +17,8 @@ from neural_hive.connectors.process_executor import ProcessExecutor
 from neural_hive.schemas.codec import Decoded, decode, encode_event
 from neural_hive.schemas.envelope import NO_HASH, Envelope
 from neural_hive.schemas.topics import partition_of
-from neural_hive.streams.worker import Options, Worker
-from neural_hive.streams.worker_begun import Begun
+from neural_hive.streams.worker.begun import Begun
+from neural_hive.streams.worker.worker import Options, Worker
 from tests.conftest import TopicFactory, note_undelivered
 
 PARTITIONS = 4

@@ -4,7 +4,7 @@ from prometheus_client import REGISTRY
 
 from neural_hive.aggregates.vocabulary import Artifact
 from neural_hive.connectors.process_executor import Report
-from neural_hive.streams import worker_metrics
+from neural_hive.streams.worker import metrics as worker_metrics
 from tests.worker.test_starts import now, work_of
 
 EXECUTOR = "an executor of this test alone"

@@ -5,9 +5,9 @@ import uuid
 import pytest
 
 from neural_hive.schemas.codec import BadRecord, avro_string
-from neural_hive.streams.worker import WorkerStopped
-from neural_hive.streams.worker_events import Reader, Unreadable
-from neural_hive.streams.worker_ledger import Dispatch, Work
+from neural_hive.streams.worker.events import Reader, Unreadable
+from neural_hive.streams.worker.ledger import Dispatch, Work
+from neural_hive.streams.worker.worker import WorkerStopped
 from tests.worker.conftest import Log, StartWorker, envelope
 
 NEWER = b"\0" + (999_999).to_bytes(4, "big")

@@ -10,7 +10,7 @@ import psutil
 from prometheus_client import REGISTRY
 
 from neural_hive.schemas.catalogue import registered
-from neural_hive.streams.worker import WorkerStopped
+from neural_hive.streams.worker.worker import WorkerStopped
 from tests.worker.conftest import Log, StartWorker
 
 
@@ -228,8 +228,8 @@ import sys, threading
 from pathlib import Path
 from neural_hive.connectors.artifacts import ArtifactStore
 from neural_hive.connectors.process_executor import ProcessExecutor
-from neural_hive.streams.worker import Options, Worker
-from neural_hive.streams.worker_begun import Begun
+from neural_hive.streams.worker.worker import Options, Worker
+from neural_hive.streams.worker.begun import Begun
 bootstrap, agent, tickets, results, folder = sys.argv[1:]
 executor = ProcessExecutor(Path(folder) / "attempts", ArtifactStore(Path(folder) / "store"))
 options = Options(agent, frozenset({"EXECUTE"}), tickets=tickets, results=results)

@@ -24,7 +24,7 @@ from neural_hive.api.pending import preferred_wait_s
 from neural_hive.api.routers.budget_adjustments import micros
 from neural_hive.api.services import IdentityOf, Services, ServicesOf
 from neural_hive.api.writing import Sending, publish_each
-from neural_hive.streams.sla_messages import COMMANDS, NoteAlert
+from neural_hive.streams.sla.messages import COMMANDS, NoteAlert
 
 router = APIRouter(tags=["alertmanager"])
 LABEL: Final = "slo"

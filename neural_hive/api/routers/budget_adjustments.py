@@ -14,7 +14,7 @@ from neural_hive.api.reading import ID_CHARS_MAX
 from neural_hive.api.routers.slos import NO_SLO, SloId, slo_of
 from neural_hive.api.writing import Asked, Asker, AskerOf, Text
 from neural_hive.slo_adjusting import correction, exclusion, lifting
-from neural_hive.streams.sla_messages import COMMANDS, AdjustBudget
+from neural_hive.streams.sla.messages import COMMANDS, AdjustBudget
 
 router = APIRouter(tags=["budgets"])
 _ANSWERS: Final[dict[int | str, Any]] = told_written(200) | NO_SLO

@@ -20,7 +20,7 @@ from neural_hive.listing.sla_things import BUDGETS
 from neural_hive.sdk.views import Page
 from neural_hive.slo_explaining import Explanation, explained
 from neural_hive.slo_views import AdjustmentInfo, BudgetInfo, BudgetSummary, BurnRates
-from neural_hive.streams.sla_messages import COMMANDS, RecalculateBudget
+from neural_hive.streams.sla.messages import COMMANDS, RecalculateBudget
 
 router = reading_router("budgets")
 writing = APIRouter(tags=["budgets"])

@@ -18,7 +18,7 @@ from neural_hive.api.writing import Asked, Asker, AskerOf, Text
 from neural_hive.listing.pages import one, page
 from neural_hive.listing.things import FREEZE_EXCEPTIONS
 from neural_hive.sdk.views import Page
-from neural_hive.streams.sla_messages import (
+from neural_hive.streams.sla.messages import (
     COMMANDS,
     ApproveFreezeException,
     RejectFreezeException,

@@ -16,7 +16,7 @@ from neural_hive.listing.sla_things import FREEZE_CHANGES, FREEZES
 from neural_hive.sdk.views import Page
 from neural_hive.slo_adjusting import resolving
 from neural_hive.slo_views import FreezeChange, FreezeInfo
-from neural_hive.streams.sla_messages import COMMANDS
+from neural_hive.streams.sla.messages import COMMANDS
 
 router = reading_router("freezes")
 writing = APIRouter(tags=["freezes"])

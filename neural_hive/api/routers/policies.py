@@ -21,7 +21,7 @@ from neural_hive.listing.pages import one, page
 from neural_hive.listing.sla_things import POLICIES
 from neural_hive.sdk.views import Page
 from neural_hive.slo_views import PolicyInfo
-from neural_hive.streams.sla_messages import (
+from neural_hive.streams.sla.messages import (
     COMMANDS,
     DefineFreezePolicy,
     FreezeByHand,

@@ -19,7 +19,7 @@ from neural_hive.api.views import DeadLetterInfo
 from neural_hive.api.writing import Asked, Text, publish
 from neural_hive.listing.pages import one
 from neural_hive.listing.things import DEAD_LETTERS
-from neural_hive.streams.operations_messages import COMMANDS, RedriveDeadLetter
+from neural_hive.streams.operations.messages import COMMANDS, RedriveDeadLetter
 
 router = APIRouter(tags=["dead letters"])
 MANY_MAX: Final = 100

@@ -17,7 +17,7 @@ from neural_hive.api.reading import ID_CHARS_MAX
 from neural_hive.api.services import IdentityOf, Services, ServicesOf
 from neural_hive.api.writing import Asked, Text, publish
 from neural_hive.sdk.sender import COMMANDS
-from neural_hive.streams.orchestrator_messages import (
+from neural_hive.streams.orchestrator.messages import (
     AdjustQos,
     CancelWorkflow,
     PauseWorkflow,

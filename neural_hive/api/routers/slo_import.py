@@ -15,7 +15,7 @@ from neural_hive.api.services import IdentityOf, Services, ServicesOf
 from neural_hive.api.writing import REASON_CHARS_MAX, Sending, publish_each
 from neural_hive.slo_applying import Wanted, wanted
 from neural_hive.slo_files import Finding, Report, read
-from neural_hive.streams.sla_messages import COMMANDS
+from neural_hive.streams.sla.messages import COMMANDS
 
 router = APIRouter(tags=["slos"])
 MANY_MAX: Final = 200  # SLOs and policies of one request

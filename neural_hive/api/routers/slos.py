@@ -25,7 +25,7 @@ from neural_hive.slo_testing import CannotTest, tested
 from neural_hive.slo_times import Over
 from neural_hive.slo_tried import Tried
 from neural_hive.slo_views import SloAlertInfo, SloInfo
-from neural_hive.streams.sla_messages import COMMANDS, DefineSlo, RemoveSlo
+from neural_hive.streams.sla.messages import COMMANDS, DefineSlo, RemoveSlo
 
 router = reading_router("slos")
 writing = APIRouter(tags=["slos"])

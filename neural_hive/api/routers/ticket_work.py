@@ -23,7 +23,7 @@ from neural_hive.api.services import IdentityOf, Services, ServicesOf
 from neural_hive.api.ticket_tokens import ACTIONS
 from neural_hive.api.writing import REASON_CHARS_MAX, Text, publish
 from neural_hive.sdk.sender import COMMANDS
-from neural_hive.streams.orchestrator_messages import CompleteTicket, ReportResult, ReportStart
+from neural_hive.streams.orchestrator.messages import CompleteTicket, ReportResult, ReportStart
 
 router = APIRouter(tags=["tickets"])
 RESULTS: Final = "execution.results"

@@ -24,7 +24,7 @@ from neural_hive.listing.things import TICKETS
 from neural_hive.plans import Plan, PlanTask
 from neural_hive.sdk.sender import COMMANDS, PLANS
 from neural_hive.sdk.views import Page, TicketInfo, rows_as, select
-from neural_hive.streams.orchestrator_messages import RetryTicket
+from neural_hive.streams.orchestrator.messages import RetryTicket
 
 router = reading_router("tickets")
 writing = APIRouter(tags=["tickets"])

@@ -15,7 +15,7 @@ from neural_hive.page.parts import Trouble, asked, columns, heading, live, time_
 from neural_hive.page.reason import ReasonDialog, told
 from neural_hive.page.site import Site
 from neural_hive.sdk.tables import Reader
-from neural_hive.streams.operations_messages import RedriveDeadLetter
+from neural_hive.streams.operations.messages import RedriveDeadLetter
 
 ROWS: Final = 200
 REFRESH_S: Final = 3.0

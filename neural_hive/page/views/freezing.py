@@ -12,7 +12,7 @@ from neural_hive.page.reason import ReasonDialog, told
 from neural_hive.page.site import Site
 from neural_hive.sdk.sender import Token
 from neural_hive.slo_adjusting import resolving
-from neural_hive.streams.sla_messages import COMMANDS, FreezeByHand
+from neural_hive.streams.sla.messages import COMMANDS, FreezeByHand
 
 ACTION: Final = "action"  # the column with the buttons
 Publish = Callable[[str, str], Token]  # of a row's key, and a reason

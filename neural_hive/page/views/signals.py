@@ -8,7 +8,7 @@ from nicegui import ui
 from neural_hive.api.auth import Identity
 from neural_hive.page.reason import ReasonDialog, told
 from neural_hive.page.site import Site
-from neural_hive.streams.orchestrator_messages import (
+from neural_hive.streams.orchestrator.messages import (
     CancelWorkflow,
     PauseWorkflow,
     ResumeWorkflow,
