@@ -16,8 +16,8 @@ from neural_hive.aggregates.workflow import (
     WorkflowWaitEnded,
     WorkflowWaiting,
 )
-from neural_hive.streams.flow_c.follow import follow
 from neural_hive.streams.flow_c.active import Active
+from neural_hive.streams.flow_c.follow import follow
 from neural_hive.streams.kernel.system import Committed, Observed, System
 from tests.aggregates.making import AGENT
 from tests.telemetry.history import BEGAN, HOUR_S, SECOND, History
