@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 import pytest
@@ -70,10 +72,19 @@ def test_ends_are_told_as_soon_as_there_is_another_leader(three: EmbeddedKafka) 
     places = [("spread", number) for number in range(PARTITIONS)]
     assert set(end_offsets(kafka, places)) == set(places)
 
-    three.kill(2)
-
-    began, cpu_began = time.monotonic(), time.process_time()
-    assert set(end_offsets(kafka, places)) == set(places)
-    waited_s = time.monotonic() - began
+    with ProcessPoolExecutor(
+        1, get_context("spawn")
+    ) as elsewhere:  # clients of other tests take time as well
+        elsewhere.submit(time.sleep, 0).result(60)  # it has begun
+        three.kill(2)
+        told, waited_s, cpu_s = elsewhere.submit(_asked, kafka, places).result(120)
+    assert told == set(places)
     assert waited_s < TOLD_WITHIN_S
-    assert time.process_time() - cpu_began < CORE_PART_MAX * waited_s + 0.3
+    assert cpu_s < CORE_PART_MAX * waited_s + 0.3
+
+
+def _asked(kafka: dict[str, str], places: list[tuple[str, int]]) -> tuple[set[tuple[str, int]], float, float]:
+    """Whose ends are told, how long that took, s, and how much of it this process computed."""
+    began, cpu_began = time.monotonic(), time.process_time()
+    told = set(end_offsets(kafka, places))
+    return told, time.monotonic() - began, time.process_time() - cpu_began

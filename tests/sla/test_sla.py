@@ -181,7 +181,7 @@ def test_what_another_policy_has_frozen_stays_frozen(unit: SlaUnit) -> None:
 
 
 def test_policies_that_were_removed_take_no_place(unit: SlaUnit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neural_hive.streams.sla.POLICIES_MAX", 2)
+    monkeypatch.setattr("neural_hive.streams.sla.system.POLICIES_MAX", 2)
     for number in range(5):
         name = f"policy-{number}"
         unit.handle(DefineFreezePolicy(name, msgspec.structs.replace(POLICY, policy_id=name)))
