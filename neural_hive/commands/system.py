@@ -249,11 +249,13 @@ def _show(state: State, console: Console) -> None:
         console.print(f"[yellow]{room(Path(state.data))}[/]")
     for name, value in state.endpoints.items():
         console.print(f"{name:<20} {value}", highlight=False)
-    for process in state.processes:
-        if process.metrics_url:
-            console.print(f"metrics of {process.name:<16} {process.metrics_url}", highlight=False)
-    if state.metrics_url:
-        console.print(f"metrics of {'supervisor':<16} {state.metrics_url}", highlight=False)
+    served = {process.name: process.metrics_url for process in state.processes} | {
+        "supervisor": state.metrics_url
+    }
+    width = max(map(len, served))
+    for name, url in served.items():
+        if url:
+            console.print(f"metrics of {name:<{width}} {url}", highlight=False)
     for process in state.processes:
         for name, why in process.stopped_partitions.items():
             console.print(f"stopped: partition {name}, the others go on. {why}", style="red", markup=False)
