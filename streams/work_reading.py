@@ -17,7 +17,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from neural_hive.connectors.publisher import KAFKA_LOG
-from neural_hive.streams.worker.ledger import Held, Key, Ledger
+from neural_hive.streams.work_ledger import Held, Key, Ledger
 
 _COMMIT_EVERY_S: Final = 1.0
 W = TypeVar("W", bound=Held)

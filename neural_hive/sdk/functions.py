@@ -20,7 +20,7 @@ from neural_hive.connectors.process_attempt import remove_tree
 from neural_hive.connectors.process_executor import Cancellation, Order, Report, Stopwatch
 from neural_hive.sdk.agent import AgentTelemetry
 from neural_hive.sdk.ticket import Ticket, Unfit, outputs_of
-from neural_hive.streams.worker.ledger import Dispatch
+from neural_hive.streams.work_ledger import Dispatch
 from neural_hive.streams.worker.orders import Prepared, failed, lease_of, refusal, time_limit_s
 
 Function = Callable[[Ticket], Any]

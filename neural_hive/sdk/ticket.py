@@ -10,7 +10,7 @@ from neural_hive.aggregates.made import ARTIFACTS_MAX, Made, excess
 from neural_hive.aggregates.vocabulary import Artifact
 from neural_hive.connectors.artifacts import ArtifactStore
 from neural_hive.connectors.process_executor import Cancellation
-from neural_hive.streams.worker.ledger import Dispatch
+from neural_hive.streams.work_ledger import Dispatch
 
 _LOOK_EVERY_S: Final = 0.1
 

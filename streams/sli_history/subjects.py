@@ -44,7 +44,7 @@ class Subjects:
         return len(self._open) + len(self._resting)
 
     def load(self, aggregate: Aggregate[Any], aggregate_id: str) -> Any:
-        """See sli/facts.py: Known: subjects are all that is known here."""
+        """See Known in sli/facts.py: subjects are all that is known here."""
         return self._subject(aggregate_id)
 
     def _subject(self, subject_id: str) -> SliSubject | None:

@@ -8,7 +8,7 @@ from neural_hive.aggregates.delivery import Target
 from neural_hive.schemas.catalogue import UnknownSchema, registered
 from neural_hive.schemas.codec import decode, schema_id
 from neural_hive.schemas.envelope import Envelope
-from neural_hive.streams.worker.ledger import Key
+from neural_hive.streams.work_ledger import Key
 
 _ORDERS: Final = frozenset({"DeliveryScheduled", "DeliveryDue"})
 _ENDS: Final = frozenset(

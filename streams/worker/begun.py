@@ -19,7 +19,7 @@ import structlog
 from neural_hive.aggregates.vocabulary import DeliveryMode
 from neural_hive.connectors.disk import write_whole
 from neural_hive.connectors.process_executor import Report
-from neural_hive.streams.worker.ledger import Key, Work
+from neural_hive.streams.work_ledger import Key, Work
 
 log = structlog.get_logger()
 

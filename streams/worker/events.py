@@ -14,8 +14,8 @@ import structlog
 from neural_hive.schemas.catalogue import registered
 from neural_hive.schemas.codec import FRAME_BYTES, BadRecord, avro_string, decode, schema_id
 from neural_hive.schemas.envelope import Envelope
+from neural_hive.streams.work_ledger import Dispatch, Work
 from neural_hive.streams.worker import metrics as worker_metrics
-from neural_hive.streams.worker.ledger import Dispatch, Work
 
 ENDINGS: Final = frozenset(
     {

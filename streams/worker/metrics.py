@@ -11,7 +11,7 @@ from prometheus_client.samples import Sample
 
 from neural_hive.connectors.process_attempt import LOG_NAME
 from neural_hive.connectors.process_executor import Report
-from neural_hive.streams.worker.ledger import Dispatch
+from neural_hive.streams.work_ledger import Dispatch
 
 REFUSED: Final = "none"  # the executor of a ticket that no executor could run
 

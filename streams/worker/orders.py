@@ -8,7 +8,7 @@ import msgspec
 
 from neural_hive.connectors.executors.choice import Refused, choose
 from neural_hive.connectors.process_executor import Lease, Order, Report
-from neural_hive.streams.worker.ledger import Dispatch
+from neural_hive.streams.work_ledger import Dispatch
 
 COMMAND: Final = "process"  # the executor of tickets that name their command
 

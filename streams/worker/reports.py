@@ -11,7 +11,7 @@ from neural_hive.connectors.process_executor import Report
 from neural_hive.connectors.published_spans import Delivered
 from neural_hive.connectors.publisher import Placed, Publisher, TooLarge
 from neural_hive.schemas.codec import BadRecord
-from neural_hive.streams.worker.ledger import Work
+from neural_hive.streams.work_ledger import Work
 
 log = structlog.get_logger()
 

@@ -12,8 +12,8 @@ from typing import Final
 
 from neural_hive.connectors.process_executor import Lease, Report
 from neural_hive.connectors.publisher import Place
+from neural_hive.streams.work_ledger import Dispatch, Work
 from neural_hive.streams.worker.begun import Begun
-from neural_hive.streams.worker.ledger import Dispatch, Work
 from neural_hive.streams.worker.orders import failed
 from neural_hive.streams.worker.reports import Reports
 

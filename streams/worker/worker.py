@@ -28,11 +28,11 @@ from neural_hive.connectors.process_executor import Cancellation, Order, Process
 from neural_hive.connectors.publisher import Publisher
 from neural_hive.connectors.tracing import doing
 from neural_hive.schemas.codec import BadRecord
+from neural_hive.streams.work_ledger import Work
 from neural_hive.streams.work_reading import Reads, WorkReading, is_fatal
 from neural_hive.streams.worker import metrics as worker_metrics
 from neural_hive.streams.worker.begun import Begun, told_again
 from neural_hive.streams.worker.events import STARTED, Reader, Said, Unreadable
-from neural_hive.streams.worker.ledger import Work
 from neural_hive.streams.worker.orders import Prepare, prepare
 from neural_hive.streams.worker.reports import Reports
 from neural_hive.streams.worker.starts import Starts

@@ -72,9 +72,8 @@ def test_ends_are_told_as_soon_as_there_is_another_leader(three: EmbeddedKafka) 
     places = [("spread", number) for number in range(PARTITIONS)]
     assert set(end_offsets(kafka, places)) == set(places)
 
-    with ProcessPoolExecutor(
-        1, get_context("spawn")
-    ) as elsewhere:  # clients of other tests take time as well
+    # In a process of its own: clients of other tests take processor time as well.
+    with ProcessPoolExecutor(1, get_context("spawn")) as elsewhere:
         elsewhere.submit(time.sleep, 0).result(60)  # it has begun
         three.kill(2)
         told, waited_s, cpu_s = elsewhere.submit(_asked, kafka, places).result(120)

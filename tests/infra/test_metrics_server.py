@@ -91,7 +91,7 @@ def test_a_given_port_is_the_first_of_those_of_a_system(tmp_path: Path) -> None:
         data=tmp_path,
         kafka_bootstrap="127.0.0.1:1",
         clickhouse_http_port=free_ports(1)[0],
-        metrics_port=next(p for p in free_ports(20) if not any(answers(p + n) for n in range(8))),
+        metrics_port=next(p for p in free_ports(20) if not any(answers(p + n) for n in range(9))),
     )
     plan = plan_system(given)
     found = {s.name: s.environment.get(METRICS_PORT) for stage in plan.stages for s in stage.services}

@@ -14,7 +14,7 @@ from neural_hive.sdk.agent import AgentConfig, BadAgent
 from neural_hive.sdk.functions import FunctionExecutor, Functions
 from neural_hive.sdk.ticket import Ticket
 from neural_hive.sdk.worker import Agent
-from neural_hive.streams.worker.ledger import Dispatch
+from neural_hive.streams.work_ledger import Dispatch
 
 EXECUTE = frozenset({"EXECUTE", "DEPLOY"})
 

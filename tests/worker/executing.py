@@ -8,7 +8,7 @@ from typing import Any
 from neural_hive.aggregates.vocabulary import Artifact
 from neural_hive.connectors.artifacts import ArtifactStore
 from neural_hive.connectors.process_executor import Cancellation, ProcessExecutor, Report
-from neural_hive.streams.worker.ledger import Dispatch
+from neural_hive.streams.work_ledger import Dispatch
 from neural_hive.streams.worker.orders import prepare
 
 ALL_TYPES = frozenset({"BUILD", "TEST", "VALIDATE", "DEPLOY", "EXECUTE"})

@@ -5,8 +5,8 @@ import uuid
 import pytest
 
 from neural_hive.schemas.codec import BadRecord, avro_string
+from neural_hive.streams.work_ledger import Dispatch, Work
 from neural_hive.streams.worker.events import Reader, Unreadable
-from neural_hive.streams.worker.ledger import Dispatch, Work
 from neural_hive.streams.worker.worker import WorkerStopped
 from tests.worker.conftest import Log, StartWorker, envelope
 

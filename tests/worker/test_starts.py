@@ -15,8 +15,8 @@ from neural_hive.connectors.kafka_embedded import EmbeddedKafka
 from neural_hive.connectors.ports import free_ports
 from neural_hive.connectors.process_executor import Lease, Report
 from neural_hive.connectors.publisher import Publisher
+from neural_hive.streams.work_ledger import Dispatch, Work
 from neural_hive.streams.worker.begun import Begun, Earlier, told_again
-from neural_hive.streams.worker.ledger import Dispatch, Work
 from neural_hive.streams.worker.orders import lease_of, refusal
 from neural_hive.streams.worker.reports import Reports
 from neural_hive.streams.worker.starts import Starts
